@@ -1,0 +1,59 @@
+"""The builds that check uses, each in its own folder, so that nothing is built twice."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """A build folder and how it is set up."""
+    name: str
+    folder: str
+    options: tuple = ()
+    compiler: tuple = ("gcc", "g++")
+
+    @property
+    def path(self):
+        return ROOT / self.folder
+
+
+SANITIZED = ("-Doptimization=1", "-Dbench=false")
+BUILDS = {build.name: build for build in (
+    Build("gcc", "build"),
+    Build("asan", "build-asan", ("-Db_sanitize=address,undefined", *SANITIZED)),
+    Build("tsan", "build-tsan", ("-Db_sanitize=thread", *SANITIZED)),
+    Build("clang", "build-clang", ("-Dfuzz=true",), ("clang", "clang++")),
+)}
+
+
+def run(command, log, environment=None, timeout=None):
+    """Runs a command with its output in `log` (a path); (exit code, last lines of the output)."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8") as file:
+        try:
+            code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                                  env={**os.environ, **(environment or {})}, timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            file.write(f"\nstopped after {timeout} s\n")
+            code = 124
+    return code, "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:])
+
+
+def setup(build):
+    """Makes the build folder unless it is there; (exit code, last lines of the output)."""
+    if (build.path / "build.ninja").exists():
+        return 0, ""
+    ccache = ["ccache"] if shutil.which("ccache") else []
+    environment = {variable: " ".join([*ccache, compiler])
+                   for variable, compiler in zip(("CC", "CXX"), build.compiler)}
+    return run(["meson", "setup", build.folder, *build.options], build.path / "check" / "setup.log", environment)
+
+
+def compile_all(build):
+    """(exit code, last lines of the output) of building everything in the folder."""
+    return run(["ninja", "-C", build.folder], build.path / "check" / "build.log")

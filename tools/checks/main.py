@@ -1,0 +1,58 @@
+"""The entry of tools/check."""
+
+import argparse
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from checks import suites  # noqa: E402
+from checks.results import Results  # noqa: E402
+
+SUITES = {
+    "lint": "who may include whom, lengths, layout; and lint's own tests",
+    "unit": "unit tests",
+    "packet": "golden packets",
+    "sim": "the engine in memory, seeded",
+    "bpf": "the path as BPF, loaded into the kernel",
+    "asan": "unit, packet and sim with the address and undefined-behaviour sanitizers",
+    "tsan": "the tests labelled `concurrent` with the thread sanitizer",
+    "clang": "everything builds with clang++",
+    "fuzz": "the fuzz targets, a short while each",
+    "bench": "the benchmarks run",
+    "e2e": "real clients and servers in network namespaces",
+    "tidy": "clang-tidy over src/; takes minutes, not part of a whole run",
+}
+NOT_BY_DEFAULT = {"tidy"}
+WITHOUT_ROOT = {"lint", "unit", "clang", "tidy"}
+
+
+def main():
+    listed = "\n".join(f"  {name:7} {words}" for name, words in SUITES.items())
+    parser = argparse.ArgumentParser(
+        prog="tools/check", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Builds and runs the named suites; all but tidy without names.", epilog=f"suites:\n{listed}")
+    parser.add_argument("suites", nargs="*", metavar="suite", choices=[[], *SUITES])
+    names = set(parser.parse_args().suites)
+    if not names:
+        names = set(SUITES) - NOT_BY_DEFAULT | {"all"}
+    if os.geteuid() != 0 and not names <= WITHOUT_ROOT:
+        print("check: needs root for network namespaces and BPF; run: sudo tools/check", file=sys.stderr)
+        return 1
+    begin = time.monotonic()
+    results = Results()
+    if not names <= WITHOUT_ROOT:
+        suites.have_bpffs(results)
+    suites.run(results, names)
+    print(f"== {time.monotonic() - begin:.0f} s")
+    return results.report()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("check: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,167 @@
+"""Each suite of check: what it builds, what it runs, what it adds to the results."""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+from checks import builds
+from checks.builds import BUILDS, ROOT
+
+# Suites of meson, in the order of their cost.
+MESON = ("unit", "packet", "sim", "bpf")
+SANITIZER_ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+PYTEST = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+
+
+def say(words):
+    print(words, flush=True)
+
+
+def _ready(results, name, step):
+    """Runs one step of a build; whether it went well."""
+    code, output = step(BUILDS[name])
+    if code != 0:
+        say(output)
+        results.add(f"build {name}", False, f"see {BUILDS[name].folder}/check/")
+    return code == 0
+
+
+def build(results, name):
+    """Builds everything in the folder of that name."""
+    begin = time.monotonic()
+    say(f"== build {name}")
+    if _ready(results, name, builds.setup) and _ready(results, name, builds.compile_all):
+        results.add(f"build {name}", True)
+        say(f"   {time.monotonic() - begin:.0f} s")
+        return True
+    return False
+
+
+def meson(results, name, suites, timeout_multiplier=1):
+    """Runs suites of meson in the folder of that name; builds only what they need."""
+    begin = time.monotonic()
+    say(f"== {' '.join(suites)} ({name})")
+    if not _ready(results, name, builds.setup):
+        return
+    folder = BUILDS[name].path
+    for stale in folder.rglob("*.xml"):
+        stale.unlink()
+    log = "check-" + "-".join(suites)
+    logs = folder / "meson-logs" / log
+    logs.with_suffix(".json").unlink(missing_ok=True)
+    command = ["meson", "test", "-C", BUILDS[name].folder, "--logbase", log, "-t", str(timeout_multiplier)]
+    for suite in suites:
+        command += ["--suite", suite]
+    # The thread sanitizer cannot live with as many random bits in addresses as newer kernels use.
+    command = ["setarch", platform.machine(), "-R", *command]
+    code, output = builds.run(command, folder / "check" / f"{log}.log", SANITIZER_ENVIRONMENT)
+    if not logs.with_suffix(".json").exists():
+        if code == 0:
+            say("   no tests")
+            return
+        say(output)
+        results.add(f"{' '.join(suites)} ({name})", False, f"see {BUILDS[name].folder}/check/{log}.log")
+        return
+    for failure in results.add_meson(name, logs):
+        say(failure)
+    say(f"   {time.monotonic() - begin:.0f} s")
+
+
+def lint(results):
+    say("== lint")
+    ran = subprocess.run([ROOT / "tools/lint"], cwd=ROOT, capture_output=True, text=True)
+    say("   " + ran.stdout.strip().replace("\n", "\n   "))
+    results.add("tools/lint", ran.returncode == 0, ran.stderr.strip())
+    pytest(results, "lint", "tests/lint")
+
+
+def tidy(results):
+    if not build(results, "gcc"):
+        return
+    say("== clang-tidy")
+    ran = subprocess.run([ROOT / "tools/lint", "--tidy"], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    say(ran.stdout.rstrip())
+    results.add("tools/lint --tidy", ran.returncode == 0)
+
+
+def pytest(results, name, folder):
+    """Runs the cases of a folder with pytest, their output shown as it comes."""
+    begin = time.monotonic()
+    say(f"== {name} (pytest {folder})")
+    junit = ROOT / "build" / "check" / f"{name}.xml"
+    junit.parent.mkdir(parents=True, exist_ok=True)
+    junit.unlink(missing_ok=True)
+    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", folder], cwd=ROOT,
+                          stdin=subprocess.DEVNULL).returncode
+    if junit.exists():
+        results.add_junit(name, junit)
+    if code not in (0, 1) or not junit.exists():
+        results.add(name, False, f"pytest ended with {code}")
+    say(f"   {time.monotonic() - begin:.0f} s")
+
+
+def bench(results):
+    """A moment of each benchmark, to see that it runs: what it measures here means nothing."""
+    if not build(results, "gcc"):
+        return
+    say("== bench (that they run; not what they measure)")
+    targets = json.loads(subprocess.run(["meson", "introspect", "--targets", "build"], cwd=ROOT, check=True,
+                                        capture_output=True, text=True).stdout)
+    for target in targets:
+        if target["type"] != "executable" or not target["defined_in"].startswith(str(ROOT / "bench")):
+            continue
+        log = BUILDS["gcc"].path / "check" / f"{target['name']}.log"
+        code, output = builds.run([*target["filename"], "--benchmark_min_time=0.001"], log, timeout=300)
+        if code != 0:
+            say(output)
+        results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
+
+
+def have_bpffs(results):
+    """The kernel's file system of BPF objects must be mounted; mounts it and says so."""
+    del results
+    with open("/proc/mounts", encoding="utf-8") as mounts:
+        if any(line.split()[2] == "bpf" for line in mounts):
+            return
+    subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
+    say("check: mounted the BPF file system at /sys/fs/bpf")
+
+
+def run(results, names):
+    """Runs the named suites, cheapest first."""
+    if "lint" in names:
+        lint(results)
+    own = [name for name in MESON if name in names]
+    complete = "all" in names
+    built = not (complete or "e2e" in names) or build(results, "gcc")
+    if own and built:
+        meson(results, "gcc", own)
+    if "asan" in names:
+        meson(results, "asan", ("unit", "packet", "sim"), timeout_multiplier=6)
+    if "tsan" in names:
+        meson(results, "tsan", ("concurrent",), timeout_multiplier=10)
+    if "clang" in names:
+        build(results, "clang")
+    if "fuzz" in names:
+        meson(results, "clang", ("fuzz",), timeout_multiplier=4)
+    if "bench" in names:
+        bench(results)
+    if "tidy" in names:
+        tidy(results)
+    if "e2e" in names and built:
+        have_servers(results)
+        pytest(results, "e2e", "tests/e2e")
+
+
+def have_servers(results):
+    """Servers and clients of the end-to-end tests that are not there make a failure, never a test left out."""
+    for name in ("nginx", "dnsmasq", "iperf3", "dnsperf", "dig", "curl", "wrk", "bpftool", "ethtool"):
+        if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            results.add(f"e2e: {name}", False, "not installed; run tools/install")
