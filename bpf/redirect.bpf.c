@@ -122,4 +122,4 @@ int sluice_redirect(struct xdp_md* context) {
   return bpf_redirect_map(&xsks_map, context->rx_queue_index, XDP_DROP);
 }
 
-char license[] SEC("license") = "GPL";
+char redirect_license[] SEC("license") = "GPL";
