@@ -1,0 +1,61 @@
+// Every limit of a configuration, in one place; docs/configuration.md repeats them for the reader.
+//
+// They keep what a hostile or mistaken file can cost within bounds, and they are what the tables are sized for: the
+// connection table names a backend by 20 bits (HOUSE: the structures), hence kMaxBackends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sluice::config {
+
+// Text.
+inline constexpr size_t kMaxFileBytes = size_t{64} << 20;
+// Between two values. yaml-cpp keeps every token of an outermost {...} or [...] until it ends, some 200 bytes for each
+// byte of the file.
+inline constexpr size_t kMaxLookaheadBytes = size_t{2} << 20;
+// Elements of all lists together, whatever they hold; room for kMaxBackends and all the rest.
+inline constexpr size_t kMaxListElements = 2'000'000;
+// The schema is 4 levels deep; deeper input is a mistake or an attack.
+inline constexpr size_t kMaxDepth = 32;
+// More lines than this are counted, not kept.
+inline constexpr size_t kMaxErrorLines = 100;
+// Longer lines (a quoted value may be megabytes) are cut.
+inline constexpr size_t kMaxErrorLineBytes = 500;
+
+// Names of listeners, pools and backends; 63 bytes as a DNS label (RFC 1035 section 2.3.4).
+inline constexpr size_t kMaxNameBytes = 63;
+
+// Engine.
+inline constexpr uint32_t kMinWorkers = 1;
+inline constexpr uint32_t kMaxWorkers = 64;
+inline constexpr uint64_t kMinConnections = 1'000;
+inline constexpr uint64_t kMaxConnections = 1'000'000'000;
+inline constexpr size_t kHashKeyBytes = 32;
+inline constexpr size_t kMaxInterfaces = 32;
+// A kernel interface name without its terminating zero (IFNAMSIZ - 1).
+inline constexpr size_t kMaxInterfaceNameBytes = 15;
+inline constexpr size_t kMaxDeviceBytes = 1024;
+// Layer 3, bytes: the least that IPv6 allows (RFC 8200 section 5), the largest jumbo frame that NICs agree on.
+inline constexpr uint32_t kMinMtu = 1280;
+inline constexpr uint32_t kMaxMtu = 9216;
+
+// Listeners.
+inline constexpr size_t kMaxListeners = 65'535;
+inline constexpr uint32_t kMaxPort = 65'535;
+inline constexpr int64_t kMinIdleSeconds = 1;
+// The connection table's clock wraps beyond (HOUSE: 12 bits of 2 s, with room for the sweep).
+inline constexpr int64_t kMaxIdleSeconds = 6'000;
+
+// Pools.
+inline constexpr size_t kMaxPools = 16'384;
+inline constexpr size_t kMaxBackends = 1'000'000;
+inline constexpr uint32_t kMaxWeight = 65'535;
+inline constexpr uint64_t kMaxWeightSum = UINT32_MAX;
+inline constexpr uint32_t kMinMaglevTableSize = 251;
+// The first prime after 2^24.
+inline constexpr uint32_t kMaxMaglevTableSize = 16'777'259;
+// Below this many entries a backend, shares are off by more than about 1 % (Maglev, NSDI 2016, section 5.3).
+inline constexpr uint64_t kGoodMaglevEntriesPerBackend = 100;
+
+}  // namespace sluice::config

@@ -1,0 +1,80 @@
+// What is checked in a listener, and between listeners but for their ports.
+#include <cstdint>
+#include <string>
+
+#include "config/bounds.h"
+#include "config/checks.h"
+
+namespace sluice::config {
+namespace {
+
+const char kList[] = "listeners";
+
+void CheckIdleTimeout(const v1::Listener& listener, const std::string& path, Report& report) {
+  const google::protobuf::Duration& timeout = listener.idle_timeout();
+  const bool whole = timeout.nanos() >= 0 && timeout.nanos() < 1'000'000'000;
+  const bool at_most =
+      timeout.seconds() < kMaxIdleSeconds || (timeout.seconds() == kMaxIdleSeconds && timeout.nanos() == 0);
+  if (whole && timeout.seconds() >= kMinIdleSeconds && at_most) return;
+  report.AddError(
+      path, absl::StrCat("idle_timeout is out of range; choose from ", kMinIdleSeconds, "s to ", kMaxIdleSeconds, "s"));
+}
+
+void CheckListener(const v1::Listener& listener, int index, Report& report, Facts& facts) {
+  const auto at = [index](const char* field) { return At(kList, index, field); };
+  facts.listener_addresses.emplace_back();
+  if (listener.address().empty()) {
+    Missing(report, at("address"), "a listener needs an address; add address: with the virtual address");
+  } else {
+    facts.listener_addresses.back() = CheckUnicast(report, at("address"), listener.address());
+  }
+  if (listener.ports().empty()) {
+    Missing(report, at("ports"), "a listener needs ports; add ports: [80] or ports: [\"8000-8099\"]");
+  }
+  if (listener.protocol() == v1::Listener::PROTOCOL_UNSPECIFIED) {
+    Missing(report, at("protocol"), "a listener needs a protocol; add protocol: tcp, udp or tcp_udp");
+  } else if (!v1::Listener::Protocol_IsValid(listener.protocol())) {
+    report.AddError(at("protocol"), absl::StrCat("unknown protocol ", static_cast<int>(listener.protocol()),
+                                                 "; use tcp, udp or tcp_udp"));
+  }
+  if (!v1::Listener::Announce_IsValid(listener.announce())) {
+    report.AddError(at("announce"),
+                    absl::StrCat("unknown value ", static_cast<int>(listener.announce()), "; use link or none"));
+  }
+  if (listener.pool().empty()) {
+    Missing(report, at("pool"), "a listener needs a pool; add pool: with the name of one under pools");
+  }
+  CheckIdleTimeout(listener, at("idle_timeout"), report);
+}
+
+// One address has one answer to ARP and to ping.
+void CheckSharedAddress(const v1::Config& config, int first, int second, Report& report) {
+  const v1::Listener& a = config.listeners(first);
+  const v1::Listener& b = config.listeners(second);
+  const auto disagree = [&](const char* field) {
+    report.AddError(At(kList, second, field), absl::StrCat("listeners \"", b.name(), "\" and \"", a.name(), "\" (",
+                                                           report.Where(At(kList, first, "")), ") share ", b.address(),
+                                                           " but differ in ", field, "; set the same in both"));
+  };
+  if (a.icmp_echo() != b.icmp_echo()) disagree("icmp_echo");
+  if (a.announce() != b.announce()) disagree("announce");
+}
+
+}  // namespace
+
+void CheckListeners(const v1::Config& config, Report& report, Facts& facts) {
+  if (static_cast<size_t>(config.listeners_size()) > kMaxListeners) {
+    report.AddError(kList,
+                    absl::StrCat(config.listeners_size(), " listeners; at most ", kMaxListeners, " are possible"));
+  }
+  CheckNames(report, kList, "a listener", config.listeners());
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    CheckListener(config.listeners(i), i, report, facts);
+    const std::optional<Address>& address = facts.listener_addresses.back();
+    if (!address.has_value()) continue;
+    const auto [first, is_new] = facts.listener_by_address.emplace(*address, i);
+    if (!is_new) CheckSharedAddress(config, first->second, i, report);
+  }
+}
+
+}  // namespace sluice::config

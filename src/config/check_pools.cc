@@ -1,0 +1,149 @@
+// What is checked in a pool and its backends.
+#include <cstdint>
+#include <string>
+
+#include "config/bounds.h"
+#include "config/checks.h"
+
+namespace sluice::config {
+namespace {
+
+const char kList[] = "pools";
+
+bool IsPrime(uint32_t number) {
+  if (number < 2) return false;
+  for (uint32_t factor = 2; factor <= number / factor; ++factor) {
+    if (number % factor == 0) return false;
+  }
+  return true;
+}
+
+uint32_t PrimeFrom(uint64_t number) {
+  if (number >= kMaxMaglevTableSize) return kMaxMaglevTableSize;
+  auto prime = static_cast<uint32_t>(number);
+  while (!IsPrime(prime)) ++prime;
+  return prime;
+}
+
+// Parses every address once: of its own pool it must be the only one, and no listener's.
+void CheckAddresses(const v1::Config& config, int index, Report& report, Facts& facts) {
+  const v1::Pool& pool = config.pools(index);
+  const std::string list = At(kList, index, "backends");
+  absl::flat_hash_map<Address, int> by_address;
+  PoolFacts& families = facts.pools.emplace_back();
+  for (int i = 0; i < pool.backends_size(); ++i) {
+    const v1::Backend& backend = pool.backends(i);
+    const std::string path = At(list, i, "address");
+    if (backend.address().empty()) {
+      Missing(report, path, "a backend needs an address; add address: with the server's own address");
+      continue;
+    }
+    const std::optional<Address> address = CheckUnicast(report, path, backend.address());
+    if (!address.has_value()) continue;
+    int& of_family = address->IsIpv4() ? families.ipv4_backend : families.ipv6_backend;
+    if (of_family < 0) of_family = i;
+    const auto [first, is_new] = by_address.emplace(*address, i);
+    if (!is_new) {
+      report.AddError(
+          path, absl::StrCat(backend.address(), " is already backend \"", pool.backends(first->second).name(), "\" (",
+                             report.Where(At(list, first->second, "address")),
+                             ") of this pool; raise that one's weight instead"));
+    }
+    const auto listener = facts.listener_by_address.find(*address);
+    if (listener != facts.listener_by_address.end()) {
+      report.AddError(path, absl::StrCat(backend.address(), " is the virtual address of listener \"",
+                                         config.listeners(listener->second).name(), "\" (",
+                                         report.Where(At("listeners", listener->second, "address")),
+                                         "); write the server's own address"));
+    }
+  }
+}
+
+void CheckWeights(const v1::Pool& pool, const std::string& path, Report& report) {
+  uint64_t sum = 0;
+  uint64_t used = 0;
+  for (int i = 0; i < pool.backends_size(); ++i) {
+    const uint32_t weight = pool.backends(i).weight();
+    if (weight > kMaxWeight) {
+      report.AddError(At(absl::StrCat(path, ".backends"), i, "weight"),
+                      absl::StrCat("weight ", weight, " is too large; choose from 0 to ", kMaxWeight));
+    }
+    sum += weight;
+    used += weight > 0 ? 1 : 0;
+  }
+  const uint32_t size = pool.maglev_table_size();
+  if (sum > kMaxWeightSum) {
+    report.AddError(path, absl::StrCat("the weights of pool \"", pool.name(), "\" add up to ", sum,
+                                       "; divide them so that they stay below ", kMaxWeightSum));
+  } else if (used > size) {
+    report.AddError(absl::StrCat(path, ".maglev_table_size"),
+                    absl::StrCat("a table of ", size, " has no entry for each of ", used, " backends; use ",
+                                 PrimeFrom(used * kGoodMaglevEntriesPerBackend)));
+  } else if (used * kGoodMaglevEntriesPerBackend > size && size < kMaxMaglevTableSize) {
+    report.AddWarning(path, absl::StrCat("pool \"", pool.name(), "\" spreads ", used,
+                                         " backends unevenly; set "
+                                         "maglev_table_size: ",
+                                         PrimeFrom(used * kGoodMaglevEntriesPerBackend)));
+  }
+  if (pool.backends_size() == 0) {
+    if (!report.MissingIsExplained(absl::StrCat(path, ".backends"))) {
+      report.AddWarning(path, absl::StrCat("pool \"", pool.name(), "\" has no backends; its packets are dropped"));
+    }
+  } else if (used == 0) {
+    report.AddWarning(path, absl::StrCat("pool \"", pool.name(), "\" takes no new flows; every weight is 0"));
+  }
+}
+
+void CheckTableSize(const v1::Pool& pool, const std::string& path, Report& report) {
+  const uint32_t size = pool.maglev_table_size();
+  if (size < kMinMaglevTableSize || size > kMaxMaglevTableSize) {
+    report.AddError(path, absl::StrCat("maglev_table_size ", size, " is out of range; choose a prime from ",
+                                       kMinMaglevTableSize, " to ", kMaxMaglevTableSize));
+  } else if (!IsPrime(size)) {
+    report.AddError(path, absl::StrCat("maglev_table_size ", size, " is not a prime; use ", PrimeFrom(size)));
+  }
+}
+
+void CheckForwarding(const v1::Pool& pool, const std::string& path, Report& report) {
+  if (!v1::Pool::Forwarding_IsValid(pool.forwarding())) {
+    report.AddError(
+        absl::StrCat(path, ".forwarding"),
+        absl::StrCat("unknown forwarding ", static_cast<int>(pool.forwarding()), "; use dsr_l2, ipip or gue"));
+  }
+  if (!v1::Pool::Algorithm_IsValid(pool.algorithm())) {
+    report.AddError(absl::StrCat(path, ".algorithm"),
+                    absl::StrCat("unknown algorithm ", static_cast<int>(pool.algorithm()), "; use maglev"));
+  }
+  if (!pool.has_gue_port()) return;
+  const std::string port_path = absl::StrCat(path, ".gue_port");
+  if (pool.forwarding() != v1::Pool::GUE) {
+    report.AddError(port_path, "gue_port says nothing to this pool; remove it or set forwarding: gue");
+  } else if (pool.gue_port() < 1 || pool.gue_port() > kMaxPort) {
+    report.AddError(port_path, absl::StrCat("there is no port ", pool.gue_port(), "; ports are 1 to ", kMaxPort));
+  }
+}
+
+}  // namespace
+
+void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
+  if (static_cast<size_t>(config.pools_size()) > kMaxPools) {
+    report.AddError(kList, absl::StrCat(config.pools_size(), " pools; at most ", kMaxPools, " are possible"));
+  }
+  facts.pool_by_name = CheckNames(report, kList, "a pool", config.pools());
+  size_t backends = 0;
+  for (int i = 0; i < config.pools_size(); ++i) {
+    const v1::Pool& pool = config.pools(i);
+    const std::string path = At(kList, i, "");
+    backends += static_cast<size_t>(pool.backends_size());
+    CheckNames(report, absl::StrCat(path, ".backends"), "a backend", pool.backends());
+    CheckAddresses(config, i, report, facts);
+    CheckForwarding(pool, path, report);
+    CheckTableSize(pool, absl::StrCat(path, ".maglev_table_size"), report);
+    CheckWeights(pool, path, report);
+  }
+  if (backends > kMaxBackends) {
+    report.AddError(kList, absl::StrCat(backends, " backends in all pools; at most ", kMaxBackends, " are possible"));
+  }
+}
+
+}  // namespace sluice::config

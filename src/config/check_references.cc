@@ -1,0 +1,89 @@
+// What parts of a configuration say about each other: listeners about pools, pools about the engine.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "config/checks.h"
+#include "config/suggest.h"
+
+namespace sluice::config {
+namespace {
+
+// A pool whose name could not be read may be the one that a listener means.
+bool PoolsAreUnsure(const v1::Config& config, const Report& report) {
+  if (report.MissingIsExplained("pools")) return true;
+  for (int i = 0; i < config.pools_size(); ++i) {
+    if (config.pools(i).name().empty()) return true;
+  }
+  return false;
+}
+
+void AddDangling(const v1::Config& config, int index, Report& report) {
+  const std::string path = At("listeners", index, "pool");
+  // What is only counted needs no advice: comparing with every name is the costly part.
+  if (report.full()) return report.AddError(path, "");
+  std::vector<std::string> names;
+  for (const v1::Pool& pool : config.pools()) names.push_back(pool.name());
+  const std::string& name = config.listeners(index).pool();
+  const std::string advice = names.empty() ? "add it under pools" : Suggest(name, names);
+  report.AddError(path, absl::StrCat("no pool is named \"", name, "\"; ", advice));
+}
+
+void CheckFamily(const v1::Config& config, int listener_index, int pool_index, Report& report, const Facts& facts) {
+  const std::optional<Address>& address = facts.listener_addresses[static_cast<size_t>(listener_index)];
+  const v1::Pool& pool = config.pools(pool_index);
+  if (!address.has_value() || pool.forwarding() != v1::Pool::DSR_L2) return;
+  const PoolFacts& families = facts.pools[static_cast<size_t>(pool_index)];
+  const int other = address->IsIpv4() ? families.ipv6_backend : families.ipv4_backend;
+  if (other < 0) return;
+  const std::string family = address->IsIpv4() ? "IPv4" : "IPv6";
+  report.AddError(
+      At("listeners", listener_index, "pool"),
+      absl::StrCat("listener \"", config.listeners(listener_index).name(), "\" is ", family, " but backend \"",
+                   pool.backends(other).name(), "\" (",
+                   report.Where(At(At("pools", pool_index, "backends"), other, "address")), ") of its dsr_l2 pool \"",
+                   pool.name(), "\" is not; use a pool of ", family, " backends, or forwarding: ipip or gue"));
+}
+
+void CheckTunnelSource(const v1::Config& config, bool ipv4, Report& report, const Facts& facts) {
+  const v1::TunnelSource& source = config.engine().tunnel_source();
+  if (!(ipv4 ? source.ipv4() : source.ipv6()).empty()) return;
+  for (int i = 0; i < config.pools_size(); ++i) {
+    const v1::Pool& pool = config.pools(i);
+    const PoolFacts& families = facts.pools[static_cast<size_t>(i)];
+    const bool tunnels = pool.forwarding() == v1::Pool::IPIP || pool.forwarding() == v1::Pool::GUE;
+    if (!tunnels || (ipv4 ? families.ipv4_backend : families.ipv6_backend) < 0) continue;
+    const std::string family = ipv4 ? "ipv4" : "ipv6";
+    return Missing(
+        report, absl::StrCat("engine.tunnel_source.", family),
+        absl::StrCat("pool \"", pool.name(), "\" (", report.Where(At("pools", i, "")), ") tunnels to ",
+                     ipv4 ? "IPv4" : "IPv6", " backends and needs an outer source address; add tunnel_source: {",
+                     family, ": ...} under engine, an address of this node"));
+  }
+}
+
+}  // namespace
+
+void CheckReferences(const v1::Config& config, Report& report, const Facts& facts) {
+  const bool unsure = PoolsAreUnsure(config, report);
+  std::vector<bool> used(static_cast<size_t>(config.pools_size()));
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    const std::string& name = config.listeners(i).pool();
+    if (name.empty()) continue;
+    const auto pool = facts.pool_by_name.find(name);
+    if (pool == facts.pool_by_name.end()) {
+      if (!unsure) AddDangling(config, i, report);
+      continue;
+    }
+    used[static_cast<size_t>(pool->second)] = true;
+    CheckFamily(config, i, pool->second, report, facts);
+  }
+  for (int i = 0; i < config.pools_size(); ++i) {
+    if (used[static_cast<size_t>(i)]) continue;
+    report.AddWarning(At("pools", i, ""), absl::StrCat("pool \"", config.pools(i).name(), "\" is used by no listener"));
+  }
+  CheckTunnelSource(config, /*ipv4=*/true, report, facts);
+  CheckTunnelSource(config, /*ipv4=*/false, report, facts);
+}
+
+}  // namespace sluice::config

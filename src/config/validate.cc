@@ -1,0 +1,18 @@
+#include "config/validate.h"
+
+#include "config/checks.h"
+#include "config/defaults.h"
+
+namespace sluice {
+
+void ValidateConfig(v1::Config& config, config::Report& report) {
+  config::FillDefaults(config);
+  config::Facts facts;
+  config::CheckListeners(config, report, facts);
+  config::CheckPorts(config, report, facts);
+  config::CheckPools(config, report, facts);
+  config::CheckReferences(config, report, facts);
+  config::CheckEngine(config, report, facts);
+}
+
+}  // namespace sluice
