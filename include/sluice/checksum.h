@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Internet checksums (RFC 1071), their incremental update (RFC 1624), and nothing that needs a division. Sums are kept
+ * in the byte order of memory: one's complement addition does not mind (RFC 1071 section 2(B)). */
+#ifndef SLUICE_CHECKSUM_H_
+#define SLUICE_CHECKSUM_H_
+
+#include "sluice/types.h"
+
+/* A 32-bit sum of 16-bit words, folded to 16 bits. */
+SLUICE_INLINE uint16_t sluice_checksum_fold(uint32_t sum) {
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return (uint16_t)sum;
+}
+
+SLUICE_INLINE uint32_t sluice_checksum_word(uint32_t word) {
+  return (word & 0xffff) + (word >> 16);
+}
+
+SLUICE_INLINE uint32_t sluice_checksum_address(const struct sluice_address* address) {
+  return sluice_checksum_word(address->words[0]) + sluice_checksum_word(address->words[1]) +
+         sluice_checksum_word(address->words[2]) + sluice_checksum_word(address->words[3]);
+}
+
+/* The checksum after one 16-bit word of what it covers has changed: HC' = ~(~HC + ~m + m'), RFC 1624 equation 3. */
+SLUICE_INLINE uint16_t sluice_checksum_update(uint16_t checksum, uint16_t before, uint16_t after) {
+  return (uint16_t)~sluice_checksum_fold((uint32_t)(uint16_t)~checksum + (uint16_t)~before + after);
+}
+
+/* Sum of [at, at + length), at most `most` bytes of it and never past `end`. The loop has a constant bound, for the
+ * verifier; an odd last byte counts as if a zero followed it. */
+SLUICE_INLINE uint32_t sluice_checksum_bytes(const uint8_t* at, const uint8_t* end, uint32_t length, uint32_t most) {
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < most; i += 2) {
+    if (i >= length || at + i + 1 > end) break;
+    if (i + 1 == length || at + i + 2 > end) {
+      sum += at[i];
+      break;
+    }
+    sum += sluice_load16(at + i);
+  }
+  return sum;
+}
+
+#endif /* SLUICE_CHECKSUM_H_ */

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Whom a packet is for: listeners by address, protocol and port; virtual addresses by address. */
+#ifndef SLUICE_LISTENER_H_
+#define SLUICE_LISTENER_H_
+
+#include "sluice/hash.h"
+#include "sluice/tables.h"
+
+/* The entry of (address, key), or null. */
+SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sluice_tables* tables,
+                                                                 const struct sluice_settings* settings,
+                                                                 const struct sluice_address* address, uint32_t key) {
+  const uint32_t start = sluice_hash_index(settings, address, key);
+  for (uint32_t i = 0; i < SLUICE_INDEX_PROBES; i++) {
+    const struct sluice_index_entry* entry =
+        SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);
+    if (!entry || entry->kind == SLUICE_INDEX_EMPTY) return NULL;
+    if (entry->key == key && sluice_address_equal(&entry->address, address)) return entry;
+  }
+  return NULL;
+}
+
+/* Binary search over the sorted ranges of one (address, protocol); `port` in host order. */
+SLUICE_INLINE uint32_t sluice_range_find(const struct sluice_tables* tables, const struct sluice_index_entry* entry,
+                                         uint16_t port) {
+  uint32_t low = entry->value;
+  uint32_t left = entry->count;
+  /* 2^7 = SLUICE_PORT_RANGES; one more for the last comparison. */
+  for (uint32_t i = 0; i < 8 && left > 0; i++) {
+    const uint32_t middle = low + left / 2;
+    const struct sluice_port_range* range = SLUICE_AT(tables, sluice_port_range, ranges, middle);
+    if (!range) return SLUICE_NO_LISTENER;
+    if (port < range->first) {
+      left = left / 2;
+    } else if (port > range->last) {
+      left -= left / 2 + 1;
+      low = middle + 1;
+    } else {
+      return range->listener;
+    }
+  }
+  return SLUICE_NO_LISTENER;
+}
+
+/* The flags (SLUICE_VIRTUAL_*) of a virtual address in *flags, or false when the address is none. */
+SLUICE_INLINE bool sluice_virtual_find(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                       const struct sluice_address* address, uint32_t* flags) {
+  const struct sluice_index_entry* entry = sluice_index_find(tables, settings, address, sluice_index_key(0, 0));
+  if (!entry) return false;
+  *flags = entry->value;
+  return true;
+}
+
+/* The listener of a flow in *listener (SLUICE_CONTINUE), or the verdict for a flow that has none. */
+SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_tables* tables,
+                                                       const struct sluice_settings* settings,
+                                                       const struct sluice_flow* flow, uint32_t* listener) {
+  const struct sluice_index_entry* entry =
+      sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, flow->destination_port));
+  if (SLUICE_LIKELY(entry != NULL)) {
+    *listener = entry->value;
+    return SLUICE_CONTINUE;
+  }
+  entry = sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
+  if (entry) {
+    *listener = sluice_range_find(tables, entry, SLUICE_16(flow->destination_port));
+    if (*listener != SLUICE_NO_LISTENER) return SLUICE_CONTINUE;
+  }
+  uint32_t flags = 0;
+  return sluice_virtual_find(tables, settings, &flow->destination, &flags) ? SLUICE_VERDICT_no_listener
+                                                                           : SLUICE_VERDICT_pass_not_virtual;
+}
+
+/* Addresses that no client can have: unspecified, loopback, multicast, broadcast (RFC 1122 section 3.2.1.3, RFC 4291
+ * section 2.7), and virtual addresses themselves. Asked for new flows only. */
+SLUICE_INLINE bool sluice_source_is_bad(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                        const struct sluice_address* source) {
+  uint32_t flags = 0;
+  if (sluice_address_is_ipv4(source)) {
+    const uint8_t first = (uint8_t)source->words[3];
+    if (first == 0 || first == 127 || first >= 224) return true;
+  } else {
+    const bool low = (source->words[0] | source->words[1] | source->words[2]) == 0;
+    if ((source->words[0] & 0xff) == 0xff) return true;
+    if (low && (source->words[3] == 0 || source->words[3] == SLUICE_32(1))) return true;
+  }
+  return sluice_virtual_find(tables, settings, source, &flags);
+}
+
+#endif /* SLUICE_LISTENER_H_ */

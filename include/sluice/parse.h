@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * From bytes to a flow. Parses Ethernet, up to two VLAN tags, IPv4 with options, IPv6 with extension headers, TCP, UDP,
+ * ICMP errors that quote a flow, ICMP echo, fragments, ARP requests and neighbour solicitations.
+ *
+ * Nothing is read at or past `end`. A packet whose IP header can't be trusted gets its verdict at once. What is wrong
+ * further in is only ours to judge when the packet is for a virtual address, so it is kept in `reason`, and the packet
+ * goes to the kernel untouched when it isn't.
+ *
+ * Sources: RFC 791, 8200 (IP), 815/3128/7112 (fragments), 9293 (TCP), 768 (UDP), 792/4443 (ICMP), 826 (ARP), 4861 (ND).
+ * The IPv4 header's checksum is not verified here: devices do it, and a wrong one stays wrong on its way (updates are
+ * incremental), so its receiver sees it. */
+#ifndef SLUICE_PARSE_H_
+#define SLUICE_PARSE_H_
+
+#include "sluice/types.h"
+#include "sluice/verdict.h"
+
+enum sluice_packet_kind {
+  /* TCP or UDP with ports: whole packets and first fragments. */
+  SLUICE_PACKET_FLOW,
+  /* No ports; `fragment_id` says what it belongs to. */
+  SLUICE_PACKET_LATER_FRAGMENT,
+  /* `flow` is the quoted packet's, turned round: as its client sends it. */
+  SLUICE_PACKET_ICMP_ERROR,
+  SLUICE_PACKET_ECHO,
+  /* `flow.destination` is the address asked for, `flow.source` who asks. */
+  SLUICE_PACKET_ARP,
+  SLUICE_PACKET_NEIGHBOR,
+  /* For a virtual address: dropped with `reason`. */
+  SLUICE_PACKET_UNUSABLE,
+};
+
+#define SLUICE_PACKET_IPV6 1
+#define SLUICE_PACKET_SYN 2
+/* FIN or RST: the client is done. */
+#define SLUICE_PACKET_CLOSE 4
+#define SLUICE_PACKET_FIRST_FRAGMENT 8
+
+struct sluice_packet {
+  struct sluice_flow flow;
+  uint32_t fragment_id;
+  /* From the start of the frame. */
+  uint16_t l3_offset;
+  uint16_t l4_offset;
+  /* Of the IP packet, header included; the frame may be longer (padding). */
+  uint32_t l3_length;
+  uint8_t kind;
+  uint8_t flags;
+  /* Of SLUICE_PACKET_UNUSABLE: a verdict that drops. */
+  uint8_t reason;
+  uint8_t reserved;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_packet) == 56, "less than a cache line");
+
+/* Ends a parse: the packet is fine as IP, and unusable beyond that. */
+SLUICE_INLINE enum sluice_verdict sluice_unusable(struct sluice_packet* packet, enum sluice_verdict reason) {
+  packet->kind = SLUICE_PACKET_UNUSABLE;
+  packet->reason = (uint8_t)reason;
+  return SLUICE_CONTINUE;
+}
+
+SLUICE_INLINE struct sluice_address sluice_load_address(const void* at) {
+  struct sluice_address address;
+  __builtin_memcpy(&address, at, sizeof(address));
+  return address;
+}
+
+/* `l4` is the TCP header, `length` what the IP header leaves for it. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_tcp(const uint8_t* l4, const uint8_t* end, uint32_t length,
+                                                   struct sluice_packet* packet) {
+  const bool first_fragment = packet->flags & SLUICE_PACKET_FIRST_FRAGMENT;
+  if (length < SLUICE_TCP_BYTES || l4 + SLUICE_TCP_BYTES > end)
+    return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_truncated_transport);
+  packet->flow.ports = sluice_load32(l4);
+  const uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
+  const uint8_t flags = l4[13];
+  const bool syn = flags & 0x02;
+  const bool close = flags & 0x05;
+  if (header < SLUICE_TCP_BYTES || header > length || (syn && close))
+    return sluice_unusable(packet, SLUICE_VERDICT_malformed_tcp);
+  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
+    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  /* A SYN-ACK never comes from a client; only a bare SYN opens a flow. */
+  if (syn && !(flags & 0x10)) packet->flags |= SLUICE_PACKET_SYN;
+  if (close) packet->flags |= SLUICE_PACKET_CLOSE;
+  return SLUICE_CONTINUE;
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_udp(const uint8_t* l4, const uint8_t* end, uint32_t length,
+                                                   struct sluice_packet* packet) {
+  const bool first_fragment = packet->flags & SLUICE_PACKET_FIRST_FRAGMENT;
+  if (length < SLUICE_UDP_BYTES || l4 + SLUICE_UDP_BYTES > end)
+    return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_truncated_transport);
+  packet->flow.ports = sluice_load32(l4);
+  const uint32_t claimed = SLUICE_16(sluice_load16(l4 + 4));
+  if (claimed < SLUICE_UDP_BYTES || (claimed > length && !first_fragment))
+    return sluice_unusable(packet, SLUICE_VERDICT_malformed_udp);
+  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
+    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  return SLUICE_CONTINUE;
+}
+
+/* Walks IPv6 extension headers from `offset` (of `base`) until the transport header. Updates offset and protocol;
+ * *fragment is the fragment header's offset field (RFC 8200 section 4.5) as a host-order word, 0 without one or when
+ * the packet is whole. Returns a reason, or SLUICE_CONTINUE. */
+SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, const uint8_t* end, uint32_t* offset,
+                                                         uint32_t* protocol, uint32_t* fragment,
+                                                         uint32_t* fragment_id) {
+  const uint32_t start = *offset;
+  for (uint32_t i = 0; i < SLUICE_EXTENSION_HEADERS; i++) {
+    const uint32_t type = *protocol;
+    const bool options = type == 0 || type == 43 || type == 60 || type == 135 || type == 139 || type == 140;
+    if (!options && type != 44 && type != 51) return SLUICE_CONTINUE;
+    const uint32_t at = SLUICE_BOUND(*offset, 0x7ff);
+    const uint8_t* header = base + at;
+    if (header + 8 > end) return SLUICE_VERDICT_truncated_extension;
+    *protocol = header[0];
+    if (type == 44) {
+      *fragment = SLUICE_16(sluice_load16(header + 2)) & 0xfff9;
+      *fragment_id = sluice_load32(header + 4);
+      *offset = at + 8;
+      /* What follows in a later fragment is payload. */
+      if (*fragment & 0xfff8) return SLUICE_CONTINUE;
+    } else {
+      /* Units of 8 bytes not counting the first; AH: of 4 bytes, less two (RFC 4302 section 2.2). */
+      *offset = at + (type == 51 ? ((uint32_t)header[1] + 2) * 4 : ((uint32_t)header[1] + 1) * 8);
+    }
+    if (*offset - start > SLUICE_EXTENSION_BYTES) return SLUICE_VERDICT_extension_depth;
+  }
+  return SLUICE_VERDICT_extension_depth;
+}
+
+/* The flow of the packet that an ICMP error quotes at `quote`. It left the virtual address, so source and destination
+ * change places. Eight bytes of transport header are enough (RFC 792). `outer` is the ICMP packet's own destination: an
+ * error that quotes some other address's packet is not believed. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const uint8_t* end,
+                                                     struct sluice_packet* packet) {
+  const struct sluice_address outer = packet->flow.destination;
+  uint32_t protocol;
+  uint32_t offset;
+  packet->kind = SLUICE_PACKET_ICMP_ERROR;
+  if (packet->flags & SLUICE_PACKET_IPV6) {
+    uint32_t fragment = 0;
+    uint32_t fragment_id = 0;
+    if (quote + SLUICE_IPV6_BYTES > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+    if (quote[0] >> 4 != 6) return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
+    protocol = quote[6];
+    offset = SLUICE_IPV6_BYTES;
+    packet->flow.destination = sluice_load_address(quote + 8);
+    packet->flow.source = sluice_load_address(quote + 24);
+    const enum sluice_verdict reason = sluice_skip_extensions(quote, end, &offset, &protocol, &fragment, &fragment_id);
+    if (reason != SLUICE_CONTINUE || (fragment & 0xfff8)) protocol = 0;
+  } else {
+    if (quote + SLUICE_IPV4_BYTES > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+    offset = (uint32_t)(quote[0] & 0xf) * 4;
+    protocol = quote[9];
+    if (quote[0] >> 4 != 4 || offset < SLUICE_IPV4_BYTES || (sluice_load16(quote + 6) & SLUICE_16(0x1fff)))
+      protocol = 0;
+    packet->flow.destination = sluice_ipv4(sluice_load32(quote + 12));
+    packet->flow.source = sluice_ipv4(sluice_load32(quote + 16));
+  }
+  const bool own = sluice_address_equal(&outer, &packet->flow.destination);
+  packet->flow.destination = outer;
+  packet->flow.protocol = protocol;
+  if (!own || (protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP))
+    return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
+  const uint8_t* l4 = quote + SLUICE_BOUND(offset, 0x7ff);
+  if (l4 + 8 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+  packet->flow.source_port = sluice_load16(l4 + 2);
+  packet->flow.destination_port = sluice_load16(l4);
+  return SLUICE_CONTINUE;
+}
+
+/* A neighbour solicitation (RFC 4861 section 4.3; hop limit 255 proves that it is from the link). */
+SLUICE_INLINE enum sluice_verdict sluice_parse_solicitation(const uint8_t* l3, const uint8_t* l4, const uint8_t* end,
+                                                            uint32_t length, struct sluice_packet* packet) {
+  if (length < 24 || l4 + 24 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_transport);
+  if (l3[7] != 255 || l4[1] != 0) return sluice_unusable(packet, SLUICE_VERDICT_unsupported_icmp);
+  packet->flow.destination = sluice_load_address(l4 + 8);
+  packet->kind = SLUICE_PACKET_NEIGHBOR;
+  return SLUICE_CONTINUE;
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_icmp(const uint8_t* l3, const uint8_t* l4, const uint8_t* end,
+                                                    uint32_t length, struct sluice_packet* packet) {
+  const bool ipv6 = packet->flags & SLUICE_PACKET_IPV6;
+  if (length < SLUICE_ICMP_BYTES || l4 + SLUICE_ICMP_BYTES > end)
+    return sluice_unusable(packet, SLUICE_VERDICT_truncated_transport);
+  const uint8_t type = l4[0];
+  const bool whole = !(packet->flags & SLUICE_PACKET_FIRST_FRAGMENT);
+  if (whole && type == (ipv6 ? 128 : 8) && l4[1] == 0) {
+    packet->kind = SLUICE_PACKET_ECHO;
+    return SLUICE_CONTINUE;
+  }
+  /* Unreachable, (v6: too big), time exceeded, parameter problem. */
+  const bool error = ipv6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
+  if (whole && error) return sluice_parse_quote(l4 + SLUICE_ICMP_BYTES, end, packet);
+  if (whole && ipv6 && type == 135) return sluice_parse_solicitation(l3, l4, end, length, packet);
+  return sluice_unusable(packet, SLUICE_VERDICT_unsupported_icmp);
+}
+
+/* Behind the IP header: `length` bytes of protocol `flow.protocol` at l4_offset. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_transport(const uint8_t* data, const uint8_t* end, uint32_t length,
+                                                         struct sluice_packet* packet) {
+  const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
+  const uint8_t* l4 = data + SLUICE_BOUND(packet->l4_offset, 0xfff);
+  if (packet->flow.protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l4, end, length, packet);
+  if (packet->flow.protocol == SLUICE_IP_UDP) return sluice_parse_udp(l4, end, length, packet);
+  if (packet->flow.protocol == (packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_IP_ICMPV6 : SLUICE_IP_ICMP)) {
+    /* Only the verifier needs it again: the IP header has been read already. */
+    if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+    return sluice_parse_icmp(l3, l4, end, length, packet);
+  }
+  return sluice_unusable(packet, SLUICE_VERDICT_unsupported_protocol);
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end,
+                                                    struct sluice_packet* packet) {
+  const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
+  if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t header = (uint32_t)(l3[0] & 0xf) * 4;
+  const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
+  if (l3[0] >> 4 != 4 || header < SLUICE_IPV4_BYTES || total < header) return SLUICE_VERDICT_malformed_ip;
+  if (l3 + SLUICE_BOUND(total, 0xffff) > end || l3 + header > end) return SLUICE_VERDICT_truncated_ip;
+  packet->l3_length = total;
+  packet->l4_offset = (uint16_t)(packet->l3_offset + header);
+  packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
+  packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
+  packet->flow.protocol = l3[9];
+  const uint16_t fragment = SLUICE_16(sluice_load16(l3 + 6));
+  if (SLUICE_UNLIKELY(fragment & 0x3fff)) {
+    packet->fragment_id = sluice_load16(l3 + 4);
+    if (fragment & 0x1fff) {
+      /* Offset 8 would overwrite the flags of a TCP header (RFC 3128). */
+      if ((fragment & 0x1fff) == 1 && packet->flow.protocol == SLUICE_IP_TCP)
+        return sluice_unusable(packet, SLUICE_VERDICT_tiny_fragment);
+      packet->kind = SLUICE_PACKET_LATER_FRAGMENT;
+      return SLUICE_CONTINUE;
+    }
+    packet->flags |= SLUICE_PACKET_FIRST_FRAGMENT;
+  }
+  return sluice_parse_transport(data, end, total - header, packet);
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const uint8_t* end,
+                                                    struct sluice_packet* packet) {
+  const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
+  if (l3 + SLUICE_IPV6_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t payload = SLUICE_16(sluice_load16(l3 + 4));
+  const uint32_t total = SLUICE_IPV6_BYTES + payload;
+  if (l3[0] >> 4 != 6) return SLUICE_VERDICT_malformed_ip;
+  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
+  packet->flags |= SLUICE_PACKET_IPV6;
+  packet->l3_length = total;
+  packet->flow.source = sluice_load_address(l3 + 8);
+  packet->flow.destination = sluice_load_address(l3 + 24);
+  /* Mapped addresses stand for IPv4 in the tables; on the wire they are nobody's (RFC 4291 section 2.5.5.2). */
+  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(&packet->flow.source) ||
+                      sluice_address_is_ipv4(&packet->flow.destination)))
+    return SLUICE_VERDICT_malformed_ip;
+  uint32_t protocol = l3[6];
+  uint32_t offset = packet->l3_offset + SLUICE_IPV6_BYTES;
+  uint32_t fragment = 0;
+  if (SLUICE_UNLIKELY(protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP)) {
+    const enum sluice_verdict reason =
+        sluice_skip_extensions(data, end, &offset, &protocol, &fragment, &packet->fragment_id);
+    if (reason != SLUICE_CONTINUE) return sluice_unusable(packet, reason);
+    if (offset - packet->l3_offset > total) return sluice_unusable(packet, SLUICE_VERDICT_truncated_extension);
+  }
+  packet->flow.protocol = protocol;
+  packet->l4_offset = (uint16_t)offset;
+  if (SLUICE_UNLIKELY(fragment)) {
+    if (fragment & 0xfff8) {
+      packet->kind = SLUICE_PACKET_LATER_FRAGMENT;
+      return SLUICE_CONTINUE;
+    }
+    packet->flags |= SLUICE_PACKET_FIRST_FRAGMENT;
+  }
+  return sluice_parse_transport(data, end, total - (offset - packet->l3_offset), packet);
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* data, const uint8_t* end,
+                                                   struct sluice_packet* packet) {
+  const uint8_t* arp = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
+  if (arp + SLUICE_ARP_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  /* Ethernet, IPv4, 6, 4, request: anything else is the kernel's. */
+  if (sluice_load32(arp) != SLUICE_32(0x00010800) || sluice_load32(arp + 4) != SLUICE_32(0x06040001))
+    return SLUICE_VERDICT_pass_not_virtual;
+  packet->l3_length = SLUICE_ARP_BYTES;
+  packet->flow.source = sluice_ipv4(sluice_load32(arp + 14));
+  packet->flow.destination = sluice_ipv4(sluice_load32(arp + 24));
+  packet->kind = SLUICE_PACKET_ARP;
+  return SLUICE_CONTINUE;
+}
+
+/* Parses the frame [data, end) into *packet. SLUICE_CONTINUE, or the packet's verdict. */
+SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_t* end, struct sluice_packet* packet) {
+  if (data + SLUICE_ETHERNET_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
+  uint16_t type = sluice_load16(data + 12);
+  uint32_t offset = SLUICE_ETHERNET_BYTES;
+  for (uint32_t tags = 0; tags <= SLUICE_VLAN_TAGS; tags++) {
+    if (SLUICE_LIKELY(type != SLUICE_16(SLUICE_ETHERTYPE_VLAN) && type != SLUICE_16(SLUICE_ETHERTYPE_QINQ))) break;
+    if (tags == SLUICE_VLAN_TAGS) return SLUICE_VERDICT_pass_vlan_depth;
+    if (data + offset + SLUICE_VLAN_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
+    type = sluice_load16(data + offset + 2);
+    offset += SLUICE_VLAN_BYTES;
+  }
+  packet->flow.ports = 0;
+  packet->flow.protocol = 0;
+  packet->fragment_id = 0;
+  packet->l3_offset = (uint16_t)offset;
+  packet->l4_offset = 0;
+  packet->kind = SLUICE_PACKET_FLOW;
+  packet->flags = 0;
+  packet->reason = 0;
+  packet->reserved = 0;
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV4)) return sluice_parse_ipv4(data, end, packet);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return sluice_parse_ipv6(data, end, packet);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_ARP)) return sluice_parse_arp(data, end, packet);
+  return SLUICE_VERDICT_pass_not_ip;
+}
+
+#endif /* SLUICE_PARSE_H_ */

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The words of the packet path: addresses, flows, limits, and the few things of a compiler that differ between C, C++
+ * and BPF. Everything in include/sluice is C11 and C++20, compiled natively and for the kernel; it knows bytes, tables
+ * and a clock value, and nothing else.
+ *
+ * Units: lengths in bytes, time in nanoseconds of CLOCK_MONOTONIC (the kernel's bpf_ktime_get_ns), addresses and ports
+ * in network byte order unless a name says otherwise. */
+#ifndef SLUICE_TYPES_H_
+#define SLUICE_TYPES_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SLUICE_INLINE static inline __attribute__((always_inline))
+#define SLUICE_LIKELY(x) __builtin_expect(!!(x), 1)
+#define SLUICE_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#ifdef __cplusplus
+#  define SLUICE_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#else
+#  define SLUICE_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+
+/* The verifier forgets the bounds of a value that went through memory; this tells it again. Natively the value is known
+ * to be in bounds, and nothing is emitted. `mask` is 2^n - 1. */
+#ifdef __bpf__
+#  define SLUICE_BOUND(value, mask) ((value) & (mask))
+#else
+#  define SLUICE_BOUND(value, mask) (value)
+#endif
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#  error "the path is written for little-endian machines (x86-64, arm64)"
+#endif
+
+/* Host to network order and back; constant-folds. */
+#define SLUICE_16(x) ((uint16_t)__builtin_bswap16((uint16_t)(x)))
+#define SLUICE_32(x) ((uint32_t)__builtin_bswap32((uint32_t)(x)))
+
+/* Limits: all of them, in one place. */
+#define SLUICE_BURST 32
+/* Room in front of a packet for the largest change of its headers: Ethernet with a VLAN tag, IPv6, UDP, GUE. */
+#define SLUICE_HEADROOM 128
+/* Room behind it: a neighbour advertisement may be longer than its solicitation. */
+#define SLUICE_TAILROOM 32
+#define SLUICE_VLAN_TAGS 2
+#define SLUICE_EXTENSION_HEADERS 8
+#define SLUICE_EXTENSION_BYTES 1024
+#define SLUICE_INDEX_PROBES 16
+#define SLUICE_PORT_RANGES 128
+#define SLUICE_LISTENERS 65535
+/* A backend's slot has 20 bits in a connection entry; the last value means none. */
+#define SLUICE_BACKENDS ((1 << 20) - 1)
+#define SLUICE_PORTS 64
+#define SLUICE_POOLS 65535
+#define SLUICE_NO_BACKEND 0xfffffu
+#define SLUICE_NO_LISTENER 0xffffffffu
+#define SLUICE_NO_POOL 0xffffffffu
+
+/* 16 bytes in network order; IPv4 is mapped into ::ffff:0:0/96 (RFC 4291 section 2.5.5.2). */
+struct sluice_address {
+  uint32_t words[4];
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_address) == 16, "an address is 16 bytes");
+
+/* A five-tuple as its client sends it. `protocol` is an IP protocol number; a fragment's flow (see hash.h) has
+ * SLUICE_FRAGMENT_FLOW in it and its identification in place of the ports. */
+struct sluice_flow {
+  struct sluice_address source;
+  struct sluice_address destination;
+  union {
+    struct {
+      uint16_t source_port;
+      uint16_t destination_port;
+    };
+    uint32_t ports;
+  };
+  uint32_t protocol;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_flow) == 40, "a flow is ten words, hashed as they lie");
+
+#define SLUICE_FRAGMENT_FLOW 0x100u
+
+SLUICE_INLINE bool sluice_address_equal(const struct sluice_address* a, const struct sluice_address* b) {
+  return ((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
+          (a->words[3] ^ b->words[3])) == 0;
+}
+
+SLUICE_INLINE bool sluice_address_is_ipv4(const struct sluice_address* a) {
+  return (a->words[0] | a->words[1] | (a->words[2] ^ SLUICE_32(0xffff))) == 0;
+}
+
+SLUICE_INLINE struct sluice_address sluice_ipv4(uint32_t address) {
+  struct sluice_address mapped = {{0, 0, SLUICE_32(0xffff), address}};
+  return mapped;
+}
+
+/* Loads and stores at any alignment. */
+SLUICE_INLINE uint16_t sluice_load16(const void* at) {
+  uint16_t value;
+  __builtin_memcpy(&value, at, sizeof(value));
+  return value;
+}
+SLUICE_INLINE uint32_t sluice_load32(const void* at) {
+  uint32_t value;
+  __builtin_memcpy(&value, at, sizeof(value));
+  return value;
+}
+SLUICE_INLINE void sluice_store16(void* at, uint16_t value) {
+  __builtin_memcpy(at, &value, sizeof(value));
+}
+SLUICE_INLINE void sluice_store32(void* at, uint32_t value) {
+  __builtin_memcpy(at, &value, sizeof(value));
+}
+
+/* Header field values that several files need. */
+#define SLUICE_ETHERTYPE_IPV4 0x0800
+#define SLUICE_ETHERTYPE_ARP 0x0806
+#define SLUICE_ETHERTYPE_VLAN 0x8100
+#define SLUICE_ETHERTYPE_QINQ 0x88a8
+#define SLUICE_ETHERTYPE_IPV6 0x86dd
+#define SLUICE_IP_ICMP 1
+#define SLUICE_IP_IPV4 4
+#define SLUICE_IP_TCP 6
+#define SLUICE_IP_UDP 17
+#define SLUICE_IP_IPV6 41
+#define SLUICE_IP_ICMPV6 58
+#define SLUICE_MAC_BYTES 6
+#define SLUICE_ETHERNET_BYTES 14
+#define SLUICE_VLAN_BYTES 4
+#define SLUICE_IPV4_BYTES 20
+#define SLUICE_IPV6_BYTES 40
+#define SLUICE_UDP_BYTES 8
+#define SLUICE_TCP_BYTES 20
+#define SLUICE_ICMP_BYTES 8
+#define SLUICE_ARP_BYTES 28
+
+#endif /* SLUICE_TYPES_H_ */
