@@ -1,0 +1,85 @@
+"""sluiced on a node of a lab: its file, its start, reload and end."""
+
+import pathlib
+import signal
+
+import yaml
+
+from lab.network import run
+from lab.process import Failure, wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SLUICED = ROOT / "build" / "sluiced"
+DECAP = ROOT / "build" / "tools" / "decap" / "decap"
+
+
+class Balancer:
+    """One sluiced with folders of its own. The file is `configuration`, as YAML, written at start and at reload."""
+
+    def __init__(self, node, configuration, name="sluiced"):
+        self.node = node
+        self.configuration = configuration
+        self.name = name
+        self.folder = node.lab.folder / f"{node.name}-{name}"
+        self.folder.mkdir()
+        self.file = self.folder / "sluice.yaml"
+        self.process = None
+
+    def arguments(self):
+        return [f"--config={self.file}", f"--state_dir={self.folder}/state", f"--run_dir={self.folder}/run"]
+
+    def write(self, text=None):
+        """Writes the file: `text`, or the configuration."""
+        self.file.write_text(text if text is not None else yaml.safe_dump(self.configuration, sort_keys=False))
+
+    def start(self, timeout=30):
+        """Starts it; returns when it serves."""
+        self.launch()
+        self.process.wait_for_output("ready", timeout)
+        return self
+
+    def launch(self):
+        """Starts it and does not wait."""
+        self.write()
+        self.process = self.node.start(self.name, SLUICED, *self.arguments())
+
+    def refuse(self, timeout=30):
+        """Starts it where it must not start; its words."""
+        self.launch()
+        code = self.process.wait(timeout)
+        if code == 0 or "ready" in self.process.output():
+            raise Failure(f"sluiced started where it must not:\n{self.process.tail()}")
+        if code < 0:
+            raise Failure(f"sluiced was ended by signal {-code}:\n{self.process.tail()}")
+        return self.process.output()
+
+    def reload(self, text=None, timeout=20):
+        """Writes the file, sends SIGHUP; the line that sluiced answers in its log."""
+        self.write(text)
+        before = len(self._answers())
+        self.process.signal(signal.SIGHUP)
+
+        def answered():
+            if self.process.exit_code() is not None:
+                raise Failure(f"sluiced ended during a reload:\n{self.process.tail()}")
+            return self._answers()[before:]
+        return wait_until(answered, lambda: f"an answer to SIGHUP:\n{self.process.tail()}", timeout)[0]
+
+    def _answers(self):
+        return [line for line in self.process.output().splitlines()
+                if "reload: generation=" in line or "reload refused" in line]
+
+    def command(self, *flags, check=False):
+        """Runs `sluiced FLAGS` beside the running one, with its file and folders."""
+        return run(self.node.command([SLUICED, *flags, *self.arguments()]), check=check)
+
+    def stop(self, timeout=20):
+        """Ends it in order; Failure unless it exits with 0."""
+        self.process.signal(signal.SIGTERM)
+        code = self.process.wait(timeout)
+        if code != 0:
+            raise Failure(f"sluiced ended with {code}:\n{self.process.tail()}")
+
+    def kill(self):
+        """Ends it as a crash would."""
+        self.process.kill()

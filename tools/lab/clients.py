@@ -1,0 +1,110 @@
+"""What a client node does: many requests, open connections, transfers. Each takes the node that it runs on."""
+
+import json
+import subprocess
+
+from lab.process import Failure
+from lab.servers import HERE, PYTHON
+
+
+def url(address, port=80, path=""):
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}/{path}"
+
+
+def http_requests(node, address, requests, port=80, concurrency=32, timeout=10):
+    """That many requests, each on a connection of its own; a dictionary as http_load.py prints."""
+    ran = node.run(PYTHON, "-B", HERE / "http_load.py", address, port, f"--requests={requests}",
+                   f"--concurrency={concurrency}", f"--timeout={timeout}", timeout=600)
+    return json.loads(ran.stdout)
+
+
+class HttpLoad:
+    """Requests without a pause, until stop()."""
+
+    def __init__(self, node, address, port=80, concurrency=8, timeout=10):
+        self._process = node.start(
+            "http-load", PYTHON, "-B", HERE / "http_load.py", address, port, "--until_stopped",
+            f"--concurrency={concurrency}", f"--timeout={timeout}", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def stop(self):
+        """Ends it; a dictionary as http_load.py prints."""
+        self._process.stdin.close()
+        line = self._process.stdout.readline()
+        self._process.wait()
+        if not line:
+            raise Failure(f"http_load.py ended early:\n{self._process.tail()}")
+        return json.loads(line)
+
+
+class HeldConnections:
+    """Many open HTTP connections."""
+
+    def __init__(self, node, address, count, port=80):
+        self._process = node.start("http-hold", PYTHON, "-B", HERE / "http_hold.py", address, port, count,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.first = self._read()
+
+    def ask(self):
+        """Asks each connection who serves it; a dictionary as http_hold.py prints."""
+        self._process.stdin.write("ask\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failure(f"http_hold.py ended early:\n{self._process.tail()}")
+        return json.loads(line)
+
+
+def download(node, address, name):
+    """SHA-256 of /files/NAME as it arrives."""
+    script = f"curl -sSfg --max-time 120 '{url(address, 80, 'files/' + name)}' | sha256sum"
+    return node.run("bash", "-o", "pipefail", "-c", script, timeout=130).stdout.split()[0]
+
+
+def upload(node, address, path, port=8081):
+    """(server, SHA-256) of a file as the server received it."""
+    ran = node.run("curl", "-sSfg", "--max-time", "120", "-T", path, url(address, port, "upload"), timeout=130)
+    name, digest = ran.stdout.split()
+    return name, digest
+
+
+def iperf(node, address, *options, seconds=2):
+    """iperf3's own report."""
+    ran = node.run("iperf3", "-J", "-c", address, "-t", seconds, *options, check=False, timeout=60)
+    report = json.loads(ran.stdout)
+    if "error" in report:
+        raise Failure(f"iperf3 {' '.join(options)}: {report['error']}")
+    return report["end"]
+
+
+_ECHO = """
+import socket, sys
+address, (port, size, count, attempts) = sys.argv[1], map(int, sys.argv[2:])
+names = set()
+for number in range(count):
+    endpoint = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    endpoint.settimeout(5)
+    if size > 1400 and ":" not in address:
+        endpoint.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT: fragment freely
+    endpoint.connect((address, port))
+    datagram = bytes([number % 256]) * size
+    for attempt in range(attempts):
+        try:
+            endpoint.send(datagram)
+            name, _, back = endpoint.recv(65535).partition(b":")
+            break
+        except OSError:
+            if attempt == attempts - 1:
+                raise
+    assert back == datagram, "other bytes came back"
+    names.add(name.decode())
+print(" ".join(sorted(names)))
+"""
+
+
+def udp_echo(node, address, size, count=1, port=8082, attempts=1):
+    """Sends datagrams of that size, each from a socket of its own, compares what comes back; the servers' names."""
+    return node.run(PYTHON, "-B", "-c", _ECHO, address, port, size, count, attempts, timeout=120).stdout.split()

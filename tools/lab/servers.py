@@ -1,0 +1,83 @@
+"""Real servers on the backends of a lab: nginx, dnsmasq, iperf3, and a small one of our own for what they lack.
+
+Each function starts one server on a node and returns when it answers; the Lab ends it.
+"""
+
+import pathlib
+
+from lab.process import wait_until
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3"
+
+WEB_PORT = 80
+UPLOAD_PORT = 8081
+ECHO_PORT = 8082
+DNS_NAME = "who.example"
+
+# Every answer to / is the server's name. Connections may idle for long: tests hold them open.
+_NGINX = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_timeout 600s; keepalive_requests 1000000; default_type text/plain;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 80 backlog=4096 reuseport; listen [::]:80 backlog=4096 reuseport ipv6only=on;
+    location / {{ return 200 "{name}\\n"; }}
+    location /files/ {{ alias {files}/; sendfile on; }}
+  }}
+}}
+"""
+
+
+def _listens(node, port, protocol="-t"):
+    """Whether something on the node listens on the port."""
+    return bool(node.run("ss", "-Hln", protocol, f"sport = :{port}").stdout.strip())
+
+
+def _start(node, name, port, command, protocol="-t"):
+    process = node.start(name, *command)
+
+    def ready():
+        return process.exit_code() is not None or _listens(node, port, protocol)
+    wait_until(ready, lambda: f"{node.name}: {name} to listen on port {port}:\n{process.tail()}")
+    if process.exit_code() is not None:
+        process.wait_for_output(f"listens on port {port}")  # it ended: raises with its output
+    return process
+
+
+def web(node, files=None):
+    """nginx on port 80 of all addresses: / answers the node's name, /files/ has what the folder `files` has."""
+    folder = node.lab.folder / f"{node.name}-nginx"
+    folder.mkdir()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_NGINX.format(folder=folder, files=files or folder, name=node.name))
+    # nginx would drop to another user, who can't read a folder of ours.
+    command = ("nginx", "-p", folder, "-e", "stderr", "-c", configuration, "-g", "user root;")
+    return _start(node, "nginx", WEB_PORT, command)
+
+
+def upload(node):
+    """HTTP on UPLOAD_PORT of all addresses that answers a PUT with the name and the SHA-256 of what came."""
+    return _start(node, "upload", UPLOAD_PORT, (PYTHON, "-B", HERE / "upload_server.py", UPLOAD_PORT, node.name))
+
+
+def udp_echo(node, *addresses):
+    """Sends each UDP datagram to ECHO_PORT of these addresses back, with the node's name in front."""
+    command = (PYTHON, "-B", HERE / "echo_server.py", ECHO_PORT, node.name, *addresses)
+    return _start(node, "echo", ECHO_PORT, command, "-u")
+
+
+def dns(node, *addresses):
+    """dnsmasq on port 53 of these addresses, UDP and TCP: the TXT record of who.example is the node's name."""
+    command = ["dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+               "--bind-interfaces", f"--pid-file={node.lab.folder}/{node.name}-dnsmasq.pid", "--log-facility=-",
+               f"--txt-record={DNS_NAME},{node.name}", "--host-record=host.example,192.0.2.1", "--cache-size=0"]
+    return _start(node, "dnsmasq", 53, command + [f"--listen-address={address}" for address in addresses], "-u")
+
+
+def iperf(node):
+    """iperf3 on port 5201 of all addresses."""
+    return _start(node, "iperf3", 5201, ("iperf3", "-s", "--forceflush"))
