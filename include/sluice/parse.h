@@ -112,21 +112,24 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
     const uint32_t type = *protocol;
     const bool options = type == 0 || type == 43 || type == 60 || type == 135 || type == 139 || type == 140;
     if (!options && type != 44 && type != 51) return SLUICE_CONTINUE;
-    const uint32_t at = SLUICE_BOUND(*offset, 0x7ff);
-    const uint8_t* header = base + at;
+    const uint8_t* header = base + *offset;
     if (header + 8 > end) return SLUICE_VERDICT_truncated_extension;
     *protocol = header[0];
+    uint32_t next = *offset + 8;
     if (type == 44) {
       *fragment = SLUICE_16(sluice_load16(header + 2)) & 0xfff9;
       *fragment_id = sluice_load32(header + 4);
-      *offset = at + 8;
       /* What follows in a later fragment is payload. */
-      if (*fragment & 0xfff8) return SLUICE_CONTINUE;
+      if (*fragment & 0xfff8) {
+        *offset = next;
+        return SLUICE_CONTINUE;
+      }
     } else {
       /* Units of 8 bytes not counting the first; AH: of 4 bytes, less two (RFC 4302 section 2.2). */
-      *offset = at + (type == 51 ? ((uint32_t)header[1] + 2) * 4 : ((uint32_t)header[1] + 1) * 8);
+      next += type == 51 ? (uint32_t)header[1] * 4 : (uint32_t)header[1] * 8;
     }
-    if (*offset - start > SLUICE_EXTENSION_BYTES) return SLUICE_VERDICT_extension_depth;
+    if (next - start > SLUICE_EXTENSION_BYTES) return SLUICE_VERDICT_extension_depth;
+    *offset = (uint32_t)SLUICE_BOUND(next, 0x7ff);
   }
   return SLUICE_VERDICT_extension_depth;
 }

@@ -23,10 +23,15 @@
 #  define SLUICE_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-/* The verifier forgets the bounds of a value that went through memory; this tells it again. Natively the value is known
- * to be in bounds, and nothing is emitted. `mask` is 2^n - 1. */
+/* The verifier forgets the bounds of a value that went through memory or arithmetic; this tells it again, in a way that
+ * the compiler can't see through. Natively the value is known to be in bounds, and nothing is emitted. `mask` is 2^n
+ * - 1. */
 #ifdef __bpf__
-#  define SLUICE_BOUND(value, mask) ((value) & (mask))
+#  define SLUICE_BOUND(value, mask) sluice_bound((value), (mask))
+SLUICE_INLINE uint64_t sluice_bound(uint64_t value, uint64_t mask) {
+  __asm__ volatile("%0 &= %1" : "+r"(value) : "i"(mask));
+  return value;
+}
 #else
 #  define SLUICE_BOUND(value, mask) (value)
 #endif

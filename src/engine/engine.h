@@ -1,0 +1,89 @@
+// What moves packets. The controller knows engines by this interface and nothing else; there is no second way to change
+// what a packet meets.
+//
+// Thread-safety: all calls come from the control thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "base/address.h"
+#include "sluice/connection.h"
+#include "sluice/tables.h"
+#include "sluice/verdict.h"
+#include "tables/tables.h"
+
+namespace sluice {
+
+// Sums over all workers since Open. Indices are those of Tables.
+struct EngineCounters {
+  std::array<uint64_t, SLUICE_VERDICT_COUNT> verdicts{};
+  // Entries that gave way to a new flow, by what they were.
+  std::array<uint64_t, SLUICE_VICTIM_COUNT> inserted_over{};
+  uint64_t received = 0;
+  uint64_t bytes = 0;
+  // Transmit queue full: packets that were forwarded by verdict and did not leave.
+  uint64_t transmit_full = 0;
+  // By the ports' own counters.
+  uint64_t port_receive_dropped = 0;
+  uint64_t port_transmit_dropped = 0;
+  std::vector<sluice_traffic> listeners;
+  std::vector<sluice_traffic> backends;
+};
+
+// A port as it stands; what the controller tells the builder.
+struct EnginePort {
+  std::string name;
+  Mac mac{};
+  uint16_t mtu = 0;
+  bool link_up = false;
+  // The kernel interface whose routes lead through this port, 0 if none.
+  int kernel_ifindex = 0;
+  std::string mode;
+  bool operator==(const EnginePort&) const = default;
+};
+
+// What the engine has to tell since the last Poll.
+struct EngineNews {
+  // Ports changed (MAC, MTU, link): read ports() again.
+  bool ports_changed = false;
+  // Sentences for the log.
+  std::vector<std::string> messages;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // All workers run `tables`, or the old ones stay and the error says why. Returns when every worker has left the old.
+  virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
+
+  virtual EngineCounters ReadCounters() = 0;
+  virtual std::vector<EnginePort> ports() = 0;
+
+  // Goes on with the sweep of the connection tables, a bounded slice (about a hundredth of them), and empties expired
+  // entries. Called about a hundred times a second.
+  virtual void Sweep() = 0;
+  // Live entries by backend slot as of the last whole sweep, and how many whole sweeps there have been. A slot retired
+  // before sweep n began and not counted in it has no entry left.
+  struct Occupancy {
+    uint64_t sweeps = 0;
+    std::vector<uint32_t> flows_of_slot;
+  };
+  virtual const Occupancy& occupancy() const = 0;
+
+  // Announces a virtual address on the ports' links (gratuitous ARP, unsolicited neighbour advertisement).
+  virtual void Announce(absl::Span<const Address> addresses) = 0;
+
+  virtual EngineNews Poll() = 0;
+
+  // Orderly stop: workers finish their burst, ports close. Publishing afterwards is an error.
+  virtual void Close() = 0;
+};
+
+}  // namespace sluice

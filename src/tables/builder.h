@@ -1,0 +1,70 @@
+// Desired state to tables: a pure function of its inputs but for three memories that make generations follow one
+// another gently: which slot a backend has (a flow's entry names it, so it never changes while the backend lives),
+// which index a listener has (counters go by it), and the Maglev tables of pools that did not change.
+//
+// Thread-safety: one thread (the controller's).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/address.h"
+#include "config/sluice.pb.h"
+#include "tables/tables.h"
+
+namespace sluice {
+
+// Where packets for a backend leave: by which port of the engine, with which headers. MTU in bytes of layer 3.
+struct BackendNextHop {
+  uint16_t port = 0;
+  uint16_t vlan = 0;
+  Mac source{};
+  Mac destination{};
+  uint16_t mtu = 0;
+  bool operator==(const BackendNextHop&) const = default;
+};
+
+struct PortDescription {
+  Mac mac{};
+  uint16_t mtu = 0;
+};
+
+struct BuildInput {
+  // Validated and with its defaults filled in (config/validate.h).
+  const v1::Config* config = nullptr;
+  // 32 bytes; the same for the whole life of the connection tables.
+  absl::Span<const uint8_t> hash_key;
+  // By backend address; one without an entry takes no new flows, and its own flows' packets are dropped with
+  // no_next_hop.
+  const absl::flat_hash_map<Address, BackendNextHop>* next_hops = nullptr;
+  absl::Span<const PortDescription> ports;
+};
+
+class Builder {
+ public:
+  Builder();
+  ~Builder();
+
+  // The next generation. Errors (a limit that validation could not see) leave the builder as it was.
+  absl::StatusOr<std::shared_ptr<const Tables>> Build(const BuildInput& input);
+
+  // Slots of backends that are gone and whose entries may still be in connection tables.
+  std::vector<uint32_t> RetiredSlots() const;
+  // Tells that no connection table has an entry for `slot` any more (a full sweep has seen none since it was retired):
+  // it may be given to another backend, never before.
+  void ReleaseSlot(uint32_t slot);
+
+  // Pools whose Maglev table the last Build made anew; for logs and tests.
+  uint32_t pools_rebuilt() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,60 @@
+// One generation of everything that the path reads, built by builder.h and handed to an engine whole.
+//
+// Immutable once built; shared between the control thread and the engine, freed when the last of them lets go (an
+// engine lets go of a generation after every worker has left it). Thread-safety: const access from any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/region.h"
+#include "sluice/tables.h"
+
+namespace sluice {
+
+struct VirtualAddress {
+  Address address;
+  // Answer ARP and neighbour solicitations, and announce the address when it comes.
+  bool announce = true;
+  bool operator==(const VirtualAddress&) const = default;
+};
+
+// Who a counter's index belongs to; index i of the path's listener table, or slot i of its backends. Empty name:
+// unused.
+struct BackendName {
+  std::string pool;
+  std::string backend;
+};
+
+class Tables {
+ public:
+  // What the path reads. Valid as long as this object.
+  const sluice_tables& view() const { return view_; }
+  uint32_t generation() const { return settings_.As<sluice_settings>()->generation; }
+
+  uint32_t listener_count() const { return static_cast<uint32_t>(listener_names_.size()); }
+  uint32_t backend_slots() const { return static_cast<uint32_t>(backend_names_.size()); }
+  const std::vector<std::string>& listener_names() const { return listener_names_; }
+  const std::vector<BackendName>& backend_names() const { return backend_names_; }
+  const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
+
+ private:
+  friend class Builder;
+  friend class TablesWriter;
+  Tables() = default;
+
+  sluice_tables view_{};
+  // Memory behind the view, one region a table (huge pages where there are some).
+  Region settings_, index_, ranges_, listeners_, pools_, backends_, ports_;
+  // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it.
+  std::shared_ptr<const Region> maglev_;
+  std::vector<std::shared_ptr<const void>> maglev_parts_;
+  std::vector<std::string> listener_names_;
+  std::vector<BackendName> backend_names_;
+  std::vector<VirtualAddress> virtual_addresses_;
+};
+
+}  // namespace sluice
