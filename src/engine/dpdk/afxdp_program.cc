@@ -1,0 +1,195 @@
+#include "engine/dpdk/afxdp_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "redirect.skel.h"
+
+namespace sluice {
+namespace {
+
+// As in bpf/redirect.bpf.c; the kernel keeps 15 characters of a name.
+constexpr std::string_view kProgramName = "sluice_redirect";
+constexpr std::string_view kAddressMapName = "vips";
+
+absl::Status BpfStatus(int error, const std::string& what) {
+  if (error == EPERM || error == EACCES) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(what, ": no permission; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"));
+  }
+  return absl::ErrnoToStatus(error, what);
+}
+
+struct Attached {
+  uint32_t id = 0;
+  bool generic = false;
+};
+
+absl::StatusOr<Attached> QueryAttached(int ifindex, const std::string& interface) {
+  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  if (const int error = bpf_xdp_query(ifindex, 0, &query); error != 0) {
+    return BpfStatus(-error, absl::StrCat(interface, ": asking for the XDP program that is there"));
+  }
+  if (query.skb_prog_id != 0) return Attached{.id = query.skb_prog_id, .generic = true};
+  return Attached{.id = query.drv_prog_id != 0 ? query.drv_prog_id : query.hw_prog_id};
+}
+
+std::string ProgramName(int fd) {
+  bpf_prog_info info{};
+  uint32_t size = sizeof(info);
+  return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.name : "?";
+}
+
+// The map of virtual addresses of a loaded program of ours, as a file descriptor; -1 when there is none.
+int OpenAddressMap(int program_fd) {
+  std::array<uint32_t, 16> ids{};
+  bpf_prog_info program{};
+  program.nr_map_ids = ids.size();
+  program.map_ids = reinterpret_cast<uintptr_t>(ids.data());
+  uint32_t size = sizeof(program);
+  if (bpf_obj_get_info_by_fd(program_fd, &program, &size) != 0) return -1;
+  for (uint32_t i = 0; i < program.nr_map_ids && i < ids.size(); ++i) {
+    const int fd = bpf_map_get_fd_by_id(ids[i]);
+    bpf_map_info map{};
+    size = sizeof(map);
+    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &map, &size) == 0 && map.name == kAddressMapName &&
+        map.key_size == sizeof(Address::bytes)) {
+      return fd;
+    }
+    if (fd >= 0) close(fd);
+  }
+  return -1;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t queues) {
+  auto program = std::unique_ptr<RedirectProgram>(new RedirectProgram(redirect_bpf__open()));
+  if (program->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
+  bpf_map__set_max_entries(program->skeleton_->maps.xsks_map, queues);
+  // Twice, since a new set comes before the old one goes.
+  bpf_map__set_max_entries(program->skeleton_->maps.vips, 2 * kMaxAddresses);
+  if (const int error = redirect_bpf__load(program->skeleton_); error != 0) {
+    return BpfStatus(-error, "loading the XDP program");
+  }
+  return program;
+}
+
+RedirectProgram::~RedirectProgram() {
+  if (ifindex_ != 0) {
+    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = bpf_program__fd(skeleton_->progs.sluice_redirect));
+    // Fails when somebody replaced it meanwhile or the interface is gone: then there is nothing of ours to detach.
+    bpf_xdp_detach(ifindex_, generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
+  }
+  redirect_bpf__destroy(skeleton_);
+}
+
+absl::Status RedirectProgram::Attach(int ifindex, const std::string& interface) {
+  const absl::StatusOr<Attached> attached = QueryAttached(ifindex, interface);
+  if (!attached.ok()) return attached.status();
+  return attached->id == 0 ? AttachFresh(ifindex, interface)
+                           : Replace(ifindex, interface, attached->id, attached->generic);
+}
+
+absl::Status RedirectProgram::AttachFresh(int ifindex, const std::string& interface) {
+  const int fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
+  int error = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_DRV_MODE, nullptr);
+  generic_ = error == -EOPNOTSUPP;
+  if (generic_) error = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_SKB_MODE, nullptr);
+  if (error == -ERANGE || error == -EINVAL) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        interface, ": the driver refuses an XDP program (", strerror(-error),
+        "); most often the MTU of the interface, or of a veth's peer, is too large for it, or large receive offload "
+        "is on (ethtool -K ",
+        interface, " lro off); `dmesg` may say more"));
+  }
+  if (error != 0) return BpfStatus(-error, absl::StrCat(interface, ": attaching the XDP program"));
+  ifindex_ = ifindex;
+  return absl::OkStatus();
+}
+
+absl::Status RedirectProgram::Replace(int ifindex, const std::string& interface, uint32_t program_id, bool generic) {
+  const int old_fd = bpf_prog_get_fd_by_id(program_id);
+  if (old_fd < 0) return BpfStatus(errno, absl::StrCat(interface, ": opening XDP program ", program_id));
+  const absl::Cleanup closer = [old_fd] { close(old_fd); };
+  if (const std::string name = ProgramName(old_fd); name != kProgramName) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(interface, " has an XDP program of somebody else, \"", name, "\" (id ", program_id,
+                     "); stop what put it there, or take it off with `ip link set dev ", interface, " ",
+                     generic ? "xdpgeneric" : "xdp", " off`"));
+  }
+  if (absl::Status status = InheritAddresses(old_fd); !status.ok()) return status;
+  LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
+  const int fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
+  const int error = bpf_xdp_attach(ifindex, fd, generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
+  if (error != 0) {
+    return BpfStatus(-error, absl::StrCat(interface, ": replacing the XDP program that an earlier sluiced left"));
+  }
+  ifindex_ = ifindex;
+  generic_ = generic;
+  return absl::OkStatus();
+}
+
+absl::Status RedirectProgram::InheritAddresses(int program_fd) {
+  const int map_fd = OpenAddressMap(program_fd);
+  if (map_fd < 0) return absl::OkStatus();
+  const absl::Cleanup closer = [map_fd] { close(map_fd); };
+  Address address;
+  const void* previous = nullptr;
+  while (bpf_map_get_next_key(map_fd, previous, address.bytes.data()) == 0) {
+    if (absl::Status status = AddAddress(address); !status.ok()) return status;
+    previous = address.bytes.data();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RedirectProgram::SetSocket(uint16_t queue, int fd) {
+  const uint32_t key = queue;
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.xsks_map), &key, &fd, BPF_ANY) == 0) return absl::OkStatus();
+  return BpfStatus(errno, absl::StrCat("queue ", queue, ": giving its packets to the socket"));
+}
+
+absl::Status RedirectProgram::AddAddress(const Address& address) {
+  const uint8_t value = 1;
+  const int map_fd = bpf_map__fd(skeleton_->maps.vips);
+  if (bpf_map_update_elem(map_fd, address.bytes.data(), &value, BPF_ANY) != 0) {
+    return BpfStatus(errno, absl::StrCat("adding virtual address ", FormatAddress(address)));
+  }
+  addresses_.insert(address);
+  return absl::OkStatus();
+}
+
+absl::Status RedirectProgram::SetVirtualAddresses(absl::Span<const Address> addresses) {
+  const absl::flat_hash_set<Address> wanted(addresses.begin(), addresses.end());
+  if (wanted.size() > kMaxAddresses) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(wanted.size(), " virtual addresses; an interface takes ", kMaxAddresses, " at most"));
+  }
+  std::vector<Address> gone;
+  for (const Address& address : addresses_) {
+    if (!wanted.contains(address)) gone.push_back(address);
+  }
+  for (const Address& address : wanted) {
+    if (addresses_.contains(address)) continue;
+    if (absl::Status status = AddAddress(address); !status.ok()) return status;
+  }
+  for (const Address& address : gone) {
+    if (bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.vips), address.bytes.data()) != 0 && errno != ENOENT) {
+      return BpfStatus(errno, absl::StrCat("removing virtual address ", FormatAddress(address)));
+    }
+    addresses_.erase(address);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice
