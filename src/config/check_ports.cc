@@ -94,8 +94,8 @@ void CheckPorts(const v1::Config& config, Report& report, const Facts& facts) {
       continue;
     }
     if (claim.first <= reach->last) {
-      const auto pair = std::minmax(claim.Owner(), reach->Owner());
-      if (told.insert({pair.first, pair.second}).second) AddOverlap(config, *reach, claim, report);
+      const auto [earlier, later] = std::minmax({claim.Owner(), reach->Owner()});
+      if (told.insert({earlier, later}).second) AddOverlap(config, *reach, claim, report);
     }
     if (claim.last > reach->last) reach = &claim;
   }
