@@ -76,7 +76,7 @@ struct sluice_flow {
   struct sluice_address source;
   struct sluice_address destination;
   union {
-    struct {
+    __extension__ struct {
       uint16_t source_port;
       uint16_t destination_port;
     };
