@@ -1,0 +1,47 @@
+#include "engine/connection_tables.h"
+
+#include <algorithm>
+
+namespace sluice {
+
+absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, uint64_t max_connections, HugePages pages) {
+  ConnectionTables tables;
+  const uint32_t each = BucketsFor((max_connections + partitions - 1) / partitions);
+  tables.buckets_ = uint64_t{each} * partitions;
+  absl::StatusOr<Region> region = Region::Create(tables.buckets_ * sizeof(sluice_bucket), pages);
+  if (!region.ok()) return region.status();
+  tables.region_ = *std::move(region);
+  for (uint32_t i = 0; i < partitions; i++) {
+    tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each});
+  }
+  tables.counting_.resize(SLUICE_BACKENDS);
+  tables.occupancy_.flows_of_slot.resize(SLUICE_BACKENDS);
+  return tables;
+}
+
+void ConnectionTables::Sweep(const sluice_tables& tables, uint64_t now) {
+  const uint32_t tick = sluice_tick(now);
+  const uint64_t end = std::min(buckets_, position_ + (buckets_ + 99) / 100);
+  // The partitions lie behind one another.
+  sluice_bucket* buckets = region_.As<sluice_bucket>();
+  for (; position_ < end; position_++) SweepBucket(buckets[position_], tables, tick);
+  if (position_ < buckets_) return;
+  position_ = 0;
+  occupancy_.sweeps++;
+  occupancy_.flows_of_slot.swap(counting_);
+  std::fill(counting_.begin(), counting_.end(), 0);
+}
+
+void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& tables, uint32_t tick) {
+  for (uint64_t& at : bucket.entries) {
+    const uint64_t entry = __atomic_load_n(&at, __ATOMIC_RELAXED);
+    if (entry == SLUICE_ENTRY_EMPTY) continue;
+    const uint32_t slot = sluice_entry_slot(entry);
+    const sluice_backend& backend = tables.backends[slot];
+    const bool gone = !(backend.flags & SLUICE_BACKEND_LIVE);
+    const bool clear = gone || sluice_entry_expired(entry, tick, backend.idle);
+    if (!clear || !sluice_entry_clear(&at, entry)) counting_[slot]++;
+  }
+}
+
+}  // namespace sluice
