@@ -4,7 +4,8 @@
 
 namespace sluice {
 
-absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, uint64_t max_connections, HugePages pages) {
+absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, uint64_t max_connections,
+                                                          HugePages pages) {
   ConnectionTables tables;
   const uint32_t each = BucketsFor((max_connections + partitions - 1) / partitions);
   tables.buckets_ = uint64_t{each} * partitions;

@@ -1,7 +1,7 @@
 // The memory of all partitions' connection tables, taken once at start, and the sweep that goes over it.
 //
-// Thread-safety: Sweep and occupancy belong to the control thread and run beside the workers that own the partitions: the
-// sweep only ever empties an expired entry, by compare-and-swap.
+// Thread-safety: Sweep and occupancy belong to the control thread and run beside the workers that own the partitions:
+// the sweep only ever empties an expired entry, by compare-and-swap.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,15 @@ namespace sluice {
 
 class ConnectionTables {
  public:
-  // `max_connections` flows over all partitions, 12 bytes each. Errors: no memory, no huge pages when they are required.
+  // `max_connections` flows over all partitions, 12 bytes each. Errors: no memory, no huge pages when they are
+  // required.
   static absl::StatusOr<ConnectionTables> Create(uint32_t partitions, uint64_t max_connections, HugePages pages);
 
   const std::vector<Partition>& partitions() const { return partitions_; }
   bool huge() const { return region_.huge(); }
 
-  // Goes over the next hundredth of all buckets at `now` (CLOCK_MONOTONIC, ns): empties what is expired by the idle timeout of
-  // its backend's listeners, and what names a backend that is gone; counts the rest.
+  // Goes over the next hundredth of all buckets at `now` (CLOCK_MONOTONIC, ns): empties what is expired by the idle
+  // timeout of its backend's listeners, and what names a backend that is gone; counts the rest.
   void Sweep(const sluice_tables& tables, uint64_t now);
   const Engine::Occupancy& occupancy() const { return occupancy_; }
 

@@ -53,7 +53,8 @@ absl::StatusOr<bool> UseHugePages(const EalOptions& options, std::vector<std::st
   }
   notes->push_back(absl::StrCat(
       "no huge pages for packet memory (", free, " free, ", needed,
-      " needed): the TLB will miss more often, which costs a few ns a packet at small tables and tens at large ones; ", hint));
+      " needed): the TLB will miss more often, which costs a few ns a packet at small tables and tens at large ones; ",
+      hint));
   return false;
 }
 
@@ -92,14 +93,15 @@ absl::Status StartEal(const EalOptions& options, std::vector<std::string>* notes
   static uint32_t started_workers = 0;
   if (started_workers != 0) {
     if (options.workers <= started_workers) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat("DPDK runs with ", started_workers, " workers in this process; restart to have ", options.workers));
+    return absl::FailedPreconditionError(absl::StrCat("DPDK runs with ", started_workers,
+                                                      " workers in this process; restart to have ", options.workers));
   }
   const absl::StatusOr<bool> huge = UseHugePages(options, notes);
   if (!huge.ok()) return huge.status();
   const std::vector<int> cpus = AllowedCpus();
   if (options.workers > cpus.size()) {
-    notes->push_back(absl::StrCat(options.workers, " workers share ", cpus.size(), " CPUs: they will be slower than fewer"));
+    notes->push_back(
+        absl::StrCat(options.workers, " workers share ", cpus.size(), " CPUs: they will be slower than fewer"));
   }
   const absl::Status status = Initialise(Arguments(options, *huge, cpus));
   if (status.ok()) started_workers = options.workers;

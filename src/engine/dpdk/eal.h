@@ -22,8 +22,8 @@ struct EalOptions {
 };
 
 // Starts the environment on the first call; later calls are refused when they want more workers than the first.
-// Worker lcores are 1 ... workers, each pinned to a CPU of its own while there are enough (the last ones that this process may
-// use; the main lcore floats). `notes` gets sentences for the log, such as what missing huge pages cost.
+// Worker lcores are 1 ... workers, each pinned to a CPU of its own while there are enough (the last ones that this
+// process may use; the main lcore floats). `notes` gets sentences for the log, such as what missing huge pages cost.
 // Errors: no permission, no huge pages when required, EAL's own with its text.
 absl::Status StartEal(const EalOptions& options, std::vector<std::string>* notes);
 
