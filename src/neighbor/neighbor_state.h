@@ -53,6 +53,10 @@ class NeighborState {
   const Mac& mac() const { return *mac_; }
   // Why the kernel would not even try; empty otherwise.
   const std::string& refusal() const { return refusal_; }
+  // Resolved, failed, MAC and refusal are the same.
+  bool SameAnswer(const NeighborState& other) const {
+    return mac_ == other.mac_ && failed_ == other.failed_ && refusal_ == other.refusal_;
+  }
 
  private:
   void Fail(absl::Time now);

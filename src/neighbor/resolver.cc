@@ -89,17 +89,17 @@ void Resolver::OnLinkGone(int ifindex, absl::Time now) {
 void Resolver::OnNeighbor(const NeighborEntry& entry, absl::Time now) {
   const auto it = neighbors_.find(entry.key);
   if (it == neighbors_.end()) return;
+  const NeighborState before = it->second.state;
   it->second.state.Report(entry.state, entry.mac, now);
-  Arm(it->first, it->second, it->second.state.due());
-  Settle(it->second);
+  SettleChange(it->first, it->second, before);
 }
 
 void Resolver::OnNeighborGone(const NeighborKey& key, absl::Time now) {
   const auto it = neighbors_.find(key);
   if (it == neighbors_.end()) return;
+  const NeighborState before = it->second.state;
   it->second.state.Gone(now);
-  Arm(it->first, it->second, it->second.state.due());
-  Settle(it->second);
+  SettleChange(it->first, it->second, before);
 }
 
 void Resolver::OnRouteChange(const Prefix& prefix, absl::Time now) {
@@ -111,7 +111,7 @@ void Resolver::OnRouteChange(const Prefix& prefix, absl::Time now) {
 }
 
 void Resolver::OnRoutesChange(absl::Time now) {
-  for (auto& [address, destination] : destinations_) QueueLookup(address, destination, now + kRouteDebounce);
+  refresh_due_ = std::min(refresh_due_, now + kRouteDebounce);
 }
 
 void Resolver::OnOverrun(absl::Time now) {
@@ -122,7 +122,7 @@ void Resolver::Run(absl::Time now) {
   if (resync_due_ <= now) Resync(now);
   if (refresh_due_ <= now) {
     refresh_due_ = now + kRouteRefresh;
-    OnRoutesChange(now);
+    for (auto& [address, destination] : destinations_) QueueLookup(address, destination, now);
   }
   if (lookups_due_ <= now) RunLookups(now);
   if (probes_not_before_ <= now) RunProbes(now);
@@ -151,8 +151,9 @@ void Resolver::Resync(absl::Time now) {
   for (const int ifindex : gone) OnLinkGone(ifindex, now);
   OnRoutesChange(now);
   for (auto& [key, neighbor] : neighbors_) {
+    const NeighborState before = neighbor.state;
     Look(key, neighbor, now);
-    Settle(neighbor);
+    SettleChange(key, neighbor, before);
   }
 }
 
@@ -197,9 +198,9 @@ void Resolver::RunProbes(absl::Time now) {
       Arm(key, neighbor, absl::InfiniteFuture());
       continue;
     }
+    const NeighborState before = neighbor.state;
     Act(key, neighbor, now);
-    Arm(key, neighbor, neighbor.state.due());
-    Settle(neighbor);
+    SettleChange(key, neighbor, before);
   }
   if (budget < 0) probes_not_before_ = now + kSlice;
 }
@@ -256,7 +257,10 @@ void Resolver::Detach(const Address& address, const Destination& destination) {
   neighbors_.erase(it);
 }
 
-void Resolver::Settle(const Neighbor& neighbor) {
+void Resolver::SettleChange(const NeighborKey& key, Neighbor& neighbor, const NeighborState& before) {
+  Arm(key, neighbor, neighbor.state.due());
+  // Most reports are the kernel's own business (stale, probe, reachable again), and a gateway has thousands of users.
+  if (neighbor.state.SameAnswer(before)) return;
   for (const Address& address : neighbor.users) Settle(address, destinations_.at(address));
 }
 

@@ -86,8 +86,8 @@ class Resolver {
   void Attach(const Address& address, const Destination& destination, absl::Time now);
   void Detach(const Address& address, const Destination& destination);
   void QueueLookup(const Address& address, Destination& destination, absl::Time at);
-  // Recomputes the resolutions of the users of one neighbour, or of all addresses that leave by one link.
-  void Settle(const Neighbor& neighbor);
+  // Recomputes the resolutions that a neighbour's report, or a link, may have changed.
+  void SettleChange(const NeighborKey& key, Neighbor& neighbor, const NeighborState& before);
   void SettleLink(int ifindex);
   void Settle(const Address& address, Destination& destination);
   Resolution Resolve(const Address& address, const Destination& destination) const;
@@ -102,6 +102,7 @@ class Resolver {
 
   std::deque<Address> lookups_;
   absl::Time lookups_due_ = absl::InfiniteFuture();
+  // When all routes are queued again: kRouteRefresh after the last time, or sooner when any may have changed.
   absl::Time refresh_due_ = absl::InfinitePast();
   absl::btree_set<std::pair<absl::Time, NeighborKey>> probes_;
   absl::Time probes_not_before_ = absl::InfinitePast();
