@@ -43,6 +43,9 @@ inline constexpr uint32_t kMaxMtu = 9216;
 // Listeners.
 inline constexpr size_t kMaxListeners = 65'535;
 inline constexpr uint32_t kMaxPort = 65'535;
+// Ranges of more than one port, of one address and protocol: the path searches them by halves, 7 times
+// (SLUICE_PORT_RANGES in sluice/types.h). Single ports are found by hash and have no such limit.
+inline constexpr int kMaxPortRanges = 128;
 inline constexpr int64_t kMinIdleSeconds = 1;
 // The connection table's clock wraps beyond (HOUSE: 12 bits of 2 s, with room for the sweep).
 inline constexpr int64_t kMaxIdleSeconds = 6'000;
@@ -53,8 +56,10 @@ inline constexpr size_t kMaxBackends = 1'000'000;
 inline constexpr uint32_t kMaxWeight = 65'535;
 inline constexpr uint64_t kMaxWeightSum = UINT32_MAX;
 inline constexpr uint32_t kMinMaglevTableSize = 251;
-// The first prime after 2^24.
-inline constexpr uint32_t kMaxMaglevTableSize = 16'777'259;
+// The last prime before 2^24, which is the most that tables/maglev.h builds.
+inline constexpr uint32_t kMaxMaglevTableSize = 16'777'213;
+// Of all pools together: 1 GiB of tables, and twice that while they change.
+inline constexpr uint64_t kMaxMaglevEntries = uint64_t{1} << 28;
 // Below this many entries a backend, shares are off by more than about 1 % (Maglev, NSDI 2016, section 5.3).
 inline constexpr uint64_t kGoodMaglevEntriesPerBackend = 100;
 

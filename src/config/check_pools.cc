@@ -131,10 +131,12 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
   }
   facts.pool_by_name = CheckNames(report, kList, "a pool", config.pools());
   size_t backends = 0;
+  uint64_t entries = 0;
   for (int i = 0; i < config.pools_size(); ++i) {
     const v1::Pool& pool = config.pools(i);
     const std::string path = At(kList, i, "");
     backends += static_cast<size_t>(pool.backends_size());
+    entries += pool.maglev_table_size();
     CheckNames(report, absl::StrCat(path, ".backends"), "a backend", pool.backends());
     CheckAddresses(config, i, report, facts);
     CheckForwarding(pool, path, report);
@@ -143,6 +145,10 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
   }
   if (backends > kMaxBackends) {
     report.AddError(kList, absl::StrCat(backends, " backends in all pools; at most ", kMaxBackends, " are possible"));
+  }
+  if (entries > kMaxMaglevEntries) {
+    report.AddError(kList, absl::StrCat("the tables of all pools have ", entries, " entries, more than ",
+                                        kMaxMaglevEntries, "; set maglev_table_size: 4099 in pools of few backends"));
   }
 }
 

@@ -80,11 +80,24 @@ void AddOverlap(const v1::Config& config, const Claim& a, const Claim& b, Report
                    FormatAddress(later.address), "; give each port to one listener"));
 }
 
+// Required: sorted.
+void CheckRangeCount(const std::vector<Claim>& claims, Report& report) {
+  int ranges = 0;
+  for (size_t i = 0; i < claims.size(); ++i) {
+    if (i > 0 && claims[i - 1].Group() != claims[i].Group()) ranges = 0;
+    if (claims[i].first == claims[i].last || ++ranges != kMaxPortRanges + 1) continue;
+    report.AddError(PortsPath(claims[i].listener, claims[i].range),
+                    absl::StrCat(FormatAddress(claims[i].address), " has more than ", kMaxPortRanges, " ranges of ",
+                                 claims[i].udp ? "udp" : "tcp", " ports; join neighbours, or write single ports"));
+  }
+}
+
 }  // namespace
 
 void CheckPorts(const v1::Config& config, Report& report, const Facts& facts) {
   std::vector<Claim> claims = Claims(config, report, facts);
   std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) { return a.Order() < b.Order(); });
+  CheckRangeCount(claims, report);
   // tcp_udp against tcp_udp is one mistake, not two.
   absl::flat_hash_set<std::pair<std::pair<int, int>, std::pair<int, int>>> told;
   const Claim* reach = nullptr;  // of the same group, the one so far that ends last

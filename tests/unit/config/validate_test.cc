@@ -117,6 +117,32 @@ TEST(Validate, Overlaps) {
       kPools);
 }
 
+TEST(Validate, RangesOfOneAddress) {
+  const auto errors = [](int ranges) {
+    v1::Config config;
+    config.mutable_engine()->add_interfaces()->set_name("eth0");
+    config.add_pools()->set_name("p");
+    for (int i = 0; i < ranges; ++i) {
+      v1::Listener& listener = *config.add_listeners();
+      listener.set_name(absl::StrCat("l", i));
+      listener.set_address(i % 2 == 0 ? "1.2.3.4" : "1.2.3.5");
+      listener.set_protocol(v1::Listener::UDP);
+      listener.set_pool("p");
+      for (uint32_t port = 10; port < 20; port += 5) {
+        v1::PortRange& range = *listener.add_ports();
+        range.set_first(static_cast<uint32_t>(i) * 20 + port);
+        range.set_last(range.first() + (port == 10 ? 1 : 0));
+      }
+    }
+    config::Report report;
+    ValidateConfig(config, report);
+    return report.Errors();
+  };
+  EXPECT_THAT(errors(256), ElementsAre());
+  EXPECT_THAT(errors(257), ElementsAre("listeners[256].ports[0]: 1.2.3.4 has more than 128 ranges of udp ports; join "
+                                       "neighbours, or write single ports"));
+}
+
 TEST(Validate, ListenersOfOneAddressAgree) {
   Check(
       std::string(kEngine) +
@@ -158,11 +184,11 @@ TEST(Validate, PoolsAndBackends) {
             {"{name: web, forwarding: gue, gue_port: 0}]", {"2:48: there is no port 0; ports are 1 to 65535"}},
             {"{name: web, forwarding: gue, gue_port: 65536}]", {"2:48: there is no port 65536; ports are 1 to 65535"}},
             {"{name: web, maglev_table_size: 251}]", {}},
-            {"{name: web, maglev_table_size: 16777259}]", {}},
+            {"{name: web, maglev_table_size: 16777213}]", {}},
             {"{name: web, maglev_table_size: 241}]",
-             {"2:40: maglev_table_size 241 is out of range; choose a prime from 251 to 16777259"}},
-            {"{name: web, maglev_table_size: 16777289}]",
-             {"2:40: maglev_table_size 16777289 is out of range; choose a prime from 251 to 16777259"}},
+             {"2:40: maglev_table_size 241 is out of range; choose a prime from 251 to 16777213"}},
+            {"{name: web, maglev_table_size: 16777259}]",
+             {"2:40: maglev_table_size 16777259 is out of range; choose a prime from 251 to 16777213"}},
             {"{name: web, maglev_table_size: 65536}]", {"2:40: maglev_table_size 65536 is not a prime; use 65537"}},
             {"{name: web, maglev_table_size: 253}]", {"2:40: maglev_table_size 253 is not a prime; use 257"}},
         },
@@ -264,14 +290,15 @@ v1::Config Many(int listeners, int pools, int backends) {
     v1::Listener& listener = *config.add_listeners();
     listener.set_name(absl::StrCat("l", i));
     listener.set_address(absl::StrCat("20.0.", i % 7, ".1"));
-    listener.add_ports()->set_first(static_cast<uint32_t>(i / 7 * 2 + 1));
-    listener.mutable_ports(0)->set_last(static_cast<uint32_t>(i / 7 * 2 + 2));
+    listener.add_ports()->set_first(static_cast<uint32_t>(i / 7 + 1));
+    listener.mutable_ports(0)->set_last(static_cast<uint32_t>(i / 7 + 1));
     listener.set_protocol(v1::Listener::TCP_UDP);
     listener.set_pool(absl::StrCat("p", i % pools));
   }
   for (int i = 0; i < pools; ++i) {
     v1::Pool& pool = *config.add_pools();
     pool.set_name(absl::StrCat("p", i));
+    if (pools > 4'096) pool.set_maglev_table_size(251);
     for (int j = 0; j < backends; ++j) {
       v1::Backend& backend = *pool.add_backends();
       backend.set_name(absl::StrCat("b", j));
@@ -302,7 +329,9 @@ TEST(Validate, TenThousandMistakesAreQuickToo) {
   const auto start = std::chrono::steady_clock::now();
   ValidateConfig(config, report);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-  EXPECT_EQ(report.error_count(), 10'000u + 10'000u - 7u);
+  // Each pool is unknown, each range but an address's first overlaps, and of 7 addresses' tcp and udp there are too
+  // many.
+  EXPECT_EQ(report.error_count(), 10'000u + (10'000u - 7u) + 14u);
   EXPECT_LT(spent.count(), 5.0);
 }
 
@@ -316,6 +345,11 @@ TEST(Validate, HoldsItsLimits) {
   EXPECT_EQ(last(Many(65'536, 1, 1)), "listeners: 65536 listeners; at most 65535 are possible");
   EXPECT_EQ(last(Many(0, 16'384, 1)), "");
   EXPECT_EQ(last(Many(0, 16'385, 1)), "pools: 16385 pools; at most 16384 are possible");
+  EXPECT_EQ(last(Many(0, 4'095, 1)), "");
+  EXPECT_EQ(
+      last(Many(0, 4'096, 1)),
+      "pools: the tables of all pools have 268439552 entries, more than 268435456; set maglev_table_size: 4099 in "
+      "pools of few backends");
   EXPECT_EQ(last(Many(0, 2, 500'001)), "pools: 1000002 backends in all pools; at most 1000000 are possible");
 }
 
