@@ -77,7 +77,8 @@ SLUICE_INLINE bool sluice_entry_expired(uint64_t entry, uint32_t tick, uint32_t 
   return age > most;
 }
 
-/* The entry of the flow in one bucket, or null. No branch but the last: the tags of a bucket are compared together. */
+/* The entry of the flow in one bucket, or null. Natively there is no branch but the last: the tags of a bucket are
+ * compared together. */
 SLUICE_INLINE uint64_t* sluice_bucket_find(struct sluice_bucket* bucket, uint64_t hash) {
   const uint64_t tag = hash << SLUICE_ENTRY_TAG_SHIFT;
   uint32_t match = 0;
@@ -85,16 +86,12 @@ SLUICE_INLINE uint64_t* sluice_bucket_find(struct sluice_bucket* bucket, uint64_
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
     /* An empty entry has state 0: it never matches, whatever the tag. */
     const bool same = (entry ^ tag) >> SLUICE_ENTRY_TAG_SHIFT == 0 && (entry & (3u << SLUICE_ENTRY_STATE_SHIFT)) != 0;
+#ifdef __bpf__
+    if (same) return &bucket->entries[SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry)];
+#endif
     match |= (uint32_t)same << i;
   }
-  if (!match) return NULL;
-  uint32_t at = 0;
-#ifdef __bpf__
-  while (at < SLUICE_BUCKET_ENTRIES - 1 && !(match >> at & 1)) at++;
-#else
-  at = (uint32_t)__builtin_ctz(match);
-#endif
-  return &bucket->entries[at & (SLUICE_BUCKET_ENTRIES - 1)];
+  return match ? &bucket->entries[__builtin_ctz(match)] : NULL;
 }
 
 /* What a packet of the flow makes of its entry: seen now; confirmed by anything but a SYN; closing by FIN or RST. */
@@ -139,16 +136,19 @@ SLUICE_INLINE uint32_t sluice_entry_score(uint64_t entry, uint32_t tick, uint32_
 
 SLUICE_INLINE struct sluice_choice sluice_bucket_choose(struct sluice_bucket* bucket, uint32_t tick,
                                                         uint32_t longest_idle) {
-  struct sluice_choice best = {&bucket->entries[0], 0, 0};
+  /* The index below the score: the largest of both is found without a branch. */
+  uint32_t best = 0;
+  uint32_t occupied = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
-    const uint32_t score = sluice_entry_score(SLUICE_LOAD_ENTRY(&bucket->entries[i]), tick, longest_idle);
-    best.occupied += score < (uint32_t)SLUICE_VICTIM_EXPIRED << 12;
-    if (score >= best.score) {
-      best.score = score;
-      best.entry = &bucket->entries[i];
-    }
+    const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+    const uint32_t score = (uint32_t)SLUICE_FORGET(sluice_entry_score(entry, tick, longest_idle), 0x7fff, entry);
+    const uint32_t ranked = score << SLUICE_BUCKET_SHIFT | i;
+    occupied = (uint32_t)SLUICE_FORGET(occupied + (score < (uint32_t)SLUICE_VICTIM_EXPIRED << 12), 0xf, entry);
+    best = (uint32_t)SLUICE_FORGET(ranked > best ? ranked : best, 0x3ffff, entry);
   }
-  return best;
+  const struct sluice_choice choice = {&bucket->entries[best & (SLUICE_BUCKET_ENTRIES - 1)],
+                                       best >> SLUICE_BUCKET_SHIFT, occupied};
+  return choice;
 }
 
 /* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. */

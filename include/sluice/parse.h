@@ -129,7 +129,7 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
       next += type == 51 ? (uint32_t)header[1] * 4 : (uint32_t)header[1] * 8;
     }
     if (next - start > SLUICE_EXTENSION_BYTES) return SLUICE_VERDICT_extension_depth;
-    *offset = (uint32_t)SLUICE_BOUND(next, 0x7ff);
+    *offset = (uint32_t)SLUICE_FORGET(next, 0x7ff, header[1]);
   }
   return SLUICE_VERDICT_extension_depth;
 }
@@ -263,7 +263,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const u
                       sluice_address_is_ipv4(&packet->flow.destination)))
     return SLUICE_VERDICT_malformed_ip;
   uint32_t protocol = l3[6];
-  uint32_t offset = packet->l3_offset + SLUICE_IPV6_BYTES;
+  uint32_t offset = (uint32_t)SLUICE_BOUND(packet->l3_offset, 0x1f) + SLUICE_IPV6_BYTES;
   uint32_t fragment = 0;
   if (SLUICE_UNLIKELY(protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP)) {
     const enum sluice_verdict reason =
@@ -312,7 +312,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_
   packet->flow.ports = 0;
   packet->flow.protocol = 0;
   packet->fragment_id = 0;
-  packet->l3_offset = (uint16_t)offset;
+  packet->l3_offset = (uint16_t)SLUICE_FORGET(offset, 0x1f, data[0]);
   packet->l4_offset = 0;
   packet->kind = SLUICE_PACKET_FLOW;
   packet->flags = 0;

@@ -124,7 +124,8 @@ struct sluice_port {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_port) == 8, "eight to a cache line");
 
 /* Connection table (connection.h): one bucket is one cache line. */
-#define SLUICE_BUCKET_ENTRIES 8
+#define SLUICE_BUCKET_SHIFT 3
+#define SLUICE_BUCKET_ENTRIES (1 << SLUICE_BUCKET_SHIFT)
 struct sluice_bucket {
   uint64_t entries[SLUICE_BUCKET_ENTRIES];
 } __attribute__((aligned(64)));

@@ -23,17 +23,28 @@
 #  define SLUICE_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-/* The verifier forgets the bounds of a value that went through memory or arithmetic; this tells it again, in a way that
- * the compiler can't see through. Natively the value is known to be in bounds, and nothing is emitted. `mask` is 2^n
- * - 1. */
+/* Two words to the verifier that the compiler can't see through; natively nothing is emitted. `mask` is 2^n - 1, and
+ * `value` is known to be within it.
+ *
+ * SLUICE_BOUND: the verifier forgets the bounds of a value that went through memory or arithmetic; this tells it again.
+ * SLUICE_FORGET: where paths meet that each come with another constant (one, two or no VLAN tags), the verifier would
+ * follow each of them to the end, and their number multiplies with every such place. This makes the constants one value
+ * that is only known to be within the mask, so that it looks at what follows once. `unknown` is anything that the
+ * verifier can't know, such as a byte of the packet. */
 #ifdef __bpf__
 #  define SLUICE_BOUND(value, mask) sluice_bound((value), (mask))
+#  define SLUICE_FORGET(value, mask, unknown) sluice_forget((value), (mask), (unknown))
 SLUICE_INLINE uint64_t sluice_bound(uint64_t value, uint64_t mask) {
   __asm__ volatile("%0 &= %1" : "+r"(value) : "i"(mask));
   return value;
 }
+SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unknown) {
+  __asm__ volatile("%0 += %2; %0 -= %2; %0 &= %1" : "+r"(value) : "i"(mask), "r"(unknown));
+  return value;
+}
 #else
 #  define SLUICE_BOUND(value, mask) (value)
+#  define SLUICE_FORGET(value, mask, unknown) (value)
 #endif
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
