@@ -3,46 +3,18 @@
 // The program that feeds the AF_XDP ports of the dpdk engine: packets for a virtual address go to the worker of their
 // RX queue, everything else stays with the kernel.
 //
-// "For a virtual address" is: any IPv4 or IPv6 packet with that destination, whatever its protocol and however broken
-// the rest of it is (the worker counts it under a drop reason), an ARP request for it (RFC 826), and a neighbour
-// solicitation for it (RFC 4861 section 4.3), below up to two VLAN tags.
-// A queue without a socket drops: the kernel never holds a virtual address and would answer in its own name.
+// A packet is for its IP destination, whatever its protocol and however broken the rest of it is (the worker counts
+// that under its reason); an ARP request (RFC 826) and a neighbour solicitation (RFC 4861 section 4.3) are for the
+// address that they ask for. That is all there is to know here, so it does without sluice_parse: it takes the verifier
+// 3,000 steps instead of 600,000, and a packet that is the kernel's costs a look-up and little more. A queue without a
+// socket drops: the kernel never holds a virtual address and would answer in its own name.
 
 // clang-format off: the helpers use its types.
 #include <linux/bpf.h>
 // clang-format on
-#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <stdbool.h>
 
-struct address {
-  __u8 bytes[16];
-};
-
-struct vlan_tag {
-  __be16 tci;
-  __be16 ethertype;
-};
-
-// RFC 826 for Ethernet and IPv4; operation 1 is a request.
-struct arp {
-  __be16 hardware, protocol;
-  __u8 hardware_length, protocol_length;
-  __be16 operation;
-  __u8 sender_mac[6], sender_address[4], target_mac[6], target_address[4];
-} __attribute__((packed));
-
-// RFC 4861 section 4.3.
-struct neighbor_solicitation {
-  __u8 type, code;
-  __be16 checksum;
-  __be32 reserved;
-  struct address target;
-};
+#include "sluice/types.h"
 
 // By RX queue; sized to the interface by the loader.
 struct {
@@ -52,73 +24,61 @@ struct {
   __type(value, __u32);
 } xsks_map SEC(".maps");
 
-// 16 bytes, IPv4 mapped. The value says nothing.
+// The value says nothing; sized by the loader.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 65536);
+  __uint(max_entries, 1);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct address);
+  __type(key, struct sluice_address);
   __type(value, __u8);
 } vips SEC(".maps");
 
-static __always_inline bool is_virtual(const struct address* address) {
-  return bpf_map_lookup_elem(&vips, address) != 0;
+SLUICE_INLINE bool is_virtual(struct sluice_address address) {
+  return bpf_map_lookup_elem(&vips, &address) != NULL;
 }
 
-static __always_inline bool is_virtual_ipv4(const void* bytes) {
-  struct address address = {.bytes = {[10] = 0xff, [11] = 0xff}};
-  __builtin_memcpy(&address.bytes[12], bytes, 4);
-  return is_virtual(&address);
+SLUICE_INLINE bool is_arp_for_us(const uint8_t* arp, const uint8_t* end) {
+  if (arp + SLUICE_ARP_BYTES > end || sluice_load16(arp + 6) != SLUICE_16(1)) return false;
+  return is_virtual(sluice_ipv4(sluice_load32(arp + 24)));
 }
 
-static __always_inline bool arp_is_ours(void* data, void* end) {
-  struct arp* arp = data;
-  if ((void*)(arp + 1) > end) return false;
-  if (arp->protocol != bpf_htons(ETH_P_IP) || arp->operation != bpf_htons(1)) return false;
-  return is_virtual_ipv4(arp->target_address);
+SLUICE_INLINE bool is_ipv4_for_us(const uint8_t* l3, const uint8_t* end) {
+  return l3 + SLUICE_IPV4_BYTES <= end && is_virtual(sluice_ipv4(sluice_load32(l3 + 16)));
 }
 
-static __always_inline bool ipv4_is_ours(void* data, void* end) {
-  struct iphdr* ip = data;
-  return (void*)(ip + 1) <= end && is_virtual_ipv4(&ip->daddr);
-}
-
-static __always_inline bool ipv6_is_ours(void* data, void* end) {
-  struct ipv6hdr* ip = data;
-  if ((void*)(ip + 1) > end) return false;
-  struct address address;
-  __builtin_memcpy(&address, &ip->daddr, sizeof(address));
-  if (is_virtual(&address)) return true;
-
-  // A solicitation goes to the solicited-node group of the address, so it is known by its target.
-  struct neighbor_solicitation* solicitation = (void*)(ip + 1);
-  if (ip->nexthdr != IPPROTO_ICMPV6 || address.bytes[0] != 0xff || (void*)(solicitation + 1) > end) return false;
-  __builtin_memcpy(&address, &solicitation->target, sizeof(address));
-  return solicitation->type == 135 && is_virtual(&address);
-}
-
-static __always_inline bool is_ours(void* data, void* end) {
-  struct ethhdr* ethernet = data;
-  if ((void*)(ethernet + 1) > end) return false;
-  __be16 ethertype = ethernet->h_proto;
-  void* next = ethernet + 1;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    if (ethertype != bpf_htons(ETH_P_8021Q) && ethertype != bpf_htons(ETH_P_8021AD)) break;
-    struct vlan_tag* tag = next;
-    if ((void*)(tag + 1) > end) return false;
-    ethertype = tag->ethertype;
-    next = tag + 1;
+// A solicitation goes to a multicast group; its target is 8 bytes behind the ICMPv6 type 135.
+SLUICE_INLINE bool is_ipv6_for_us(const uint8_t* l3, const uint8_t* end) {
+  if (l3 + SLUICE_IPV6_BYTES > end) return false;
+  const uint8_t* l4 = l3 + SLUICE_IPV6_BYTES;
+  struct sluice_address address;
+  if (l3[24] == 0xff && l3[6] == SLUICE_IP_ICMPV6 && l4 + 24 <= end && l4[0] == 135) {
+    __builtin_memcpy(&address, l4 + 8, sizeof(address));
+  } else {
+    __builtin_memcpy(&address, l3 + 24, sizeof(address));
   }
-  if (ethertype == bpf_htons(ETH_P_IP)) return ipv4_is_ours(next, end);
-  if (ethertype == bpf_htons(ETH_P_IPV6)) return ipv6_is_ours(next, end);
-  return ethertype == bpf_htons(ETH_P_ARP) && arp_is_ours(next, end);
+  return is_virtual(address);
+}
+
+SLUICE_INLINE bool is_ours(const uint8_t* data, const uint8_t* end) {
+  if (data + SLUICE_ETHERNET_BYTES > end) return false;
+  uint16_t type = sluice_load16(data + 12);
+  const uint8_t* l3 = data + SLUICE_ETHERNET_BYTES;
+#pragma unroll
+  for (uint32_t tags = 0; tags < SLUICE_VLAN_TAGS; tags++) {
+    if (type != SLUICE_16(SLUICE_ETHERTYPE_VLAN) && type != SLUICE_16(SLUICE_ETHERTYPE_QINQ)) break;
+    if (l3 + SLUICE_VLAN_BYTES > end) return false;
+    type = sluice_load16(l3 + 2);
+    l3 += SLUICE_VLAN_BYTES;
+  }
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV4)) return is_ipv4_for_us(l3, end);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return is_ipv6_for_us(l3, end);
+  return type == SLUICE_16(SLUICE_ETHERTYPE_ARP) && is_arp_for_us(l3, end);
 }
 
 // The name tells our program from a foreign one at start (15 characters are what the kernel keeps).
 SEC("xdp")
 int sluice_redirect(struct xdp_md* context) {
-  if (!is_ours((void*)(long)context->data, (void*)(long)context->data_end)) return XDP_PASS;
+  if (!is_ours((const uint8_t*)(long)context->data, (const uint8_t*)(long)context->data_end)) return XDP_PASS;
   return bpf_redirect_map(&xsks_map, context->rx_queue_index, XDP_DROP);
 }
 

@@ -4,10 +4,14 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -28,6 +32,16 @@ absl::Status BpfStatus(int error, const std::string& what) {
         absl::StrCat(what, ": no permission; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"));
   }
   return absl::ErrnoToStatus(error, what);
+}
+
+// What libbpf has to say of a failure (the driver's own words, the verifier's) goes to the log; the error has the rest.
+int Log(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level == LIBBPF_DEBUG) return 0;
+  std::array<char, 1024> line{};
+  std::vsnprintf(line.data(), line.size(), format, arguments);
+  line[std::strcspn(line.data(), "\n")] = '\0';
+  spdlog::info("{}", line.data());
+  return 0;
 }
 
 struct Attached {
@@ -74,6 +88,7 @@ int OpenAddressMap(int program_fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t queues) {
+  libbpf_set_print(Log);
   auto program = std::unique_ptr<RedirectProgram>(new RedirectProgram(redirect_bpf__open()));
   if (program->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
   bpf_map__set_max_entries(program->skeleton_->maps.xsks_map, queues);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -101,10 +102,11 @@ inline Frame Ethernet(const Mac& to, uint16_t ethertype) {
   return frame;
 }
 
-inline void AppendIpv4(Frame* frame, std::string_view to, int protocol, size_t payload) {
+inline void AppendIpv4(Frame* frame, std::string_view to, int protocol, size_t payload, int fragment = 0) {
   const size_t start = frame->size();
   const int length = static_cast<int>(20 + payload);
-  Append(frame, {0x45, 0, length >> 8, length & 0xff, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 2});
+  Append(frame,
+         {0x45, 0, length >> 8, length & 0xff, 0, 1, fragment >> 8, fragment & 0xff, 64, protocol, 0, 0, 10, 0, 0, 2});
   const Address address = Ip(to);
   frame->insert(frame->end(), address.bytes.begin() + 12, address.bytes.end());
   uint32_t sum = 0;
@@ -146,6 +148,17 @@ inline Frame NeighborSolicitation(std::string_view target) {
   const Address address = Ip(target);
   frame.insert(frame.end(), address.bytes.begin(), address.bytes.end());
   return frame;
+}
+
+// 0 when there is none.
+inline uint32_t AttachedProgram(const char* interface) {
+  uint32_t id = 0;
+  EXPECT_EQ(bpf_xdp_query_id(static_cast<int>(if_nametoindex(interface)), 0, &id), 0);
+  return id;
+}
+
+inline std::string WordsOf(const absl::Status& status) {
+  return std::string(status.message());
 }
 
 inline Frame BytesOf(const rte_mbuf* packet) {
