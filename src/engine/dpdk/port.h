@@ -1,8 +1,8 @@
 // A port of the dpdk engine: where workers receive and transmit bursts of mbufs.
 //
 // Two kinds: an Ethernet device of DPDK (ethdev_port.h: PCI devices and any device string) and a kernel interface over
-// AF_XDP (afxdp_port.h; why that is not DPDK's own AF_XDP device: docs/decisions/af-xdp-port.md). The virtual call is one
-// for a burst, as inside DPDK itself, never one for a packet.
+// AF_XDP (afxdp_port.h; why that is not DPDK's own AF_XDP device: docs/decisions/af-xdp-port.md). The virtual call is
+// one for a burst, as inside DPDK itself, never one for a packet.
 //
 // Thread-safety: Receive and Transmit of one queue belong to the worker that owns it; everything else belongs to the
 // control thread and may run beside them.
@@ -26,7 +26,8 @@ struct PortInfo {
   // Largest layer-3 packet, bytes.
   uint16_t mtu = 0;
   uint16_t queues = 0;
-  // The kernel interface whose routes and neighbours lead through this port: the interface itself, or the tap; 0 if none.
+  // The kernel interface whose routes and neighbours lead through this port: the interface itself, or the tap; 0 if
+  // none.
   int kernel_ifindex = 0;
   bool link_up = false;
   // How packets get to the worker: "af_xdp zero-copy", "af_xdp copy", or the DPDK driver's name. For logs and status.
@@ -43,7 +44,8 @@ class Port {
  public:
   virtual ~Port() = default;
 
-  // Up to `count` packets into `packets`, each one segment with room in front for the largest encapsulation. Returns how many.
+  // Up to `count` packets into `packets`, each one segment with room in front for the largest encapsulation. Returns
+  // how many.
   virtual uint16_t Receive(uint16_t queue, rte_mbuf** packets, uint16_t count) = 0;
   // Takes the first n packets (and frees them when sent); returns n. The caller keeps the rest.
   virtual uint16_t Transmit(uint16_t queue, rte_mbuf** packets, uint16_t count) = 0;
