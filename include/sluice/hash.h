@@ -68,12 +68,13 @@ SLUICE_INLINE uint32_t sluice_select_hash(uint64_t hash) {
   return (uint32_t)(hash * 0xd6e8feb86659fd93ull >> 32);
 }
 
-/* The flow that fragments of one datagram share: its identification in place of the ports it lacks (RFC 791, RFC 8200).
- */
+/* The flow that fragments of one datagram share: its identification in place of the ports it lacks. In IPv4 the
+ * protocol is part of what tells datagrams apart (RFC 791 section 3.2); in IPv6 it isn't, and a later fragment does not
+ * know it when other extension headers follow the fragment header (RFC 8200 section 4.5). */
 SLUICE_INLINE struct sluice_flow sluice_fragment_flow(const struct sluice_packet* packet) {
   struct sluice_flow flow = packet->flow;
   flow.ports = packet->fragment_id;
-  flow.protocol |= SLUICE_FRAGMENT_FLOW;
+  flow.protocol = SLUICE_FRAGMENT_FLOW | (packet->flags & SLUICE_PACKET_IPV6 ? 0 : flow.protocol);
   return flow;
 }
 

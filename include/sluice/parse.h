@@ -77,6 +77,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_tcp(const uint8_t* l4, const uint
   const uint8_t flags = l4[13];
   const bool syn = flags & 0x02;
   const bool close = flags & 0x05;
+  if (first_fragment && header > length) return sluice_unusable(packet, SLUICE_VERDICT_tiny_fragment);
   if (header < SLUICE_TCP_BYTES || header > length || (syn && close))
     return sluice_unusable(packet, SLUICE_VERDICT_malformed_tcp);
   if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
@@ -108,10 +109,11 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
                                                          uint32_t* protocol, uint32_t* fragment,
                                                          uint32_t* fragment_id) {
   const uint32_t start = *offset;
-  for (uint32_t i = 0; i < SLUICE_EXTENSION_HEADERS; i++) {
+  for (uint32_t i = 0; i <= SLUICE_EXTENSION_HEADERS; i++) {
     const uint32_t type = *protocol;
     const bool options = type == 0 || type == 43 || type == 60 || type == 135 || type == 139 || type == 140;
     if (!options && type != 44 && type != 51) return SLUICE_CONTINUE;
+    if (i == SLUICE_EXTENSION_HEADERS) break;
     const uint8_t* header = base + *offset;
     if (header + 8 > end) return SLUICE_VERDICT_truncated_extension;
     *protocol = header[0];
@@ -136,8 +138,9 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
 
 /* The flow of the packet that an ICMP error quotes at `quote`. It left the virtual address, so source and destination
  * change places. Eight bytes of transport header are enough (RFC 792). `outer` is the ICMP packet's own destination: an
- * error that quotes some other address's packet is not believed. */
-SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const uint8_t* end,
+ * error that quotes some other address's packet is not believed. `length` is what the ICMP error quotes; the frame may
+ * go on behind it. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const uint8_t* end, uint32_t length,
                                                      struct sluice_packet* packet) {
   const struct sluice_address outer = packet->flow.destination;
   uint32_t protocol;
@@ -146,7 +149,8 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
   if (packet->flags & SLUICE_PACKET_IPV6) {
     uint32_t fragment = 0;
     uint32_t fragment_id = 0;
-    if (quote + SLUICE_IPV6_BYTES > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+    if (length < SLUICE_IPV6_BYTES || quote + SLUICE_IPV6_BYTES > end)
+      return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
     if (quote[0] >> 4 != 6) return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
     protocol = quote[6];
     offset = SLUICE_IPV6_BYTES;
@@ -155,7 +159,8 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
     const enum sluice_verdict reason = sluice_skip_extensions(quote, end, &offset, &protocol, &fragment, &fragment_id);
     if (reason != SLUICE_CONTINUE || (fragment & 0xfff8)) protocol = 0;
   } else {
-    if (quote + SLUICE_IPV4_BYTES > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+    if (length < SLUICE_IPV4_BYTES || quote + SLUICE_IPV4_BYTES > end)
+      return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
     offset = (uint32_t)(quote[0] & 0xf) * 4;
     protocol = quote[9];
     if (quote[0] >> 4 != 4 || offset < SLUICE_IPV4_BYTES || (sluice_load16(quote + 6) & SLUICE_16(0x1fff)))
@@ -169,9 +174,12 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
   if (!own || (protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP))
     return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
   const uint8_t* l4 = quote + SLUICE_BOUND(offset, 0x7ff);
-  if (l4 + 8 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+  if (offset + 8 > length || l4 + 8 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
   packet->flow.source_port = sluice_load16(l4 + 2);
   packet->flow.destination_port = sluice_load16(l4);
+  /* No flow has such a port; the index keeps port ranges under it. */
+  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
+    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
   return SLUICE_CONTINUE;
 }
 
@@ -198,7 +206,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_icmp(const uint8_t* l3, const uin
   }
   /* Unreachable, (v6: too big), time exceeded, parameter problem. */
   const bool error = ipv6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
-  if (whole && error) return sluice_parse_quote(l4 + SLUICE_ICMP_BYTES, end, packet);
+  if (whole && error) return sluice_parse_quote(l4 + SLUICE_ICMP_BYTES, end, length - SLUICE_ICMP_BYTES, packet);
   if (whole && ipv6 && type == 135) return sluice_parse_solicitation(l3, l4, end, length, packet);
   return sluice_unusable(packet, SLUICE_VERDICT_unsupported_icmp);
 }
@@ -275,6 +283,8 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const u
   packet->l4_offset = (uint16_t)offset;
   if (SLUICE_UNLIKELY(fragment)) {
     if (fragment & 0xfff8) {
+      if ((fragment & 0xfff8) == 8 && protocol == SLUICE_IP_TCP)
+        return sluice_unusable(packet, SLUICE_VERDICT_tiny_fragment);
       packet->kind = SLUICE_PACKET_LATER_FRAGMENT;
       return SLUICE_CONTINUE;
     }
