@@ -192,7 +192,7 @@ static __always_inline int combine_ecn(__u8 inner, __u8 outer) {
 
 static __always_inline int finish_inner_ipv4(struct xdp_md* ctx, struct packet* packet) {
   struct iphdr ip;
-  if (packet->offset + sizeof(ip) > packet->end || !READ(ctx, packet->offset, &ip)) return DECAP_malformed;
+  if (!READ(ctx, packet->offset, &ip)) return DECAP_malformed;
   __u32 length = bpf_ntohs(ip.tot_len);
   if (ip.version != 4 || ip.ihl < 5 || length < ip.ihl * 4u || packet->offset + length > packet->end)
     return DECAP_malformed;
@@ -211,7 +211,7 @@ static __always_inline int finish_inner_ipv4(struct xdp_md* ctx, struct packet* 
 
 static __always_inline int finish_inner_ipv6(struct xdp_md* ctx, struct packet* packet) {
   struct ipv6hdr ip;
-  if (packet->offset + sizeof(ip) > packet->end || !READ(ctx, packet->offset, &ip)) return DECAP_malformed;
+  if (!READ(ctx, packet->offset, &ip)) return DECAP_malformed;
   if (ip.version != 6 || packet->offset + sizeof(ip) + bpf_ntohs(ip.payload_len) > packet->end) return DECAP_malformed;
   __u8 inner_ecn = (ip.flow_lbl[0] >> 4) & ECN_MASK;
   int ecn = combine_ecn(inner_ecn, packet->ecn);

@@ -50,7 +50,7 @@ struct IpHeader {
   uint8_t protocol;
   uint8_t ecn = 0;
   // IPv4 options (a multiple of 4 bytes), or IPv6 extension headers, the first of which is `protocol`.
-  Bytes options = "";
+  Bytes options;
   uint16_t ipv4_fragment = 0;
 };
 

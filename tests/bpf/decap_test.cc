@@ -85,9 +85,13 @@ class DecapTest : public ::testing::Test {
   Outcome Run(const Bytes& in) {
     const std::vector<uint64_t> before = Counters();
     Bytes out(in.size() + 256, '\0');
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in.data(), .data_out = out.data(),
-                .data_size_in = static_cast<uint32_t>(in.size()), .data_size_out = static_cast<uint32_t>(out.size()),
-                .repeat = 1);
+    bpf_test_run_opts options = {};
+    options.sz = sizeof(options);
+    options.data_in = in.data();
+    options.data_size_in = static_cast<uint32_t>(in.size());
+    options.data_out = out.data();
+    options.data_size_out = static_cast<uint32_t>(out.size());
+    options.repeat = 1;
     EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.decap), &options), 0) << std::strerror(errno);
     out.resize(options.data_size_out);
     Outcome outcome = {.action = options.retval, .out = out};
@@ -135,7 +139,7 @@ const Tunnel kTunnels[] = {
     {"gue0 private data", kProtocolUdp,
      [](uint8_t p, const Bytes& inner) { return Udp(kGuePort, Gue0(p, Bytes(12, 'p')) + inner); }},
     {"gue0 most private data", kProtocolUdp,
-     [](uint8_t p, const Bytes& inner) { return Udp(kGuePort, Gue0(p, Bytes(31 * 4, 'p')) + inner); }},
+     [](uint8_t p, const Bytes& inner) { return Udp(kGuePort, Gue0(p, Bytes(124, 'p')) + inner); }},
     {"gue1", kProtocolUdp, [](uint8_t, const Bytes& inner) { return Udp(kGuePort, inner); }},
 };
 
@@ -160,7 +164,7 @@ std::vector<Wrapped> AllCombinations() {
             const uint8_t protocol = tunnel.protocol ? tunnel.protocol : ProtocolOf(inner);
             const Bytes in = Ethernet(outer, Outer(outer, protocol, tunnel.header(ProtocolOf(inner), packet)), tag);
             const size_t known_from =
-                kLink + tag.size() + kOuterLength[static_cast<int>(outer)] + (protocol == kProtocolUdp ? 8 : 0);
+                kLink + tag.size() + kOuterLength[static_cast<size_t>(outer)] + (protocol == kProtocolUdp ? 8 : 0);
             all.push_back({std::string(tunnel.name) + (inner == Family::kIpv4 ? " 4" : " 6") + "in" +
                                (outer == Family::kIpv4 ? "4" : "6") + " tag " + std::to_string(tag.size()) +
                                " options " + std::to_string(options.size()),
@@ -223,7 +227,7 @@ TEST_F(DecapTest, CombinesEcn) {
 
 // The incremental update must agree with a checksum made anew, whatever the rest of the header sums up to.
 TEST_F(DecapTest, EcnKeepsTheIpv4ChecksumRightForEverySum) {
-  for (unsigned id = 0; id < 65536; id += 13) {
+  for (unsigned id = 0; id < 65536; id++) {
     Bytes before = Inner(Family::kIpv4, 2);
     Bytes after = Inner(Family::kIpv4, 3);
     for (Bytes* packet : {&before, &after}) {
@@ -371,7 +375,7 @@ TEST_F(DecapTest, LyingLengthsAreDropped) {
       {"GUE private data into the inner packet", gue, kLink + 28, 0x0104},
       {"inner IPv4 with a header of 16 bytes", four, kLink + 20, 0x4400},
       {"inner IPv4 with a header longer than the packet", four, kLink + 20, 0x4f00},
-      {"inner IPv6 where IPv4 was promised", four, kLink + 20, 0x6000},
+      {"inner IPv6 where IPv4 was promised", four, kLink + 20, 0x6500},
       {"inner IPv4 where IPv6 was promised", six, kLink + 40, 0x4500},
   };
   for (const auto& lie : lies) {
@@ -396,6 +400,13 @@ TEST_F(DecapTest, UnknownGueIsDropped) {
   ExpectDropped(gue(Gue0(kProtocolUdp) + inner), DECAP_unsupported);
   ExpectDropped(gue(Gue0(59)), DECAP_unsupported);
   for (unsigned head : {0x50, 0x70, 0x80, 0xc0}) ExpectDropped(gue(Byte(head) + inner.substr(1)), DECAP_unsupported);
+}
+
+// What lies behind the end of the UDP datagram is not read as GUE.
+TEST_F(DecapTest, EmptyGueIsMalformedWhateverFollows) {
+  Bytes in = Ethernet(Family::kIpv4, Outer(Family::kIpv4, kProtocolUdp, Udp(kGuePort, Byte(0x20) + Zeros(30))));
+  SetWord(in, kLink + 24, 8);
+  ExpectDropped(in, DECAP_malformed);
 }
 
 // Ethernet frames are at least 60 bytes; what pads them stays behind the inner packet, whose own length cuts it off.

@@ -206,16 +206,17 @@ absl::StatusOr<std::unique_ptr<Decapsulator>> Decapsulator::Attach(const DecapOp
 }
 
 absl::Status Decapsulator::AttachLink(int interface_index, const std::string& interface) {
-  LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
+  // LIBBPF_OPTS is C only.
+  bpf_link_create_opts options = {};
+  options.sz = sizeof(options);
+  options.flags = XDP_FLAGS_DRV_MODE;
   mode_ = "native";
-  link_ = bpf_link_create(program_->fd(), interface_index, BPF_XDP, &native);
+  link_ = bpf_link_create(program_->fd(), interface_index, BPF_XDP, &options);
   if (link_ >= 0) return absl::OkStatus();
-  // A program that came since the check would refuse the generic mode too: then the first reason is the true one.
-  int native_error = errno;
-  native_refusal_ = std::strerror(native_error);
-  LIBBPF_OPTS(bpf_link_create_opts, generic, .flags = XDP_FLAGS_SKB_MODE);
+  native_refusal_ = std::strerror(errno);
+  options.flags = XDP_FLAGS_SKB_MODE;
   mode_ = "generic";
-  link_ = bpf_link_create(program_->fd(), interface_index, BPF_XDP, &generic);
+  link_ = bpf_link_create(program_->fd(), interface_index, BPF_XDP, &options);
   if (link_ >= 0) return absl::OkStatus();
   return KernelError(absl::StrCat("cannot attach to ", interface, " (native: ", native_refusal_, "; generic)"), errno);
 }

@@ -36,6 +36,7 @@ struct Backend {
 
 Table Build(const std::vector<Backend>& backends, uint32_t size, const HashKey& hash_key = SomeHashKey()) {
   std::vector<MaglevBackend> views;
+  views.reserve(backends.size());
   for (const Backend& backend : backends) views.push_back({backend.key, backend.weight});
   absl::StatusOr<Table> table = BuildMaglev(views, size, hash_key);
   EXPECT_TRUE(table.ok()) << table.status();
@@ -123,8 +124,8 @@ Table WeightedOracle(const std::vector<Backend>& backends, uint64_t m, const Has
   for (uint64_t n = 0; n < m; n++) {
     int64_t turn = -1;
     for (size_t i = 0; i < backends.size(); i++) {
-      if (backends[i].weight > 0 && (turn < 0 || is_before(i, static_cast<size_t>(turn))))
-        turn = static_cast<int64_t>(i);
+      if (backends[i].weight == 0) continue;
+      if (turn < 0 || is_before(i, static_cast<size_t>(turn))) turn = static_cast<int64_t>(i);
     }
     if (turn < 0) return {};
     const auto i = static_cast<size_t>(turn);
@@ -255,8 +256,10 @@ TEST(MaglevTest, SharesFollowTheWeights) {
   for (int round = 0; round < 20; round++) {
     std::vector<Backend> backends = Pool(1 + random() % 600);
     double total = 0;
-    for (Backend& backend : backends)
-      total += backend.weight = round == 0 ? 1 + (&backend - &backends[0]) % 3 : 1 + random() % 1000;
+    for (size_t i = 0; i < backends.size(); i++) {
+      backends[i].weight = static_cast<uint32_t>(round == 0 ? 1 + i % 3 : 1 + random() % 1000);
+      total += backends[i].weight;
+    }
     const std::vector<size_t> counts = Counts(Build(backends, kSmall), backends.size());
     for (size_t i = 0; i < backends.size(); i++) {
       const double share = kSmall * backends[i].weight / total;
@@ -290,8 +293,10 @@ Disruption Compare(const std::vector<Backend>& before, const std::vector<Backend
   std::map<std::string, size_t> numbers;
   const auto numbered = [&](const std::vector<Backend>& backends) {
     std::vector<size_t> of_backend;
-    for (const Backend& backend : backends)
+    of_backend.reserve(backends.size());
+    for (const Backend& backend : backends) {
       of_backend.push_back(numbers.emplace(backend.key, numbers.size()).first->second);
+    }
     std::vector<size_t> entries;
     for (uint32_t backend : Build(backends, size)) entries.push_back(of_backend.at(backend));
     return entries;
