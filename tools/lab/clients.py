@@ -38,10 +38,10 @@ class HttpLoad:
 
 
 class HeldConnections:
-    """Many open HTTP connections."""
+    """Many open HTTP connections; one that gives no answer for `timeout` seconds is broken."""
 
-    def __init__(self, node, address, count, port=80):
-        self._process = node.start("http-hold", PYTHON, "-B", HERE / "http_hold.py", address, port, count,
+    def __init__(self, node, address, count, port=80, timeout=10):
+        self._process = node.start("http-hold", PYTHON, "-B", HERE / "http_hold.py", address, port, count, timeout,
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.first = self._read()
 

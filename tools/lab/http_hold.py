@@ -1,6 +1,6 @@
 """Many open HTTP connections; run in the client's namespace by clients.py.
 
-http_hold.py ADDRESS PORT COUNT opens them, asks each who serves it, prints a JSON object; then again for each line on
+http_hold.py ADDRESS PORT COUNT TIMEOUT opens them, asks each who serves it, prints a JSON object; again for each line on
 standard input: open, broken {text: count}, moved (another server than before), spread {server: count}.
 """
 
@@ -9,7 +9,7 @@ import json
 import socket
 import sys
 
-ADDRESS, PORT, COUNT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+ADDRESS, PORT, COUNT, TIMEOUT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 REQUEST = b"GET / HTTP/1.1\r\nHost: held\r\n\r\n"
 
 
@@ -42,6 +42,8 @@ def ask_all(connections, before):
 
 def main():
     connections = [socket.create_connection((ADDRESS, PORT), timeout=10) for _ in range(COUNT)]
+    for connection in connections:
+        connection.settimeout(TIMEOUT)
     servers = {}
     print(json.dumps(ask_all(connections, servers)), flush=True)
     for _ in sys.stdin:

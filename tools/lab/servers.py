@@ -78,6 +78,6 @@ def dns(node, *addresses):
     return _start(node, "dnsmasq", 53, command + [f"--listen-address={address}" for address in addresses], "-u")
 
 
-def iperf(node):
-    """iperf3 on port 5201 of all addresses."""
-    return _start(node, "iperf3", 5201, ("iperf3", "-s", "--forceflush"))
+def iperf(node, address):
+    """iperf3 on port 5201 of one address: over UDP it would answer from another one, were it bound to all."""
+    return _start(node, "iperf3", 5201, ("iperf3", "-s", "--forceflush", "-B", address))

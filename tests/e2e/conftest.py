@@ -1,0 +1,72 @@
+"""What the end-to-end tests share: labs that go away, and their logs when a test fails."""
+
+import hashlib
+import os
+import pathlib
+import signal
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from lab.balancer import DECAP, SLUICED  # noqa: E402
+from lab.network import Lab  # noqa: E402
+
+_open_labs = []
+
+
+def pytest_configure(config):
+    del config
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests need root; run: sudo tools/check e2e", 1)
+    for program in (SLUICED, DECAP):
+        if not program.exists():
+            pytest.exit(f"no {program.relative_to(ROOT)}; run: sudo tools/check e2e, which builds it", 1)
+    # A killed run cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+
+
+def _lab(name):
+    lab = Lab(name)
+    _open_labs.append(lab)
+    try:
+        yield lab
+    finally:
+        _open_labs.remove(lab)
+        lab.close()
+
+
+@pytest.fixture
+def lab(request):
+    """An empty lab for one test."""
+    yield from _lab(request.node.name)
+
+
+@pytest.fixture(scope="module")
+def module_lab(request):
+    """An empty lab for the tests of one file (with the same parameters)."""
+    yield from _lab(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory):
+    """(path, SHA-256) of 100 MB that nothing compresses."""
+    path = tmp_path_factory.mktemp("files") / "large"
+    content = os.urandom(100_000_000)
+    path.write_bytes(content)
+    yield path, hashlib.sha256(content).hexdigest()
+    path.unlink()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the ends of all logs to the report of a failed test."""
+    del item, call
+    report = (yield).get_result()
+    if report.failed:
+        for lab in _open_labs:
+            for name, text in lab.logs().items():
+                if text.strip():
+                    report.sections.append((f"log of {name}", "\n".join(text.splitlines()[-40:])))

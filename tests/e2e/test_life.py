@@ -1,0 +1,87 @@
+"""Starts that must fail with a reason, crashes, and the orderly end.
+
+   client ---- LAN ----+---- balancer
+                       '---- web1 web2
+"""
+
+import pytest
+from lab import clients
+from lab.balancer import DECAP, Balancer
+from lab.site import VIRTUAL, Site
+
+
+@pytest.fixture
+def site(lab):
+    made = Site(lab)
+    made.client = made.add_client()
+    made.add_backends(2)
+    return made
+
+
+def xdp_program(node):
+    """What `ip link` says about a program on eth0; empty when there is none."""
+    shown = node.run("ip", "link", "show", "dev", "eth0").stdout
+    return shown[shown.index("prog/xdp"):] if "prog/xdp" in shown else ""
+
+
+def test_ten_crashes_in_a_row(site):
+    balancer = site.balancer(site.configuration(4)).start()
+    for _ in range(10):
+        answer = clients.http_requests(site.client, VIRTUAL[4], 30)
+        assert answer["failed"] == 0, answer
+        balancer.kill()
+        balancer.start()
+    assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
+    balancer.stop()
+
+
+def test_an_orderly_end_and_another_start(site):
+    balancer = site.balancer(site.configuration(4))
+    for _ in range(3):
+        balancer.start()
+        assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
+        balancer.stop()
+    assert xdp_program(site.node) == ""
+    # The node is reachable without it.
+    site.client.run("ping", "-q", "-c", "1", "-W", "2", site.address(4))
+
+
+def test_no_such_interface(site):
+    configuration = site.configuration(4)
+    configuration["engine"]["interfaces"] = [{"name": "nosuch0"}]
+    assert "nosuch0" in site.balancer(configuration).refuse()
+
+
+def test_an_interface_that_another_instance_has(site):
+    first = site.balancer(site.configuration(4)).start()
+    words = Balancer(site.node, site.configuration(4), "second").refuse()
+    assert "eth0" in words and "another" in words, words
+    assert clients.http_requests(site.client, VIRTUAL[4], 100)["failed"] == 0
+    first.stop()
+
+
+def test_an_interface_with_a_foreign_xdp_program(site):
+    foreign = site.node.start("foreign", DECAP, "--interface=eth0")
+    foreign.wait_for_output("ready")
+    before = xdp_program(site.node)
+    words = site.balancer(site.configuration(4)).refuse()
+    assert "eth0" in words and "XDP" in words, words
+    assert xdp_program(site.node) == before
+
+
+def test_more_workers_than_queues(site):
+    words = site.balancer(site.configuration(4, workers=2)).refuse()
+    assert "eth0" in words and "queue" in words, words
+
+
+def test_an_invalid_file(site):
+    configuration = site.configuration(4)
+    configuration["listeners"][0]["pool"] = "nowhere"
+    balancer = site.balancer(configuration)
+    assert f"{balancer.file}:" in balancer.refuse()
+
+
+def test_no_configuration_file(site):
+    balancer = site.balancer(site.configuration(4))
+    ran = balancer.command()
+    assert ran.returncode not in (0, None) and str(balancer.file) in ran.stderr + ran.stdout, ran

@@ -1,0 +1,113 @@
+"""Real clients through the balancer to real servers, for every forwarding mode and family.
+
+   client ----+---- LAN ----+---- balancer (sluiced on eth0, over AF_XDP)
+              |             |
+              '--- web1 web2 web3 (nginx, dnsmasq, iperf3; the virtual address on lo; decap for ipip and gue)
+
+Servers answer the client themselves, with the virtual address as their source.
+"""
+
+import re
+
+import pytest
+from lab import clients, servers
+from lab.site import VIRTUAL, Site
+
+MODES = ("dsr_l2", "ipip", "gue")
+CASES = [(mode, family) for mode in MODES for family in (4, 6)]
+
+
+class Traffic:
+    """One balancer that serves, with its client; for all tests of one mode and family."""
+
+    def __init__(self, lab, mode, family, files):
+        self.mode, self.family = mode, family
+        self.address = VIRTUAL[family]
+        self.site = Site(lab, mode)
+        self.client = self.site.add_client()
+        for backend in self.site.add_backends(3, files):
+            servers.upload(backend.node)
+            servers.udp_echo(backend.node, *VIRTUAL.values())
+            servers.dns(backend.node, *VIRTUAL.values())
+            servers.iperf(backend.node, self.address)
+        self.balancer = self.site.balancer(self.site.configuration(family)).start()
+
+
+@pytest.fixture(scope="module", params=CASES, ids=[f"{mode}-ipv{family}" for mode, family in CASES])
+def traffic(request, module_lab, large_file):
+    made = Traffic(module_lab, *request.param, large_file[0].parent)
+    yield made
+    made.balancer.stop()
+
+
+def test_ten_thousand_requests(traffic):
+    answer = clients.http_requests(traffic.client, traffic.address, 10_000)
+    assert (answer["requests"], answer["failed"]) == (10_000, 0), answer
+    assert set(answer["spread"]) == {"web1", "web2", "web3"}
+    # Three even shares of 10,000: 3,333 with a standard deviation of 47.
+    assert all(3_000 < requests < 3_700 for requests in answer["spread"].values()), answer
+
+
+def test_many_requests_on_each_connection(traffic):
+    ran = traffic.client.run("wrk", "-t1", "-c30", "-d2s", clients.url(traffic.address))
+    assert int(re.search(r"(\d+) requests in", ran.stdout).group(1)) > 100, ran.stdout
+    assert "Socket errors" not in ran.stdout and "Non-2xx" not in ran.stdout, ran.stdout
+
+
+def test_large_download_is_intact(traffic, large_file):
+    path, digest = large_file
+    assert clients.download(traffic.client, traffic.address, path.name) == digest
+
+
+def test_large_upload_is_intact(traffic, large_file):
+    """In a tunnel, full-size segments are too big: the client has to be told, by the balancer."""
+    path, digest = large_file
+    name, received = clients.upload(traffic.client, traffic.address, path)
+    assert name in ("web1", "web2", "web3")
+    assert received == digest
+
+
+def test_iperf_tcp(traffic):
+    report = clients.iperf(traffic.client, traffic.address)
+    assert report["sum_received"]["bits_per_second"] > 10e6
+
+
+def test_iperf_udp(traffic):
+    report = clients.iperf(traffic.client, traffic.address, "-u", "-b", "10M", "-l", "1200")
+    assert report["sum"]["packets"] > 1_000
+    assert report["sum"]["lost_percent"] < 1.0, report["sum"]
+
+
+def test_dns_over_udp_and_tcp(traffic):
+    names = set()
+    for extra in ["+notcp"] * 20 + ["+tcp"] * 5:
+        ran = traffic.client.run("dig", "+short", "+tries=1", "+timeout=5", extra, f"@{traffic.address}",
+                                 servers.DNS_NAME, "TXT")
+        names.add(ran.stdout.strip().strip('"'))
+    assert names <= {"web1", "web2", "web3"} and len(names) > 1
+
+
+def test_dns_load(traffic):
+    queries = traffic.site.lab.folder / "queries"
+    queries.write_text("host.example A\n")
+    ran = traffic.client.run("dnsperf", "-s", traffic.address, "-d", queries, "-n", "2000", "-c", "20", "-q", "20")
+    assert re.search(r"Queries completed:\s+2000 ", ran.stdout), ran.stdout
+    assert re.search(r"Queries lost:\s+0 ", ran.stdout), ran.stdout
+
+
+def test_small_udp(traffic):
+    names = clients.udp_echo(traffic.client, traffic.address, 100, count=30)
+    assert len(names) > 1
+
+
+def test_fragmented_udp(traffic):
+    """4,000 bytes are three fragments, of which the first alone has ports. In a tunnel the first try tells the client
+    the size that fits, so it may take two."""
+    attempts = 1 if traffic.mode == "dsr_l2" else 2
+    names = clients.udp_echo(traffic.client, traffic.address, 4_000, count=30, attempts=attempts)
+    assert len(names) > 1
+
+
+def test_echo_to_the_virtual_address(traffic):
+    ran = traffic.client.run("ping", "-q", "-c", "20", "-i", "0.02", "-W", "2", traffic.address)
+    assert " 20 received" in ran.stdout, ran.stdout
