@@ -1,5 +1,6 @@
 """What the end-to-end tests share: labs that go away, and their logs when a test fails."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -28,6 +29,7 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
 
 
+@contextlib.contextmanager
 def _lab(name):
     lab = Lab(name)
     _open_labs.append(lab)
@@ -41,13 +43,14 @@ def _lab(name):
 @pytest.fixture
 def lab(request):
     """An empty lab for one test."""
-    yield from _lab(request.node.name)
+    with _lab(request.node.name) as made:
+        yield made
 
 
-@pytest.fixture(scope="module")
-def module_lab(request):
-    """An empty lab for the tests of one file (with the same parameters)."""
-    yield from _lab(request.node.name)
+@pytest.fixture(scope="session")
+def new_lab():
+    """For fixtures of more than one test: a context manager that makes an empty lab of that name."""
+    return _lab
 
 
 @pytest.fixture(scope="session")

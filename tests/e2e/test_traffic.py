@@ -34,10 +34,11 @@ class Traffic:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=[f"{mode}-ipv{family}" for mode, family in CASES])
-def traffic(request, module_lab, large_file):
-    made = Traffic(module_lab, *request.param, large_file[0].parent)
-    yield made
-    made.balancer.stop()
+def traffic(request, new_lab, large_file):
+    with new_lab(f"{request.param[0]}-{request.param[1]}") as lab:
+        made = Traffic(lab, *request.param, large_file[0].parent)
+        yield made
+        made.balancer.stop()
 
 
 def test_ten_thousand_requests(traffic):

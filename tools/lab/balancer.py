@@ -46,9 +46,11 @@ class Balancer:
     def refuse(self, timeout=30):
         """Starts it where it must not start; its words."""
         self.launch()
-        code = self.process.wait(timeout)
-        if code == 0 or "ready" in self.process.output():
+        wait_until(lambda: self.process.exit_code() is not None or "ready" in self.process.output(),
+                   lambda: f"sluiced to refuse its start:\n{self.process.tail()}", timeout)
+        if "ready" in self.process.output() or self.process.exit_code() == 0:
             raise Failure(f"sluiced started where it must not:\n{self.process.tail()}")
+        code = self.process.exit_code()
         if code < 0:
             raise Failure(f"sluiced was ended by signal {-code}:\n{self.process.tail()}")
         return self.process.output()
