@@ -44,13 +44,21 @@ int Log(libbpf_print_level level, const char* format, va_list arguments) {
   return 0;
 }
 
+// libbpf's options carry their size, and it insists that their padding is zero too. (LIBBPF_OPTS is for C.)
+template <typename Options>
+void Prepare(Options* options) {
+  std::memset(options, 0, sizeof(*options));
+  options->sz = sizeof(*options);
+}
+
 struct Attached {
   uint32_t id = 0;
   bool generic = false;
 };
 
 absl::StatusOr<Attached> QueryAttached(int ifindex, const std::string& interface) {
-  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  bpf_xdp_query_opts query;
+  Prepare(&query);
   if (const int error = bpf_xdp_query(ifindex, 0, &query); error != 0) {
     return BpfStatus(-error, absl::StrCat(interface, ": asking for the XDP program that is there"));
   }
@@ -102,7 +110,9 @@ absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t 
 
 RedirectProgram::~RedirectProgram() {
   if (ifindex_ != 0) {
-    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = bpf_program__fd(skeleton_->progs.sluice_redirect));
+    bpf_xdp_attach_opts options;
+    Prepare(&options);
+    options.old_prog_fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
     // Fails when somebody replaced it meanwhile or the interface is gone: then there is nothing of ours to detach.
     bpf_xdp_detach(ifindex_, generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
   }
@@ -144,7 +154,9 @@ absl::Status RedirectProgram::Replace(int ifindex, const std::string& interface,
                      generic ? "xdpgeneric" : "xdp", " off`"));
   }
   if (absl::Status status = InheritAddresses(old_fd); !status.ok()) return status;
-  LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
+  bpf_xdp_attach_opts options;
+  Prepare(&options);
+  options.old_prog_fd = old_fd;
   const int fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
   const int error = bpf_xdp_attach(ifindex, fd, generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
   if (error != 0) {
