@@ -389,6 +389,26 @@ TEST_F(AfxdpPortTest, CountsWhatNoWorkerTook) {
       << " + " << port->ReadCounters().receive_dropped;
 }
 
+TEST_F(AfxdpPortTest, OutlivesLinkAndInterface) {
+  AddPair(0);
+  auto pool = MakePool();
+  auto port = MakePort("lb0", pool.get());
+  ASSERT_TRUE(port->SetVirtualAddresses({Ip(kVip)}).ok());
+  Shell("ip link set lb0 down && ip link set lb0 up");
+  ASSERT_TRUE(Eventually([&] { return port->info().link_up; }));
+  Wire wire("peer0");
+  ASSERT_TRUE(wire.Send(UdpFrame(kVip)));
+  rte_mbuf* packet = ReceiveOne(port.get());
+  ASSERT_NE(packet, nullptr);
+
+  Shell("ip link del lb0");
+  EXPECT_FALSE(port->info().link_up);
+  if (port->Transmit(0, &packet, 1) == 0) rte_pktmbuf_free(packet);
+  EXPECT_EQ(port->Receive(0, &packet, 1), 0);
+  port.reset();
+  ExpectAllBack(*pool);
+}
+
 TEST_F(AfxdpPortTest, ManyPacketsAndNoneLeaks) {
   AddPair(0);
   auto pool = MakePool();
