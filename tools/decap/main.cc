@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "decapsulator.h"
 
@@ -34,7 +35,7 @@ bool CollectAddresses(const char* /*flag*/, const std::string& value) {
   for (const std::string& text : texts) {
     absl::StatusOr<Address> address = ParseAddress(text);
     if (!address.ok()) {
-      std::fprintf(stderr, "decap: --address: %s\n", std::string(address.status().message()).c_str());
+      std::fprintf(stderr, "decap: --address: %s\n", absl::StrCat(address.status().message()).c_str());
       return false;
     }
     GivenAddresses().insert(*address);
@@ -52,7 +53,7 @@ DEFINE_validator(address, &CollectAddresses);
 DEFINE_validator(gue_port, &IsPort);
 
 int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "decap: %s\n", std::string(status.message()).c_str());
+  std::fprintf(stderr, "decap: %s\n", absl::StrCat(status.message()).c_str());
   return EXIT_FAILURE;
 }
 
