@@ -86,6 +86,10 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_address) == 16, "an address is 16 byte
 struct sluice_flow {
   struct sluice_address source;
   struct sluice_address destination;
+#ifdef __clang__
+#  pragma clang diagnostic push
+#  pragma clang diagnostic ignored "-Wnested-anon-types"
+#endif
   union {
     __extension__ struct {
       uint16_t source_port;
@@ -93,6 +97,9 @@ struct sluice_flow {
     };
     uint32_t ports;
   };
+#ifdef __clang__
+#  pragma clang diagnostic pop
+#endif
   uint32_t protocol;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_flow) == 40, "a flow is ten words, hashed as they lie");

@@ -1,0 +1,289 @@
+// The path in the kernel beside the path over a burst: same tables, same clock, same packets, by BPF_PROG_TEST_RUN.
+// Verdict, bytes, egress port and the whole connection table must be equal after every packet.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iostream>
+#include <optional>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "engine/burst.h"
+#include "gtest/gtest.h"
+#include "path.skel.h"
+#include "path_samples.h"
+#include "path_tables.h"
+#include "sluice/reply.h"
+
+namespace sluice {
+namespace {
+
+using decap_test::Bytes;
+using path_test::PathTables;
+using path_test::Sample;
+using path_test::Samples;
+
+// Few, so that they fill and flows push each other out.
+constexpr uint32_t kBuckets = 2;
+constexpr uint16_t kIngress = 0;
+// What the kernel's verifier may be asked to look at; it gives up at a million.
+constexpr int kMostInstructions = 200000;
+// The kernel runs no frame without a whole Ethernet header.
+constexpr size_t kLeastFrame = 14;
+constexpr uint64_t kMillisecond = 1000000;
+
+struct Outcome {
+  int verdict = -1;
+  Bytes frame;
+  uint32_t egress = 0;
+};
+
+class PathTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "SKIPPED: loading a BPF program needs root";
+    skeleton_ = path_bpf::open();
+    ASSERT_NE(skeleton_, nullptr) << std::strerror(errno);
+    skeleton_->rodata->path_buckets = kBuckets;
+    bpf_program__set_log_buf(skeleton_->progs.path, log_.data(), log_.size());
+    bpf_program__set_log_level(skeleton_->progs.path, 4);
+    ASSERT_EQ(path_bpf::load(skeleton_), 0) << log_.data();
+    FillMaps();
+    const int buckets = bpf_map__fd(skeleton_->maps.sluice_buckets_map);
+    kernel_buckets_ = mmap(nullptr, kBuckets * sizeof(sluice_bucket), PROT_READ | PROT_WRITE, MAP_SHARED, buckets, 0);
+    ASSERT_NE(kernel_buckets_, MAP_FAILED) << std::strerror(errno);
+    absl::StatusOr<BurstPath> native = BurstPath::Create({{native_buckets_.data(), kBuckets}});
+    ASSERT_TRUE(native.ok()) << native.status();
+    native_.emplace(*std::move(native));
+  }
+  void TearDown() override {
+    if (kernel_buckets_ != MAP_FAILED) munmap(kernel_buckets_, kBuckets * sizeof(sluice_bucket));
+    path_bpf::destroy(skeleton_);
+  }
+
+  template <typename Record>
+  void Fill(const bpf_map* map, const std::vector<Record>& records) {
+    ASSERT_LE(records.size(), bpf_map__max_entries(map));
+    for (uint32_t i = 0; i < records.size(); i++) {
+      ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(map), &i, &records[i], BPF_ANY), 0) << std::strerror(errno);
+    }
+  }
+  void FillMaps() {
+    Fill(skeleton_->maps.sluice_settings_map, tables_.settings);
+    Fill(skeleton_->maps.sluice_index_map, tables_.index);
+    Fill(skeleton_->maps.sluice_ranges_map, tables_.ranges);
+    Fill(skeleton_->maps.sluice_listeners_map, tables_.listeners);
+    Fill(skeleton_->maps.sluice_pools_map, tables_.pools);
+    Fill(skeleton_->maps.sluice_maglev_map, tables_.maglev);
+    Fill(skeleton_->maps.sluice_backends_map, tables_.backends);
+    Fill(skeleton_->maps.sluice_ports_map, tables_.ports);
+  }
+
+  void Forget() {
+    std::memset(native_buckets_.data(), 0, sizeof(native_buckets_));
+    std::memset(kernel_buckets_, 0, sizeof(native_buckets_));
+  }
+
+  Outcome RunNative(const Bytes& in) {
+    constexpr uint16_t kRoom = 128;
+    std::vector<uint8_t> memory(kRoom + in.size() + kRoom);
+    std::memcpy(memory.data() + kRoom, in.data(), in.size());
+    Frame frame = {memory.data() + kRoom, static_cast<uint32_t>(in.size()), kRoom, kRoom};
+    native_->Process(tables_.view(), now_, kIngress, 0, &frame, 1);
+    return {frame.verdict, Bytes(reinterpret_cast<char*>(frame.data), frame.length), frame.egress};
+  }
+
+  Outcome RunKernel(const Bytes& in) {
+    Bytes out(in.size() + 256, '\0');
+    bpf_test_run_opts options = {};
+    options.sz = sizeof(options);
+    options.data_in = in.data();
+    options.data_size_in = static_cast<uint32_t>(in.size());
+    options.data_out = out.data();
+    options.data_size_out = static_cast<uint32_t>(out.size());
+    options.repeat = 1;
+    skeleton_->bss->path_now = now_;
+    skeleton_->bss->path_ingress = kIngress;
+    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.path), &options), 0) << std::strerror(errno);
+    out.resize(options.data_size_out);
+    const uint32_t verdict = skeleton_->bss->path_verdict;
+    const uint32_t actions[] = {XDP_TX, XDP_PASS, XDP_DROP};
+    EXPECT_EQ(options.retval, actions[sluice_verdict_kind(verdict)]);
+    return {static_cast<int>(verdict), out, skeleton_->bss->path_egress};
+  }
+
+  // The verdict of both.
+  int Run(const Bytes& in) {
+    const Outcome native = RunNative(in);
+    const Outcome kernel = RunKernel(in);
+    EXPECT_STREQ(sluice_verdict_name(static_cast<uint32_t>(kernel.verdict)),
+                 sluice_verdict_name(static_cast<uint32_t>(native.verdict)));
+    EXPECT_EQ(kernel.frame, native.frame);
+    if (sluice_verdict_kind(static_cast<uint32_t>(native.verdict)) == SLUICE_KIND_TRANSMIT) {
+      EXPECT_EQ(kernel.egress, native.egress);
+    }
+    EXPECT_EQ(std::memcmp(kernel_buckets_, native_buckets_.data(), sizeof(native_buckets_)), 0) << "connection tables";
+    return native.verdict;
+  }
+
+  std::array<char, 1 << 16> log_{};
+  path_bpf* skeleton_ = nullptr;
+  void* kernel_buckets_ = MAP_FAILED;
+  std::array<sluice_bucket, kBuckets> native_buckets_{};
+  std::optional<BurstPath> native_;
+  PathTables tables_;
+  uint64_t now_ = 1000000 * kMillisecond;
+};
+
+TEST_F(PathTest, TheVerifierHasLittleToDo) {
+  const char* processed = std::strstr(log_.data(), "processed ");
+  ASSERT_NE(processed, nullptr) << log_.data();
+  const int instructions = std::atoi(processed + std::strlen("processed "));
+  std::cout << "verified instructions: " << instructions << std::endl;
+  EXPECT_GT(instructions, 1000);
+  EXPECT_LT(instructions, kMostInstructions);
+}
+
+TEST_F(PathTest, EverySampleHasItsVerdict) {
+  for (const Sample& sample : Samples()) {
+    SCOPED_TRACE(sample.name);
+    if (!sample.follows) Forget();
+    now_ += kMillisecond;
+    const int verdict = Run(sample.frame);
+    EXPECT_STREQ(sluice_verdict_name(static_cast<uint32_t>(verdict)),
+                 sluice_verdict_name(static_cast<uint32_t>(sample.verdict)));
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(PathTest, EveryTruncation) {
+  for (const Sample& sample : Samples()) {
+    for (size_t length = kLeastFrame; length < sample.frame.size(); length++) {
+      SCOPED_TRACE(sample.name + " cut to " + std::to_string(length));
+      if (length > 200 && length % 64 != 0) continue;
+      now_ += kMillisecond;
+      Run(sample.frame.substr(0, length));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Every size of quote of a packet too big, odd ones too; each IP length is told of a frame with that many bytes.
+TEST_F(PathTest, EveryLengthTooBig) {
+  const std::vector<Sample> samples = Samples();
+  for (const Sample& sample : samples) {
+    if (sample.verdict != SLUICE_VERDICT_replied_too_big) continue;
+    const bool ipv4 = sample.name[0] == '4';
+    const size_t l3 = sample.frame.find(Bytes(1, ipv4 ? 0x45 : 0x6b), 12);
+    for (size_t length = path_test::kSmallMtu + 1; length < 1400; length += 13) {
+      SCOPED_TRACE(sample.name + " of " + std::to_string(length));
+      Bytes frame = sample.frame;
+      frame.resize(l3 + length, 'l');
+      decap_test::SetWord(frame, l3 + (ipv4 ? 2 : 4), static_cast<unsigned>(ipv4 ? length : length - 40));
+      const size_t udp = l3 + (ipv4 ? 20 : 40);
+      decap_test::SetWord(frame, udp + 4, static_cast<unsigned>(l3 + length - udp));
+      now_ += kMillisecond;
+      EXPECT_EQ(Run(frame), SLUICE_VERDICT_replied_too_big);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(PathTest, TooBigIsToldAtALimitedRate) {
+  const std::vector<Sample> samples = Samples();
+  const auto large = std::find_if(samples.begin(), samples.end(), [](const Sample& sample) {
+    return sample.verdict == SLUICE_VERDICT_replied_too_big;
+  });
+  ASSERT_NE(large, samples.end());
+  int told = 0;
+  for (int i = 0; i < 100; i++) told += Run(large->frame) == SLUICE_VERDICT_replied_too_big;
+  EXPECT_EQ(told, static_cast<int>(SLUICE_TOO_BIG_BURST));
+  now_ += kMillisecond;
+  EXPECT_EQ(Run(large->frame), SLUICE_VERDICT_replied_too_big);
+  EXPECT_EQ(Run(large->frame), SLUICE_VERDICT_too_big);
+}
+
+// Writes over the end of the source address of an untagged packet.
+void SpreadSource(std::mt19937& random, Bytes& frame) {
+  const size_t at = decap_test::GetWord(frame, 12) == 0x0800 ? 28 : 36;
+  if (frame.size() > at + 1) frame[at + 1] = static_cast<char>(random() % 100);
+}
+
+Bytes Mutate(std::mt19937& random, const std::vector<Sample>& samples) {
+  Bytes frame = samples[random() % samples.size()].frame;
+  const auto at = [&] { return random() % std::min<size_t>(frame.size(), 120); };
+  for (uint32_t changes = random() % 4; changes > 0; changes--) {
+    switch (random() % 7) {
+      case 0:
+        frame[at()] ^= static_cast<char>(1 << random() % 8);
+        break;
+      case 1:
+        frame[at()] = static_cast<char>(random());
+        break;
+      case 2:
+        frame[at()] = static_cast<char>(std::array{0, 1, 6, 17, 43, 44, 51, 60, 255}[random() % 9]);
+        break;
+      case 3:
+        frame.resize(std::max<size_t>(kLeastFrame, frame.size() - random() % std::min<size_t>(frame.size(), 60)));
+        break;
+      case 4:
+        // Another source: a flow of its own.
+        SpreadSource(random, frame);
+        break;
+      case 5:
+        frame += Bytes(random() % 60, static_cast<char>(random()));
+        break;
+      default:
+        // A splice: the head of this one, the tail of another.
+        const Bytes& other = samples[random() % samples.size()].frame;
+        const size_t cut = at();
+        if (cut < other.size()) frame = frame.substr(0, std::max(cut, kLeastFrame)) + other.substr(cut);
+    }
+  }
+  return frame;
+}
+
+TEST_F(PathTest, MutatedPackets) {
+  constexpr uint32_t kSeed = 20260;
+  std::mt19937 random(kSeed);
+  const std::vector<Sample> samples = Samples();
+  std::set<int> verdicts;
+  for (int round = 0; round < 20000; round++) {
+    SCOPED_TRACE(testing::Message() << "seed " << kSeed << " round " << round);
+    now_ += random() % 512 == 0 ? uint64_t{random()} * 64 : 10 * kMillisecond;
+    // Backends come and go.
+    if (random() % 64 == 0) {
+      tables_.backends[random() % tables_.backends.size()].flags ^= SLUICE_BACKEND_LIVE;
+      Fill(skeleton_->maps.sluice_backends_map, tables_.backends);
+    }
+    const Bytes frame = Mutate(random, samples);
+    // Again, so that there are confirmed flows too.
+    for (uint32_t again = random() % 3; again > 0; again--) Run(frame);
+    verdicts.insert(Run(frame));
+    if (HasFailure()) {
+      std::cout << "packet:" << testing::PrintToString(frame) << std::endl;
+      return;
+    }
+  }
+  // There is room, all tables are read, and the clock is faster than the limit of too_big.
+  for (int verdict = 0; verdict < SLUICE_VERDICT_COUNT; verdict++) {
+    const bool unreachable = verdict == SLUICE_VERDICT_no_headroom || verdict == SLUICE_VERDICT_no_table ||
+                             verdict == SLUICE_VERDICT_too_big;
+    EXPECT_NE(verdicts.contains(verdict), unreachable) << sluice_verdict_name(static_cast<uint32_t>(verdict));
+  }
+  const std::array<uint64_t, SLUICE_VICTIM_COUNT>& victims = native_->counters().inserted_over;
+  for (int victim = 0; victim < SLUICE_VICTIM_COUNT; victim++) {
+    EXPECT_EQ(skeleton_->bss->path_inserted_over[victim], victims[static_cast<size_t>(victim)]) << "victim " << victim;
+    EXPECT_GT(victims[static_cast<size_t>(victim)], 0u) << "victim " << victim;
+  }
+}
+
+}  // namespace
+}  // namespace sluice
