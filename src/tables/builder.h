@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -37,10 +36,10 @@ struct PortDescription {
 struct BuildInput {
   // Validated and with its defaults filled in (config/validate.h).
   const v1::Config* config = nullptr;
-  // 32 bytes; the same for the whole life of the connection tables.
+  // 32 bytes (hash_key.h); the same for the whole life of the connection tables, so of the builder.
   absl::Span<const uint8_t> hash_key;
   // By backend address; one without an entry takes no new flows, and its own flows' packets are dropped with
-  // no_next_hop.
+  // no_next_hop. Required.
   const absl::flat_hash_map<Address, BackendNextHop>* next_hops = nullptr;
   absl::Span<const PortDescription> ports;
 };
@@ -50,16 +49,20 @@ class Builder {
   Builder();
   ~Builder();
 
-  // The next generation. Errors (a limit that validation could not see) leave the builder as it was.
+  // The next generation; the first is 1. A backend is the same one as before while its pool's and its own name, its
+  // address and its forwarding are. Errors (a limit that validation could not see, no memory, another hash key) leave
+  // the builder as it was.
   absl::StatusOr<std::shared_ptr<const Tables>> Build(const BuildInput& input);
 
-  // Slots of backends that are gone and whose entries may still be in connection tables.
+  // Slots of backends that are gone and whose entries may still be in connection tables. A backend that comes back has
+  // its slot, and so its flows, again.
   std::vector<uint32_t> RetiredSlots() const;
   // Tells that no connection table has an entry for `slot` any more (a full sweep has seen none since it was retired):
-  // it may be given to another backend, never before.
+  // it may be given to another backend, never before. Required: the workers run the last generation built. A slot that
+  // is not retired stays as it is.
   void ReleaseSlot(uint32_t slot);
 
-  // Pools whose Maglev table the last Build made anew; for logs and tests.
+  // Pools whose Maglev table the last Build that succeeded computed anew; for logs and tests.
   uint32_t pools_rebuilt() const;
 
  private:

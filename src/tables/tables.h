@@ -19,6 +19,8 @@ struct VirtualAddress {
   Address address;
   // Answer ARP and neighbour solicitations, and announce the address when it comes.
   bool announce = true;
+  // Answer ICMP echo requests.
+  bool echo = true;
   bool operator==(const VirtualAddress&) const = default;
 };
 
@@ -42,16 +44,15 @@ class Tables {
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
 
  private:
-  friend class Builder;
   friend class TablesWriter;
   Tables() = default;
 
   sluice_tables view_{};
   // Memory behind the view, one region a table (huge pages where there are some).
   Region settings_, index_, ranges_, listeners_, pools_, backends_, ports_;
-  // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it.
-  std::shared_ptr<const Region> maglev_;
-  std::vector<std::shared_ptr<const void>> maglev_parts_;
+  // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it. Each keeps
+  // the arena.
+  std::vector<std::shared_ptr<const void>> maglev_;
   std::vector<std::string> listener_names_;
   std::vector<BackendName> backend_names_;
   std::vector<VirtualAddress> virtual_addresses_;

@@ -1,0 +1,65 @@
+// The configuration in the terms of the tables: addresses parsed, names resolved, next hops found.
+//
+// Points into its BuildInput, which outlives it. Thread-safety: pure function.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/address.h"
+#include "config/sluice.pb.h"
+#include "tables/builder.h"
+
+namespace sluice {
+
+struct DesiredListener {
+  const v1::Listener* config = nullptr;
+  Address address;
+  // Position in DesiredState::pools.
+  uint32_t pool = 0;
+  // Ticks.
+  uint16_t idle = 0;
+};
+
+struct DesiredPool {
+  const v1::Pool* config = nullptr;
+  // Its backends' positions in DesiredState::backends, first and one past the last.
+  uint32_t first_backend = 0;
+  uint32_t last_backend = 0;
+  // Longest of the listeners that use it, ticks.
+  uint16_t idle = 0;
+};
+
+struct DesiredBackend {
+  const v1::Backend* config = nullptr;
+  Address address;
+  // Position in DesiredState::pools.
+  uint32_t pool = 0;
+  // Null: unknown.
+  const BackendNextHop* next_hop = nullptr;
+
+  bool TakesFlows() const { return config->weight() > 0 && next_hop != nullptr; }
+};
+
+struct DesiredState {
+  std::vector<DesiredListener> listeners;
+  std::vector<DesiredPool> pools;
+  // Pool by pool.
+  std::vector<DesiredBackend> backends;
+  // In the order of the listeners, each once.
+  std::vector<VirtualAddress> virtual_addresses;
+  // Outer sources of tunnels.
+  std::optional<Address> ipv4_source;
+  std::optional<Address> ipv6_source;
+};
+
+// What validation has seen to is not checked again, but for what would break the tables. InvalidArgument then.
+absl::StatusOr<DesiredState> ReadDesiredState(const BuildInput& input);
+
+// Ticks after which a flow is forgotten that may be idle for `timeout`: rounded up, and one more for the tick that the
+// last packet came in, so it is never early, whether ages are compared with > or >=.
+uint16_t IdleTicks(const google::protobuf::Duration& timeout);
+
+}  // namespace sluice

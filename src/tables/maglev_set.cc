@@ -1,0 +1,120 @@
+#include "tables/maglev_set.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+using PartOrNull = std::shared_ptr<MaglevArena::Part>;
+
+// Whether the pool has the table that it needs already.
+bool IsCurrent(const MaglevSet& previous, size_t pool, const MaglevDemand& demand) {
+  return pool < previous.pools.size() && previous.pools[pool] != nullptr && previous.pools[pool]->demand == demand;
+}
+
+uint32_t EntriesOf(const MaglevDemand& demand) {
+  return demand.members.empty() ? 0 : demand.size;
+}
+
+struct Room {
+  std::shared_ptr<MaglevArena> arena;
+  // Where tables are to be written, by pool; null where the old one stays, and where none is needed.
+  std::vector<PartOrNull> parts;
+};
+
+bool TakeChanged(const MaglevSet& previous, std::span<const MaglevDemand> demands, Room& room) {
+  room.parts.assign(demands.size(), nullptr);
+  for (size_t i = 0; i < demands.size(); i++) {
+    const uint32_t entries = EntriesOf(demands[i]);
+    if (entries == 0 || IsCurrent(previous, i, demands[i])) continue;
+    room.parts[i] = room.arena->Take(entries);
+    if (room.parts[i] == nullptr) return false;
+  }
+  return true;
+}
+
+// A quarter more than needed, and two of the largest: the next generation's changed tables stand beside this one's.
+absl::StatusOr<uint32_t> Capacity(uint64_t needed, uint64_t largest) {
+  const uint64_t capacity = needed + std::max(needed / 4, 2 * largest);
+  if (capacity <= UINT32_MAX) return static_cast<uint32_t>(capacity);
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the Maglev tables of all pools have ", needed,
+                   " entries, too many to address; use a smaller maglev_table_size in pools with few backends"));
+}
+
+absl::StatusOr<Room> FindRoom(const MaglevSet& previous, std::span<const MaglevDemand> demands, HugePages pages) {
+  uint64_t needed = 0;
+  uint32_t largest = 0;
+  for (const MaglevDemand& demand : demands) {
+    needed += EntriesOf(demand);
+    largest = std::max(largest, EntriesOf(demand));
+  }
+  if (needed == 0) return Room{nullptr, std::vector<PartOrNull>(demands.size())};
+  const absl::StatusOr<uint32_t> capacity = Capacity(needed, largest);
+  if (!capacity.ok()) return capacity.status();
+  if (previous.arena != nullptr && previous.arena->capacity() / 4 <= *capacity) {
+    Room room{previous.arena, {}};
+    if (TakeChanged(previous, demands, room)) return room;
+  }
+  absl::StatusOr<std::shared_ptr<MaglevArena>> arena = MaglevArena::Create(*capacity, pages);
+  if (!arena.ok()) return arena.status();
+  Room room{*arena, {}};
+  for (const MaglevDemand& demand : demands) {
+    room.parts.push_back(EntriesOf(demand) == 0 ? nullptr : room.arena->Take(EntriesOf(demand)));
+  }
+  return room;
+}
+
+absl::Status Compute(const MaglevDemand& demand, const std::string& name,
+                     std::span<const uint8_t, kMaglevHashKeySize> hash_key, uint32_t* slots) {
+  std::vector<std::string> keys;
+  std::vector<MaglevBackend> backends;
+  keys.reserve(demand.members.size());
+  backends.reserve(demand.members.size());
+  for (const MaglevMember& member : demand.members) {
+    keys.push_back(FormatAddress(member.address));
+    backends.push_back({.key = keys.back(), .weight = member.weight});
+  }
+  const absl::StatusOr<std::vector<uint32_t>> table = BuildMaglev(backends, demand.size, hash_key);
+  if (!table.ok()) {
+    return absl::Status(table.status().code(), absl::StrCat("pool \"", name, "\": ", table.status().message()));
+  }
+  std::transform(table->begin(), table->end(), slots, [&](uint32_t backend) { return demand.members[backend].slot; });
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, std::vector<MaglevDemand> demands,
+                                         std::span<const std::string> names,
+                                         std::span<const uint8_t, kMaglevHashKeySize> hash_key, HugePages pages) {
+  absl::StatusOr<Room> room = FindRoom(previous, demands, pages);
+  if (!room.ok()) return room.status();
+  MaglevSet set;
+  set.arena = room->arena;
+  set.pools.resize(demands.size());
+  for (size_t i = 0; i < demands.size(); i++) {
+    const bool current = IsCurrent(previous, i, demands[i]);
+    PartOrNull& part = room->parts[i];
+    if (current && part == nullptr) {
+      set.pools[i] = previous.pools[i];
+      continue;
+    }
+    if (current) {
+      const MaglevArena::Part& old = *previous.pools[i]->part;
+      std::copy_n(old.data(), old.size(), part->data());
+    } else if (part != nullptr) {
+      const absl::Status status = Compute(demands[i], names[i], hash_key, part->data());
+      if (!status.ok()) return status;
+      set.rebuilt++;
+    }
+    set.pools[i] = std::make_shared<const MaglevTable>(MaglevTable{std::move(demands[i]), std::move(part)});
+  }
+  return set;
+}
+
+}  // namespace sluice

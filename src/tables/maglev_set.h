@@ -1,0 +1,59 @@
+// The Maglev tables of all pools of one generation; made from those of the generation before, so that only pools that
+// changed are computed.
+//
+// Thread-safety: a set is immutable; building one is for one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/address.h"
+#include "base/region.h"
+#include "tables/maglev.h"
+#include "tables/maglev_arena.h"
+
+namespace sluice {
+
+// A backend that takes flows. Maglev's key is the text of its address: the same on every node, whatever its name there.
+struct MaglevMember {
+  uint32_t slot = 0;
+  uint32_t weight = 0;
+  Address address;
+  auto operator<=>(const MaglevMember&) const = default;
+};
+
+// What a pool's table follows from. Empty members: no table.
+struct MaglevDemand {
+  uint32_t size = 0;
+  // Sorted.
+  std::vector<MaglevMember> members;
+  bool operator==(const MaglevDemand&) const = default;
+};
+
+struct MaglevTable {
+  MaglevDemand demand;
+  // Backend slots; null when there are no members.
+  std::shared_ptr<const MaglevArena::Part> part;
+};
+
+struct MaglevSet {
+  // Null while no pool has a table.
+  std::shared_ptr<MaglevArena> arena;
+  // By pool index; null where no pool is.
+  std::vector<std::shared_ptr<const MaglevTable>> pools;
+  // How many were computed, not taken over.
+  uint32_t rebuilt = 0;
+};
+
+// `demands` and `names` (for errors) by pool index. `hash_key` is the same as for `previous`. Takes a new arena, with
+// all tables copied, when the old one has no gap for a changed table, or is mostly empty.
+// Errors: no memory; a demand that BuildMaglev refuses.
+absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, std::vector<MaglevDemand> demands,
+                                         std::span<const std::string> names,
+                                         std::span<const uint8_t, kMaglevHashKeySize> hash_key, HugePages pages);
+
+}  // namespace sluice
