@@ -1,0 +1,31 @@
+#include "engine/counters.h"
+
+namespace sluice {
+namespace {
+
+uint64_t Read(const uint64_t& counter) {
+  return __atomic_load_n(&counter, __ATOMIC_RELAXED);
+}
+
+void AddTraffic(const Region& from, std::vector<sluice_traffic>* to) {
+  const auto* traffic = from.As<const sluice_traffic>();
+  for (size_t i = 0; i < to->size(); i++) {
+    (*to)[i].packets += Read(traffic[i].packets);
+    (*to)[i].bytes += Read(traffic[i].bytes);
+    (*to)[i].new_flows += Read(traffic[i].new_flows);
+  }
+}
+
+}  // namespace
+
+void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
+  for (size_t i = 0; i < sum->verdicts.size(); i++) sum->verdicts[i] += Read(counters.verdicts[i]);
+  for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
+  sum->received += Read(counters.received);
+  sum->bytes += Read(counters.bytes);
+  sum->transmit_full += Read(counters.transmit_full);
+  AddTraffic(counters.listeners, &sum->listeners);
+  AddTraffic(counters.backends, &sum->backends);
+}
+
+}  // namespace sluice

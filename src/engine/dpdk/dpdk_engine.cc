@@ -1,0 +1,291 @@
+#include "engine/dpdk/dpdk_engine.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_rcu_qsbr.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <set>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "engine/announce.h"
+#include "engine/connection_tables.h"
+#include "engine/counters.h"
+#include "engine/dpdk/eal.h"
+#include "engine/dpdk/port_set.h"
+#include "engine/dpdk/worker.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kPublishPatienceNs = 2'000'000'000;
+constexpr uint64_t kPortCheckIntervalNs = 250'000'000;
+constexpr size_t kAnnouncementsAtOnce = 256;
+
+// Mbufs of the ports and of the control thread, with room to spare.
+uint32_t PacketMemoryMib(const DpdkOptions& options) {
+  uint64_t bytes = uint64_t{32} << 20;
+  for (const DpdkOptions::Interface& interface : options.interfaces) {
+    const uint64_t room = interface.name.empty() ? interface.mtu + 1024 : 512;
+    bytes += uint64_t{options.workers} * 6144 * room;
+    bytes += uint64_t{4096} * (interface.mtu + 512);
+  }
+  return static_cast<uint32_t>(bytes >> 20) + 1;
+}
+
+int RunWorker(void* worker) {
+  static_cast<Worker*>(worker)->Run();
+  return 0;
+}
+
+class DpdkEngine : public Engine {
+ public:
+  static absl::StatusOr<std::unique_ptr<Engine>> Open(const DpdkOptions& options, std::vector<std::string>* notes);
+  ~DpdkEngine() override { Close(); }
+
+  absl::Status Publish(std::shared_ptr<const Tables> tables) override;
+  EngineCounters ReadCounters() override;
+  std::vector<EnginePort> ports() override;
+  void Sweep() override;
+  const Occupancy& occupancy() const override { return connections_->occupancy(); }
+  void Announce(absl::Span<const Address> addresses) override;
+  EngineNews Poll() override;
+  void Close() override;
+
+ private:
+  DpdkEngine() = default;
+  absl::Status CreateWorkers(const DpdkOptions& options);
+  absl::Status StartWorkers();
+  bool WaitForWorkers();
+  absl::Status SetVirtualAddresses(const std::set<Address>& addresses);
+  void SendAnnouncements();
+  bool FollowPorts(EngineNews* news);
+
+  std::unique_ptr<PortSet> ports_;
+  std::unique_ptr<ConnectionTables> connections_;
+  rte_rcu_qsbr* qsbr_ = nullptr;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  bool running_ = false;
+  std::atomic<const sluice_tables*> view_ = nullptr;
+  std::shared_ptr<const Tables> current_;
+  // Generations that a worker may still be reading because it did not answer in time.
+  std::vector<std::shared_ptr<const Tables>> unreleased_;
+  std::set<Address> virtual_addresses_;
+  std::deque<Address> announcements_;
+  std::vector<EnginePort> last_ports_;
+  uint64_t last_port_check_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& options, std::vector<std::string>* notes) {
+  EalOptions eal;
+  eal.workers = options.workers;
+  eal.huge_pages = options.huge_pages;
+  eal.memory_mib = PacketMemoryMib(options);
+  for (const DpdkOptions::Interface& interface : options.interfaces) {
+    if (!interface.pci.empty()) eal.pci.push_back(interface.pci);
+  }
+  if (absl::Status status = StartEal(eal, notes); !status.ok()) return status;
+  auto engine = std::unique_ptr<DpdkEngine>(new DpdkEngine());
+  DpdkEngine* self = engine.get();
+  // Frames from the kernel's side leave by the first worker: they are few.
+  auto inject = [self](rte_mbuf* packet, uint16_t port) {
+    return !self->workers_.empty() && self->workers_[0]->Inject(packet, port);
+  };
+  absl::StatusOr<std::unique_ptr<PortSet>> ports = PortSet::Open(options, inject, notes);
+  if (!ports.ok()) return ports.status();
+  engine->ports_ = *std::move(ports);
+  absl::StatusOr<ConnectionTables> connections =
+      ConnectionTables::Create(engine->ports_->partitions(), options.max_connections, options.huge_pages);
+  if (!connections.ok()) return connections.status();
+  engine->connections_ = std::make_unique<ConnectionTables>(*std::move(connections));
+  if (options.huge_pages == HugePages::kPreferred && !engine->connections_->huge()) {
+    notes->push_back(absl::StrCat("the connection table (", options.max_connections * 12 >> 20,
+                                  " MiB) lies in pages of normal size; huge pages make look-ups in it faster"));
+  }
+  if (absl::Status status = engine->CreateWorkers(options); !status.ok()) return status;
+  engine->last_ports_ = engine->ports();
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
+  qsbr_ =
+      static_cast<rte_rcu_qsbr*>(rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(options.workers), RTE_CACHE_LINE_SIZE));
+  if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, options.workers) != 0) {
+    return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
+  }
+  for (uint32_t i = 0; i < options.workers; i++) {
+    Worker::Options worker_options;
+    worker_options.index = i;
+    worker_options.queues = ports_->ReceiveQueues(i);
+    worker_options.transmit = ports_->TransmitQueues(i);
+    worker_options.tables = &view_;
+    worker_options.qsbr = qsbr_;
+    worker_options.spin = options.spin;
+    absl::StatusOr<std::unique_ptr<Worker>> worker =
+        Worker::Create(std::move(worker_options), connections_->partitions());
+    if (!worker.ok()) return worker.status();
+    rte_rcu_qsbr_thread_register(qsbr_, i);
+    workers_.push_back(*std::move(worker));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DpdkEngine::StartWorkers() {
+  for (uint32_t i = 0; i < workers_.size(); i++) {
+    if (rte_eal_remote_launch(RunWorker, workers_[i].get(), i + 1) != 0) {
+      return absl::InternalError(absl::StrCat("worker ", i, " does not start: its lcore is busy"));
+    }
+  }
+  running_ = true;
+  return absl::OkStatus();
+}
+
+// Additions come to the workers after the tables that know them, removals before.
+absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
+  std::set<Address> next;
+  for (const VirtualAddress& address : tables->virtual_addresses()) next.insert(address.address);
+  std::set<Address> both;
+  std::set_intersection(next.begin(), next.end(), virtual_addresses_.begin(), virtual_addresses_.end(),
+                        std::inserter(both, both.begin()));
+  if (absl::Status status = SetVirtualAddresses(both); !status.ok()) return status;
+  std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
+  view_.store(&current_->view(), std::memory_order_release);
+  if (!running_) {
+    if (absl::Status status = StartWorkers(); !status.ok()) return status;
+  }
+  const bool left = WaitForWorkers();
+  if (!left) unreleased_.push_back(old);
+  if (absl::Status status = SetVirtualAddresses(next); !status.ok()) return status;
+  if (left) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      "the new tables are published, but a worker has not left the old ones for 2 s; it hangs or has no CPU");
+}
+
+bool DpdkEngine::WaitForWorkers() {
+  const uint64_t token = rte_rcu_qsbr_start(qsbr_);
+  const uint64_t deadline = MonotonicNow() + kPublishPatienceNs;
+  while (rte_rcu_qsbr_check(qsbr_, token, false) == 0) {
+    if (MonotonicNow() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+  unreleased_.clear();
+  return true;
+}
+
+absl::Status DpdkEngine::SetVirtualAddresses(const std::set<Address>& addresses) {
+  if (addresses == virtual_addresses_) return absl::OkStatus();
+  const std::vector<Address> list(addresses.begin(), addresses.end());
+  for (uint32_t i = 0; i < ports_->size(); i++) {
+    if (absl::Status status = ports_->port(i).SetVirtualAddresses(list); !status.ok()) return status;
+  }
+  virtual_addresses_ = addresses;
+  return absl::OkStatus();
+}
+
+EngineCounters DpdkEngine::ReadCounters() {
+  EngineCounters sum;
+  if (current_ != nullptr) {
+    sum.listeners.resize(current_->listener_count());
+    sum.backends.resize(current_->backend_slots());
+  }
+  for (const std::unique_ptr<Worker>& worker : workers_) AddCounters(worker->counters(), &sum);
+  for (uint32_t i = 0; i < ports_->size(); i++) {
+    const PortCounters counters = ports_->port(i).ReadCounters();
+    sum.port_receive_dropped += counters.receive_dropped;
+    sum.port_transmit_dropped += counters.transmit_dropped;
+  }
+  return sum;
+}
+
+std::vector<EnginePort> DpdkEngine::ports() {
+  std::vector<EnginePort> result;
+  for (uint32_t i = 0; i < ports_->size(); i++) {
+    const PortInfo info = ports_->port(i).info();
+    const KernelSide* kernel = ports_->kernel(i);
+    const int ifindex = kernel != nullptr ? kernel->ifindex() : info.kernel_ifindex;
+    result.push_back({info.name, info.mac, info.mtu, info.link_up, ifindex, info.mode});
+  }
+  return result;
+}
+
+void DpdkEngine::Sweep() {
+  if (current_ != nullptr) connections_->Sweep(current_->view(), MonotonicNow());
+}
+
+void DpdkEngine::Announce(absl::Span<const Address> addresses) {
+  announcements_.insert(announcements_.end(), addresses.begin(), addresses.end());
+  SendAnnouncements();
+}
+
+// As many as the first worker takes; the rest at the next Poll.
+void DpdkEngine::SendAnnouncements() {
+  if (!running_) return;
+  for (size_t sent = 0; sent < kAnnouncementsAtOnce && !announcements_.empty(); sent++) {
+    for (uint16_t port = 0; port < ports_->size(); port++) {
+      const std::vector<uint8_t> frame = AnnouncementFrame(announcements_.front(), last_ports_[port].mac);
+      rte_mbuf* packet = rte_pktmbuf_alloc(ports_->control_pool());
+      if (packet == nullptr) return;
+      std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
+      if (!workers_[0]->Inject(packet, port)) {
+        rte_pktmbuf_free(packet);
+        return;
+      }
+    }
+    announcements_.pop_front();
+  }
+}
+
+EngineNews DpdkEngine::Poll() {
+  EngineNews news;
+  const uint64_t now = MonotonicNow();
+  if (now - last_port_check_ >= kPortCheckIntervalNs) {
+    last_port_check_ = now;
+    news.ports_changed = FollowPorts(&news);
+  }
+  SendAnnouncements();
+  return news;
+}
+
+bool DpdkEngine::FollowPorts(EngineNews* news) {
+  std::vector<EnginePort> now = ports();
+  if (now == last_ports_) return false;
+  for (uint32_t i = 0; i < now.size(); i++) {
+    if (now[i] == last_ports_[i]) continue;
+    news->messages.push_back(absl::StrCat("port ", now[i].name, ": link ", now[i].link_up ? "up" : "down", ", MAC ",
+                                          FormatMac(now[i].mac), ", MTU ", now[i].mtu));
+    KernelSide* kernel = ports_->kernel(i);
+    if (kernel == nullptr) continue;
+    const absl::Status status = kernel->Update(now[i].mac, now[i].mtu, now[i].link_up);
+    if (!status.ok()) news->messages.push_back(std::string(status.message()));
+  }
+  last_ports_ = std::move(now);
+  return true;
+}
+
+void DpdkEngine::Close() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->Stop();
+  for (uint32_t i = 0; running_ && i < workers_.size(); i++) rte_eal_wait_lcore(i + 1);
+  running_ = false;
+  ports_.reset();
+  workers_.clear();
+  connections_.reset();
+  rte_free(qsbr_);
+  qsbr_ = nullptr;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> OpenDpdkEngine(const DpdkOptions& options, std::vector<std::string>* notes) {
+  return DpdkEngine::Open(options, notes);
+}
+
+}  // namespace sluice

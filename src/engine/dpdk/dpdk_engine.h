@@ -1,0 +1,38 @@
+// The dpdk engine: poll-mode workers over ports that are kernel interfaces (AF_XDP) or DPDK devices.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/region.h"
+#include "engine/engine.h"
+
+namespace sluice {
+
+struct DpdkOptions {
+  struct Interface {
+    // One of the three.
+    std::string name;
+    std::string pci;
+    std::string device;
+    // The kernel's side of a pci or device port; none when `tap` is empty.
+    std::string tap;
+    std::vector<Prefix> addresses;
+    uint16_t mtu = 1500;
+  };
+  std::vector<Interface> interfaces;
+  uint32_t workers = 1;
+  uint64_t max_connections = 1 << 20;
+  HugePages huge_pages = HugePages::kPreferred;
+  // Workers poll always instead of sleeping when there is nothing to do.
+  bool spin = false;
+};
+
+// Opens ports, takes all memory, and starts the workers when the first tables are published. `notes` gets sentences for
+// the log. Errors name the port and what to do; nothing is left open.
+absl::StatusOr<std::unique_ptr<Engine>> OpenDpdkEngine(const DpdkOptions& options, std::vector<std::string>* notes);
+
+}  // namespace sluice

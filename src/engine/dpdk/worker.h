@@ -1,0 +1,93 @@
+// A worker of the dpdk engine: one lcore that polls its queues, runs the path over each burst and transmits.
+//
+// Thread-safety: Run belongs to the lcore; Stop, Inject, Wake and the counters may be used from any thread.
+#pragma once
+
+#include <rte_ring.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/burst.h"
+#include "engine/dpdk/kernel_side.h"
+#include "engine/dpdk/port.h"
+
+struct rte_rcu_qsbr;
+
+namespace sluice {
+
+class Worker {
+ public:
+  // One receive queue; its flows live in a partition of its own.
+  struct Queue {
+    Port* port = nullptr;
+    uint16_t port_index = 0;
+    uint16_t queue = 0;
+    uint32_t partition = 0;
+    // Where packets go that are not ours; null when the kernel keeps them itself (AF_XDP).
+    KernelSide* kernel = nullptr;
+  };
+  struct Options {
+    uint32_t index = 0;
+    std::vector<Queue> queues;
+    // By port index: the queue that this worker transmits on.
+    std::vector<Queue> transmit;
+    // The published tables; the worker reads it once a burst and reports to `qsbr` when it has left the old ones.
+    const std::atomic<const sluice_tables*>* tables = nullptr;
+    rte_rcu_qsbr* qsbr = nullptr;
+    // Poll always; else sleep when there is nothing to do.
+    bool spin = false;
+  };
+
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options, std::vector<Partition> partitions);
+  ~Worker();
+
+  // Until Stop.
+  void Run();
+  void Stop();
+
+  // Has the packet transmitted on a port. False when the worker is too far behind; the packet stays the caller's.
+  bool Inject(rte_mbuf* packet, uint16_t port_index);
+
+  const WorkerCounters& counters() const { return path_.counters(); }
+
+ private:
+  // Packets that wait for the end of the round, for one port.
+  struct Outbox {
+    std::array<rte_mbuf*, 2 * SLUICE_BURST> packets;
+    uint16_t count = 0;
+  };
+
+  Worker(Options options, BurstPath path) : options_(std::move(options)), path_(std::move(path)) {}
+
+  // One turn over all queues; how many packets there were.
+  uint32_t Round(const sluice_tables& tables, uint64_t now);
+  void Process(const sluice_tables& tables, uint64_t now, const Queue& queue, rte_mbuf** packets, uint16_t count);
+  void Dispose(const Queue& queue, rte_mbuf* packet, const Frame& frame);
+  uint32_t SendInjected();
+  void Send(uint16_t port_index, rte_mbuf* packet);
+  void Flush(uint16_t port_index);
+  void Sleep(uint32_t idle_rounds);
+  uint64_t Now();
+  void Wake();
+
+  Options options_;
+  BurstPath path_;
+  std::vector<Outbox> outboxes_;
+  rte_ring* injected_ = nullptr;
+  // Readable when somebody wants the worker awake.
+  int wake_ = -1;
+  // Every queue's wait handle, or empty when one of them has none.
+  std::vector<int> wait_handles_;
+  std::atomic<bool> stop_ = false;
+  std::atomic<bool> asleep_ = false;
+  uint64_t now_ = 0;
+  uint64_t now_cycles_ = 0;
+  uint64_t now_valid_cycles_ = 0;
+};
+
+}  // namespace sluice
