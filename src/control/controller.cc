@@ -1,0 +1,203 @@
+#include "control/controller.h"
+
+#include <google/protobuf/util/message_differencer.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace sluice {
+namespace {
+
+// Which fields of `engine` differ that only a restart can change.
+std::vector<std::string> FixedFields(const v1::Engine& running, const v1::Engine& wanted) {
+  std::vector<std::string> names;
+  const google::protobuf::Descriptor* descriptor = v1::Engine::descriptor();
+  for (int i = 0; i < descriptor->field_count(); i++) {
+    const google::protobuf::FieldDescriptor* field = descriptor->field(i);
+    if (field->name() == "tunnel_source") continue;
+    google::protobuf::util::MessageDifferencer differencer;
+    const std::vector<const google::protobuf::FieldDescriptor*> one = {field};
+    if (!differencer.CompareWithFields(running, wanted, one, one)) names.push_back("engine." + field->name());
+  }
+  return names;
+}
+
+std::vector<Address> BackendAddresses(const v1::Config& config) {
+  std::set<Address> addresses;
+  for (const v1::Pool& pool : config.pools()) {
+    for (const v1::Backend& backend : pool.backends()) {
+      const absl::StatusOr<Address> address = ParseAddress(backend.address());
+      if (address.ok()) addresses.insert(*address);
+    }
+  }
+  return {addresses.begin(), addresses.end()};
+}
+
+}  // namespace
+
+Controller::Controller(const Options& options) : options_(options), ports_(options.engine->ports()) {}
+
+absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
+  if (generation_ > 0) {
+    const std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());
+    if (!fixed.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while the engine runs; restart sluiced for it"));
+    }
+  }
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config);
+  if (!tables.ok()) return tables.status();
+  if (absl::Status status = Publish(*tables); !status.ok()) return status;
+  config_ = config;
+  WatchBackends(config);
+  AnnounceNew(**tables);
+  return generation_;
+}
+
+absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config) {
+  std::vector<PortDescription> ports;
+  ports.reserve(ports_.size());
+  for (const EnginePort& port : ports_) ports.push_back({port.mac, port.mtu});
+  BuildInput input;
+  input.config = &config;
+  input.hash_key = options_.hash_key;
+  input.next_hops = &next_hops_;
+  input.ports = ports;
+  return builder_.Build(input);
+}
+
+absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
+  const uint32_t generation = tables->generation();
+  if (absl::Status status = options_.engine->Publish(std::move(tables)); !status.ok()) return status;
+  generation_ = generation;
+  stale_ = false;
+  // A retired slot is free after a whole sweep that began later and found no entry of it.
+  const std::vector<uint32_t> slots = builder_.RetiredSlots();
+  for (const uint32_t slot : slots) retired_.try_emplace(slot, RetiredSlot{options_.engine->occupancy().sweeps});
+  const std::set<uint32_t> still(slots.begin(), slots.end());
+  absl::erase_if(retired_, [&still](const auto& entry) { return !still.contains(entry.first); });
+  return absl::OkStatus();
+}
+
+void Controller::WatchBackends(const v1::Config& config) {
+  std::vector<Address> addresses = BackendAddresses(config);
+  if (addresses == watched_) return;
+  options_.next_hops->Watch(addresses);
+  watched_ = std::move(addresses);
+  const auto gone = [this](const auto& entry) {
+    return !std::binary_search(watched_.begin(), watched_.end(), entry.first);
+  };
+  absl::erase_if(next_hops_, gone);
+  absl::erase_if(reasons_, gone);
+}
+
+void Controller::AnnounceNew(const Tables& tables) {
+  std::vector<Address> fresh;
+  for (const VirtualAddress& address : tables.virtual_addresses()) {
+    const bool known = std::find(announced_.begin(), announced_.end(), address) != announced_.end();
+    if (address.announce && !known) fresh.push_back(address.address);
+  }
+  announced_ = tables.virtual_addresses();
+  if (!fresh.empty()) options_.engine->Announce(fresh);
+}
+
+void Controller::Tick() {
+  options_.engine->Sweep();
+  FollowPorts();
+  FollowNextHops();
+  ReleaseSlots();
+  if (stale_ && generation_ > 0) Rebuild();
+}
+
+void Controller::FollowPorts() {
+  const EngineNews news = options_.engine->Poll();
+  for (const std::string& message : news.messages) spdlog::info("{}", message);
+  if (!news.ports_changed) return;
+  std::vector<EnginePort> ports = options_.engine->ports();
+  std::vector<Address> all;
+  for (size_t i = 0; i < ports.size(); i++) {
+    const bool came_up = ports[i].link_up && !ports_[i].link_up;
+    if (!came_up && ports[i].mac == ports_[i].mac) continue;
+    for (const VirtualAddress& address : announced_) {
+      if (address.announce) all.push_back(address.address);
+    }
+    break;
+  }
+  ports_ = std::move(ports);
+  for (const Address& address : watched_) Learn(address);
+  stale_ = true;
+  if (!all.empty()) options_.engine->Announce(all);
+}
+
+void Controller::FollowNextHops() {
+  for (const Address& address : options_.next_hops->TakeChanges()) Learn(address);
+}
+
+// Takes what is known of the backend's next hop into the next build.
+void Controller::Learn(const Address& address) {
+  const Resolution resolution = options_.next_hops->Find(address);
+  std::string reason = resolution.reason;
+  const auto port = std::find_if(ports_.begin(), ports_.end(), [&](const EnginePort& candidate) {
+    return candidate.kernel_ifindex != 0 && candidate.kernel_ifindex == resolution.next_hop.ifindex;
+  });
+  if (resolution.resolved() && port != ports_.end()) {
+    const NextHop& hop = resolution.next_hop;
+    BackendNextHop next;
+    next.port = static_cast<uint16_t>(port - ports_.begin());
+    next.vlan = hop.vlan;
+    next.source = hop.source;
+    next.destination = hop.destination;
+    next.mtu = std::min(hop.mtu, port->mtu);
+    const auto [at, inserted] = next_hops_.try_emplace(address, next);
+    if (!inserted && at->second == next) return;
+    at->second = next;
+    reasons_.erase(address);
+    stale_ = true;
+    spdlog::info("backend {}: next hop {} on {}", FormatAddress(address), FormatMac(hop.destination), port->name);
+    return;
+  }
+  if (resolution.resolved()) {
+    reason = absl::StrCat("the kernel's route leads through interface ", resolution.next_hop.ifindex,
+                          ", which is not one of engine.interfaces");
+  }
+  if (next_hops_.erase(address) > 0) stale_ = true;
+  if (resolution.state == Resolution::State::kResolving) return;
+  std::string& said = reasons_[address];
+  if (said == reason) return;
+  said = reason;
+  spdlog::warn("backend {}: no next hop, so it is sent nothing: {}", FormatAddress(address), reason);
+}
+
+void Controller::Rebuild() {
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config_);
+  absl::Status status = tables.status();
+  if (status.ok()) status = Publish(*std::move(tables));
+  stale_ = false;
+  if (!status.ok()) spdlog::error("a change of next hops or ports is not published: {}", status.message());
+}
+
+void Controller::ReleaseSlots() {
+  const Engine::Occupancy& occupancy = options_.engine->occupancy();
+  if (occupancy.sweeps == sweeps_seen_) return;
+  sweeps_seen_ = occupancy.sweeps;
+  // The sweep that was under way at retirement may have passed an entry already: the one after it counts.
+  absl::erase_if(retired_, [&](const auto& entry) {
+    const bool swept = occupancy.sweeps >= entry.second.sweeps_when_retired + 2;
+    if (!swept || occupancy.flows_of_slot[entry.first] > 0) return false;
+    builder_.ReleaseSlot(entry.first);
+    return true;
+  });
+}
+
+bool Controller::settled() const {
+  return std::all_of(watched_.begin(), watched_.end(), [this](const Address& address) {
+    return next_hops_.contains(address) || reasons_.contains(address);
+  });
+}
+
+}  // namespace sluice

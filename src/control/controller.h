@@ -1,0 +1,77 @@
+// The controller: owns the desired state and publishes. A configuration, a neighbour's new MAC and a port's new MTU are
+// all events to it; every change goes validate -> build -> publish -> acknowledged by all workers.
+//
+// Thread-safety: one thread, which calls Tick about a hundred times a second. Nothing here blocks but Publish, for as
+// long as workers need to leave the old tables (microseconds; two seconds at most when one hangs).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "config/sluice.pb.h"
+#include "control/next_hop_source.h"
+#include "engine/engine.h"
+#include "tables/builder.h"
+
+namespace sluice {
+
+class Controller {
+ public:
+  struct Options {
+    // Both outlive the controller.
+    Engine* engine = nullptr;
+    NextHopSource* next_hops = nullptr;
+    std::array<uint8_t, 32> hash_key{};
+  };
+
+  explicit Controller(const Options& options);
+
+  // Makes `config` (validated, config/validate.h) the desired state and returns the generation that every worker runs.
+  // On an error nothing has changed. What only a restart can change (engine: all of it but tunnel_source) is refused
+  // with the names of the fields.
+  absl::StatusOr<uint32_t> Apply(const v1::Config& config);
+
+  // Timed work: the sweep of connection tables, slots that become free, changes of ports and next hops.
+  void Tick();
+
+  // Whether every backend's next hop is known, or known to be missing; what start-up waits for, for a while.
+  bool settled() const;
+  uint32_t generation() const { return generation_; }
+
+ private:
+  struct RetiredSlot {
+    uint64_t sweeps_when_retired = 0;
+  };
+
+  absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config);
+  absl::Status Publish(std::shared_ptr<const Tables> tables);
+  void AnnounceNew(const Tables& tables);
+  void FollowNextHops();
+  void FollowPorts();
+  void ReleaseSlots();
+  void Rebuild();
+  void Learn(const Address& address);
+  void WatchBackends(const v1::Config& config);
+
+  Options options_;
+  Builder builder_;
+  v1::Config config_;
+  std::vector<EnginePort> ports_;
+  absl::flat_hash_map<Address, BackendNextHop> next_hops_;
+  // Why backends have no next hop, for the log: said once for each reason.
+  absl::flat_hash_map<Address, std::string> reasons_;
+  std::vector<Address> watched_;
+  std::vector<VirtualAddress> announced_;
+  absl::btree_map<uint32_t, RetiredSlot> retired_;
+  uint64_t sweeps_seen_ = 0;
+  uint32_t generation_ = 0;
+  // Next hops or ports have changed since the last build.
+  bool stale_ = false;
+};
+
+}  // namespace sluice

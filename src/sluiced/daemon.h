@@ -1,0 +1,62 @@
+// The daemon: from a configuration file to a running balancer, and orderly down again.
+//
+// Thread-safety: everything runs on the thread that calls Run.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "config/load.h"
+#include "control/controller.h"
+#include "engine/engine.h"
+#include "neighbor/neighbor_table.h"
+#include "sluiced/reload_socket.h"
+
+namespace sluice {
+
+class Daemon {
+ public:
+  struct Options {
+    std::string config;
+    std::string state_dir;
+    std::string run_dir;
+  };
+
+  explicit Daemon(Options options) : options_(std::move(options)), signals_(io_), neighbors_ready_(io_), tick_(io_) {}
+  ~Daemon();
+
+  // Starts, serves until SIGTERM or SIGINT, and stops in order. SIGHUP reloads. The status says why it could not start.
+  absl::Status Run();
+
+ private:
+  absl::Status Start();
+  absl::Status OpenEngine(const v1::Config& config);
+  absl::Status OpenControl(const v1::Config& config);
+  absl::StatusOr<uint32_t> Reload();
+  void WaitForSignal();
+  void WaitForNeighbors();
+  void WaitForTick();
+  void SayWhenReady();
+  void LogTotals();
+
+  Options options_;
+  boost::asio::io_context io_;
+  boost::asio::signal_set signals_;
+  boost::asio::posix::stream_descriptor neighbors_ready_;
+  boost::asio::steady_timer tick_;
+  std::unique_ptr<NeighborTable> neighbors_;
+  std::unique_ptr<NextHopSource> next_hops_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<ReloadSocket> reload_socket_;
+  uint64_t started_ = 0;
+  bool ready_ = false;
+};
+
+}  // namespace sluice

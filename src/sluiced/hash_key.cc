@@ -1,0 +1,68 @@
+#include "sluiced/hash_key.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+using Key = std::array<uint8_t, 32>;
+
+absl::Status FileError(const std::string& path, const char* what) {
+  return absl::FailedPreconditionError(absl::StrCat(path, ": ", what, ": ", std::strerror(errno),
+                                                    "; give a writable --state_dir, or set engine.hash_key"));
+}
+
+absl::StatusOr<Key> ReadKey(int file, const std::string& path) {
+  Key key{};
+  const ssize_t got = read(file, key.data(), key.size());
+  if (got == static_cast<ssize_t>(key.size())) return key;
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " should have 32 bytes and has ", got, "; remove it to have a new key made"));
+}
+
+// Written aside, synced and renamed: there is a whole key or none.
+absl::StatusOr<Key> MakeKey(const std::string& path) {
+  Key key{};
+  if (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size()))
+    return FileError(path, "no random bytes");
+  const std::string aside = path + ".new";
+  const int file = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) return FileError(aside, "cannot be written");
+  const absl::Cleanup closer = [file] { close(file); };
+  if (write(file, key.data(), key.size()) != static_cast<ssize_t>(key.size()) || fsync(file) != 0) {
+    return FileError(aside, "cannot be written");
+  }
+  if (rename(aside.c_str(), path.c_str()) != 0) return FileError(path, "cannot be written");
+  return key;
+}
+
+}  // namespace
+
+absl::StatusOr<Key> FindHashKey(const std::string& configured, const std::string& state_dir) {
+  Key key{};
+  if (configured.size() == key.size()) {
+    std::copy(configured.begin(), configured.end(), key.begin());
+    return key;
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(state_dir, ignored);
+  const std::string path = state_dir + "/hash_key";
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno == ENOENT ? MakeKey(path) : FileError(path, "cannot be read");
+  const absl::Cleanup closer = [file] { close(file); };
+  return ReadKey(file, path);
+}
+
+}  // namespace sluice

@@ -1,0 +1,70 @@
+// sluiced, the load balancer's daemon.
+
+#include <gflags/gflags.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "config/load.h"
+#include "sluiced/daemon.h"
+#include "sluiced/reload_socket.h"
+
+DEFINE_string(config, "/etc/sluice/sluice.yaml", "the configuration file");
+DEFINE_string(state_dir, "/var/lib/sluice", "folder for what is kept over restarts: the hash key");
+DEFINE_string(run_dir, "/run/sluice", "folder for the socket by which --reload finds the running daemon");
+DEFINE_bool(check, false, "check the configuration file, say all that is wrong with it, and exit 0 or 1");
+DEFINE_bool(reload, false, "have the running daemon read its file again; exit 0 when every worker runs it, else 1");
+
+namespace {
+
+int Check() {
+  const absl::StatusOr<sluice::LoadedConfig> loaded = sluice::LoadConfig(FLAGS_config);
+  if (!loaded.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(loaded.status().message()).c_str());
+    return 1;
+  }
+  for (const std::string& warning : loaded->warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  std::printf("%s: valid, %d listeners, %d pools\n", FLAGS_config.c_str(), loaded->config.listeners_size(),
+              loaded->config.pools_size());
+  return 0;
+}
+
+int Reload() {
+  const absl::StatusOr<uint32_t> generation = sluice::RequestReload(FLAGS_run_dir);
+  if (!generation.ok()) {
+    std::fprintf(stderr, "sluiced: reload failed: %s\n", std::string(generation.status().message()).c_str());
+    return 1;
+  }
+  std::printf("generation=%u\n", *generation);
+  return 0;
+}
+
+int Serve() {
+  auto log = std::make_shared<spdlog::logger>("sluiced", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n: %v");
+  log->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(log);
+  sluice::Daemon::Options options{FLAGS_config, FLAGS_state_dir, FLAGS_run_dir};
+  sluice::Daemon daemon(std::move(options));
+  const absl::Status status = daemon.Run();
+  if (status.ok()) return 0;
+  spdlog::error("{}", status.message());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gflags::SetUsageMessage("the Sluice load balancer\n\n  sluiced --config=FILE [--check | --reload]");
+  gflags::SetVersionString(SLUICE_VERSION);
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  if (argc > 1) {
+    std::fprintf(stderr, "sluiced: \"%s\" is not a flag; see sluiced --help\n", argv[1]);
+    return 1;
+  }
+  if (FLAGS_check) return Check();
+  if (FLAGS_reload) return Reload();
+  return Serve();
+}
