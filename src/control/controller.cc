@@ -178,7 +178,7 @@ void Controller::Rebuild() {
   absl::Status status = tables.status();
   if (status.ok()) status = Publish(*std::move(tables));
   stale_ = false;
-  if (!status.ok()) spdlog::error("a change of next hops or ports is not published: {}", status.message());
+  if (!status.ok()) spdlog::error("a change of next hops or ports is not published: {}", std::string(status.message()));
 }
 
 void Controller::ReleaseSlots() {

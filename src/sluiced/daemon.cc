@@ -125,7 +125,7 @@ absl::StatusOr<uint32_t> Daemon::Reload() {
   absl::StatusOr<LoadedConfig> loaded = LoadConfig(options_.config);
   absl::StatusOr<uint32_t> generation = loaded.ok() ? controller_->Apply(loaded->config) : loaded.status();
   if (!generation.ok()) {
-    spdlog::error("reload refused, nothing has changed: {}", generation.status().message());
+    spdlog::error("reload refused, nothing has changed: {}", std::string(generation.status().message()));
     return generation;
   }
   for (const std::string& warning : loaded->warnings) spdlog::warn("{}", warning);

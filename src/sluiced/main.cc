@@ -50,7 +50,7 @@ int Serve() {
   sluice::Daemon daemon(std::move(options));
   const absl::Status status = daemon.Run();
   if (status.ok()) return 0;
-  spdlog::error("{}", status.message());
+  spdlog::error("{}", std::string(status.message()));
   return 1;
 }
 

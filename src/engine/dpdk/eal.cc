@@ -59,9 +59,13 @@ absl::StatusOr<bool> UseHugePages(const EalOptions& options, std::vector<std::st
 }
 
 std::vector<std::string> Arguments(const EalOptions& options, bool huge, const std::vector<int>& cpus) {
-  std::vector<std::string> arguments = {"sluiced", "--in-memory", "--no-telemetry", "--log-level=warning",
+  std::vector<std::string> arguments = {"sluiced", "--no-telemetry", "--log-level=warning",
                                         absl::StrCat("--lcores=", LcoreMap(options.workers, cpus))};
-  if (!huge) {
+  // Either leaves no file behind and shares nothing with other DPDK programs.
+  if (huge) {
+    arguments.push_back("--in-memory");
+  } else {
+    arguments.push_back("--no-shconf");
     arguments.push_back("--no-huge");
     arguments.push_back("-m");
     arguments.push_back(absl::StrCat(options.memory_mib));

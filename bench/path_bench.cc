@@ -1,0 +1,216 @@
+// ns a packet, for each stage of the path and for the whole staged burst, beside a floor measured in the same run:
+// parse and MAC rewrite to a fixed backend, no look-ups. Only the stage itself is timed (the burst's packets are laid
+// out between), one reading of the cycle counter around 32 packets.
+
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+
+#include "path_fixture.h"
+#include "sluice/dispatch.h"
+#include "sluice/parse.h"
+
+namespace sluice::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Runs `prepare` untimed and `work` timed, and reports ns a packet.
+template <typename Prepare, typename Work>
+void Measure(benchmark::State& state, Prepare prepare, Work work) {
+  for (auto _ : state) {
+    double seconds = 0;
+    prepare();
+    const Clock::time_point start = Clock::now();
+    work();
+    seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    state.SetIterationTime(seconds);
+  }
+  state.counters["ns/packet"] = benchmark::Counter(static_cast<double>(state.iterations()) * SLUICE_BURST * 1e-9,
+                                                   benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+std::vector<sluice_packet> Parsed(Packets& packets) {
+  std::vector<sluice_packet> parsed(SLUICE_BURST);
+  for (uint32_t i = 0; i < SLUICE_BURST; i++) {
+    const Frame& frame = packets.frames()[i];
+    sluice_parse(frame.data, frame.data + frame.length, &parsed[i]);
+  }
+  return parsed;
+}
+
+void Floor(benchmark::State& state) {
+  Tables tables(SLUICE_DSR_L2);
+  Packets packets(state.range(0) == 6, 1000);
+  const sluice_backend* backend = tables.backend(0);
+  Measure(
+      state, [&] { packets.Next(); },
+      [&] {
+        for (uint32_t i = 0; i < SLUICE_BURST; i++) {
+          Frame& frame = packets.frames()[i];
+          sluice_packet packet;
+          const sluice_verdict verdict = sluice_parse(frame.data, frame.data + frame.length, &packet);
+          if (verdict != SLUICE_CONTINUE) continue;
+          benchmark::DoNotOptimize(packet);
+          sluice_rewrite(frame.data, frame.data + frame.length, &packet, backend, 0);
+          frame.egress = backend->port;
+        }
+        benchmark::ClobberMemory();
+      });
+}
+BENCHMARK(Floor)->Arg(4)->Arg(6)->UseManualTime();
+
+void Parse(benchmark::State& state) {
+  Packets packets(state.range(0) == 6, 1000);
+  Measure(
+      state, [&] { packets.Next(); },
+      [&] {
+        for (uint32_t i = 0; i < SLUICE_BURST; i++) {
+          const Frame& frame = packets.frames()[i];
+          sluice_packet packet;
+          benchmark::DoNotOptimize(sluice_parse(frame.data, frame.data + frame.length, &packet));
+          benchmark::DoNotOptimize(packet);
+        }
+      });
+}
+BENCHMARK(Parse)->Arg(4)->Arg(6)->UseManualTime();
+
+void Hash(benchmark::State& state) {
+  Tables tables(SLUICE_DSR_L2);
+  Packets packets(state.range(0) == 6, 1000);
+  packets.Next();
+  std::vector<sluice_packet> parsed = Parsed(packets);
+  Measure(
+      state, [&] { benchmark::ClobberMemory(); },
+      [&] {
+        for (const sluice_packet& packet : parsed) {
+          benchmark::DoNotOptimize(sluice_hash_flow(tables.view().settings, &packet.flow));
+        }
+      });
+}
+BENCHMARK(Hash)->Arg(4)->Arg(6)->UseManualTime();
+
+void Listener(benchmark::State& state) {
+  Tables tables(SLUICE_DSR_L2);
+  Packets packets(state.range(0) == 6, 1000);
+  packets.Next();
+  std::vector<sluice_packet> parsed = Parsed(packets);
+  Measure(
+      state, [&] { benchmark::ClobberMemory(); },
+      [&] {
+        for (const sluice_packet& packet : parsed) {
+          uint32_t listener = 0;
+          benchmark::DoNotOptimize(
+              sluice_listener_find(&tables.view(), tables.view().settings, &packet.flow, &listener));
+        }
+      });
+}
+BENCHMARK(Listener)->Arg(4)->Arg(6)->UseManualTime();
+
+// Hash, prefetch, compare: the table alone, staged as the burst stages it.
+void Connection(benchmark::State& state, bool hit) {
+  const auto flows = static_cast<uint64_t>(state.range(0));
+  Tables tables(SLUICE_DSR_L2);
+  Packets packets(false, flows);
+  Path path(tables, packets, flows, hit);
+  const Partition partition = path.partition();
+  std::vector<sluice_packet> parsed;
+  Measure(
+      state,
+      [&] {
+        packets.Next();
+        parsed = Parsed(packets);
+      },
+      [&] {
+        uint64_t hashes[SLUICE_BURST];
+        for (uint32_t i = 0; i < SLUICE_BURST; i++) {
+          hashes[i] = sluice_hash_flow(tables.view().settings, &parsed[i].flow);
+          __builtin_prefetch(&partition.buckets[sluice_primary_bucket(hashes[i], partition.count)]);
+        }
+        for (uint64_t hash : hashes) {
+          benchmark::DoNotOptimize(
+              sluice_bucket_find(&partition.buckets[sluice_primary_bucket(hash, partition.count)], hash));
+        }
+      });
+}
+void ConnectionHit(benchmark::State& state) {
+  Connection(state, true);
+}
+void ConnectionMiss(benchmark::State& state) {
+  Connection(state, false);
+}
+BENCHMARK(ConnectionHit)->Arg(1000)->Arg(64000)->Arg(1000000)->Arg(10000000)->UseManualTime();
+BENCHMARK(ConnectionMiss)->Arg(1000)->Arg(64000)->Arg(1000000)->Arg(10000000)->UseManualTime();
+
+void Rewrite(benchmark::State& state) {
+  Tables tables(static_cast<sluice_forwarding>(state.range(0)));
+  Packets packets(false, 1000);
+  const sluice_backend* backend = tables.backend(0);
+  std::vector<sluice_packet> parsed;
+  Measure(
+      state,
+      [&] {
+        packets.Next();
+        parsed = Parsed(packets);
+      },
+      [&] {
+        for (uint32_t i = 0; i < SLUICE_BURST; i++) {
+          Frame& frame = packets.frames()[i];
+          frame.length = sluice_rewrite_length(frame.length, &parsed[i], backend);
+          frame.data -= sluice_rewrite_growth(&parsed[i], backend);
+          sluice_rewrite(frame.data, frame.data + frame.length, &parsed[i], backend, i);
+        }
+        benchmark::ClobberMemory();
+      });
+  state.SetLabel(state.range(0) == SLUICE_DSR_L2 ? "dsr_l2" : state.range(0) == SLUICE_IPIP ? "ipip" : "gue");
+}
+BENCHMARK(Rewrite)->Arg(SLUICE_DSR_L2)->Arg(SLUICE_IPIP)->Arg(SLUICE_GUE)->UseManualTime();
+
+void Burst(benchmark::State& state, sluice_forwarding forwarding, bool ipv6, bool established) {
+  const auto flows = static_cast<uint64_t>(state.range(0));
+  Tables tables(forwarding);
+  Packets packets(ipv6, flows);
+  Path path(tables, packets, flows, established);
+  const uint64_t before = path.forwarded();
+  uint64_t next = 0;
+  Measure(
+      state,
+      [&] {
+        if (established) return packets.Next();
+        // Every flow new: forget all of them when they have all been.
+        if (next >= flows) {
+          path.Clear();
+          next = 0;
+        }
+        packets.Fill(next);
+        next += SLUICE_BURST;
+      },
+      [&] { path.Process(packets); });
+  if (path.forwarded() - before != static_cast<uint64_t>(state.iterations()) * SLUICE_BURST)
+    state.SkipWithError("not all were forwarded");
+}
+void BurstDsrL2(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, false, true);
+}
+void BurstDsrL2Ipv6(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, true, true);
+}
+void BurstIpip(benchmark::State& state) {
+  Burst(state, SLUICE_IPIP, false, true);
+}
+void BurstGue(benchmark::State& state) {
+  Burst(state, SLUICE_GUE, false, true);
+}
+void BurstNewFlows(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, false, false);
+}
+BENCHMARK(BurstDsrL2)->Arg(1000)->Arg(64000)->Arg(1000000)->Arg(10000000)->UseManualTime();
+BENCHMARK(BurstDsrL2Ipv6)->Arg(1000)->Arg(1000000)->UseManualTime();
+BENCHMARK(BurstIpip)->Arg(1000)->Arg(1000000)->UseManualTime();
+BENCHMARK(BurstGue)->Arg(1000)->Arg(1000000)->UseManualTime();
+BENCHMARK(BurstNewFlows)->Arg(64000)->Arg(1000000)->UseManualTime();
+
+}  // namespace
+}  // namespace sluice::bench
+
+BENCHMARK_MAIN();
