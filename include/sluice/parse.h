@@ -109,6 +109,7 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
                                                          uint32_t* protocol, uint32_t* fragment,
                                                          uint32_t* fragment_id) {
   const uint32_t start = *offset;
+  SLUICE_UNROLL
   for (uint32_t i = 0; i <= SLUICE_EXTENSION_HEADERS; i++) {
     const uint32_t type = *protocol;
     const bool options = type == 0 || type == 43 || type == 60 || type == 135 || type == 139 || type == 140;

@@ -161,6 +161,8 @@ void AddIcmp(std::vector<Sample>& all) {
                    SLUICE_VERDICT_truncated_quote});
     all.push_back({"another's quote", icmp(Icmp(unreachable, 1, Zeros(4) + To(family, kProtocolTcp, segment))),
                    SLUICE_VERDICT_unusable_quote});
+    const Bytes to_small = From(family, kProtocolUdp, UdpFrom(kFirstPort + kDsrSmall, 1000, "")) + Zeros(560);
+    all.push_back({"error too big", icmp(Icmp(unreachable, 1, Zeros(4) + to_small)), SLUICE_VERDICT_too_big});
     all.push_back({"redirect", icmp(Icmp(ipv4 ? 5 : 137, 1, Zeros(40))), SLUICE_VERDICT_unsupported_icmp});
     all.push_back({"other protocol", Ethernet(family, To(family, 47, Zeros(40))), SLUICE_VERDICT_unsupported_protocol});
   }
