@@ -31,7 +31,8 @@ FOREIGN = [
     (re.compile(r"(bpf|xdp)/\w+\.h$"),
      re.compile(r"(bpf|src/engine/xdp|src/engine/dpdk/afxdp\w*|tests|tools|bench)(/|\.)"),
      "src/engine/xdp and src/engine/dpdk/afxdp*"),
-    (re.compile(r"netlink/.+\.h$"), re.compile(r"(src/neighbor|tests)/"), "src/neighbor"),
+    (re.compile(r"netlink/.+\.h$"), re.compile(r"(src/neighbor|src/engine/dpdk/tap_interface|tests)(/|\.)"),
+     "src/neighbor and src/engine/dpdk/tap_interface.cc"),
     (re.compile(r"yaml-cpp/.+\.h$"), re.compile(r"(src/config|tests)/"), "src/config"),
 ]
 FLAGS = re.compile(r"gflags/gflags\w*\.h$")
