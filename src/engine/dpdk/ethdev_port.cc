@@ -133,12 +133,6 @@ void EthdevPort::ChooseRss(const rte_eth_dev_info& info) {
   }
 }
 
-uint32_t EthdevPort::mbufs_per_queue() const {
-  // With fewer RX queues than workers, the same pools fill more TX queues.
-  const uint32_t senders = (options_.workers + queues_ - 1u) / queues_;
-  return rx_ring_ + senders * tx_ring_;
-}
-
 absl::Status EthdevPort::Refusal(const char* what, int result) const {
   return absl::InternalError(absl::StrCat(device_.name(), ": ", driver_, " fails at ", what, " (",
                                           rte_strerror(-result), "); its own words are in the lines above"));

@@ -51,8 +51,8 @@ class EthdevPort : public Port {
   uint16_t queues() const { return queues_; }
   // Data room that mbufs of this port need, RTE_PKTMBUF_HEADROOM included.
   uint16_t pool_data_room() const { return pool_data_room_; }
-  // Mbufs that the device may hold for each queue of queues(), to receive into and to send.
-  uint32_t mbufs_per_queue() const;
+  // Mbufs that the device may hold for each queue, to receive into and to send.
+  uint32_t mbufs_per_queue() const { return uint32_t{rx_ring_} + tx_ring_; }
   // Sentences about what the device can't do (RSS on ports, multicast), for the log. Complete after Start.
   const std::vector<std::string>& notes() const { return notes_; }
 

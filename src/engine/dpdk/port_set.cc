@@ -119,7 +119,6 @@ absl::Status PortSet::StartEthdevs(std::vector<std::string>* notes) {
     data_room = std::max(data_room, port->pool_data_room());
     // A worker's packets may wait in every port's transmit queue.
     for (uint32_t& count : mbufs) count += port->mbufs_per_queue();
-    notes->insert(notes->end(), port->notes().begin(), port->notes().end());
   }
   for (uint32_t worker = 0; worker < workers_; worker++) {
     absl::StatusOr<rte_mempool*> pool = CreatePool(absl::StrCat("worker", worker), mbufs[worker], data_room);
@@ -130,6 +129,7 @@ absl::Status PortSet::StartEthdevs(std::vector<std::string>* notes) {
     std::vector<rte_mempool*> pool_of_queue;
     for (uint32_t queue = 0; queue < port->queues(); queue++) pool_of_queue.push_back(worker_pools_[WorkerOf(queue)]);
     if (absl::Status status = port->Start(pool_of_queue); !status.ok()) return status;
+    notes->insert(notes->end(), port->notes().begin(), port->notes().end());
   }
   return absl::OkStatus();
 }
