@@ -1,5 +1,5 @@
-// The sim engine: the same stages over packets in memory, with N virtual workers, RSS as a device does it, and a clock that
-// the test moves. For tests of everything above an engine, and for churn over hours of simulated time.
+// The sim engine: the same stages over packets in memory, with N virtual workers, RSS as a device does it, and a clock
+// that the test moves. For tests of everything above an engine, and for churn over hours of simulated time.
 //
 // Thread-safety: one thread.
 #pragma once

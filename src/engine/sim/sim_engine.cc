@@ -1,0 +1,170 @@
+#include "engine/sim/sim_engine.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "engine/announce.h"
+#include "engine/burst.h"
+#include "engine/counters.h"
+#include "engine/sim/rss.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kRssTable = 128;
+
+// A packet on its way: a buffer of just its size, so that a sanitizer sees a byte too far.
+struct Buffer {
+  explicit Buffer(const std::vector<uint8_t>& packet) : bytes(SLUICE_HEADROOM + packet.size() + SLUICE_TAILROOM) {
+    std::copy(packet.begin(), packet.end(), bytes.begin() + SLUICE_HEADROOM);
+    frame.data = bytes.data() + SLUICE_HEADROOM;
+    frame.length = static_cast<uint32_t>(packet.size());
+    frame.headroom = SLUICE_HEADROOM;
+    frame.tailroom = SLUICE_TAILROOM;
+  }
+  std::vector<uint8_t> bytes;
+  Frame frame;
+};
+
+class Simulation : public SimEngine {
+ public:
+  Simulation(const SimOptions& options, ConnectionTables connections, std::vector<BurstPath> paths)
+      : options_(options), connections_(std::move(connections)), paths_(std::move(paths)) {
+    for (uint32_t i = 0; i < kRssTable; i++) worker_of_hash_.push_back(i % options_.workers);
+  }
+
+  absl::Status Publish(std::shared_ptr<const Tables> tables) override;
+  EngineCounters ReadCounters() override;
+  std::vector<EnginePort> ports() override { return options_.ports; }
+  void Sweep() override;
+  const Occupancy& occupancy() const override { return connections_.occupancy(); }
+  void Announce(absl::Span<const Address> addresses) override;
+  EngineNews Poll() override { return {}; }
+  void Close() override;
+
+  std::vector<SimResult> Receive(absl::Span<const SimPacket> packets) override;
+  void SetRssIndirection(std::vector<uint32_t> worker_of_hash) override;
+  std::vector<SimPacket> TakeAnnouncements() override { return std::exchange(announcements_, {}); }
+  const std::vector<Partition>& partitions() const override { return connections_.partitions(); }
+
+ private:
+  // Packets, by their place in what was received, that wait in the receive queue of one partition.
+  using Queue = std::vector<uint32_t>;
+
+  uint32_t PartitionOf(const SimPacket& packet) const;
+  void ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> queued, absl::Span<const SimPacket> packets,
+                    std::vector<SimResult>* results);
+
+  SimOptions options_;
+  // Partition `port * workers + worker`.
+  ConnectionTables connections_;
+  std::vector<BurstPath> paths_;
+  std::vector<uint32_t> worker_of_hash_;
+  std::shared_ptr<const Tables> tables_;
+  std::vector<SimPacket> announcements_;
+  bool closed_ = false;
+};
+
+// There is one thread, so no worker is in the old tables.
+absl::Status Simulation::Publish(std::shared_ptr<const Tables> tables) {
+  if (closed_) return absl::FailedPreconditionError("the engine is closed; open another one to publish to");
+  tables_ = std::move(tables);
+  return absl::OkStatus();
+}
+
+EngineCounters Simulation::ReadCounters() {
+  EngineCounters sum;
+  if (tables_ != nullptr) {
+    sum.listeners.resize(tables_->listener_count());
+    sum.backends.resize(tables_->backend_slots());
+  }
+  for (const BurstPath& path : paths_) AddCounters(path.counters(), &sum);
+  return sum;
+}
+
+void Simulation::Sweep() {
+  if (tables_ != nullptr) connections_.Sweep(tables_->view(), options_.clock());
+}
+
+void Simulation::Announce(absl::Span<const Address> addresses) {
+  for (const Address& address : addresses) {
+    for (uint16_t port = 0; port < options_.ports.size(); port++) {
+      announcements_.push_back({AnnouncementFrame(address, options_.ports[port].mac), port});
+    }
+  }
+}
+
+void Simulation::Close() {
+  closed_ = true;
+  tables_.reset();
+}
+
+void Simulation::SetRssIndirection(std::vector<uint32_t> worker_of_hash) {
+  assert(worker_of_hash.size() == kRssTable);
+  assert(std::all_of(worker_of_hash.begin(), worker_of_hash.end(),
+                     [this](uint32_t worker) { return worker < options_.workers; }));
+  worker_of_hash_ = std::move(worker_of_hash);
+}
+
+uint32_t Simulation::PartitionOf(const SimPacket& packet) const {
+  return packet.port * options_.workers + worker_of_hash_[RssHash(packet.bytes) % kRssTable];
+}
+
+// Queues are polled in turn, a burst from each: the order within a queue is kept, between queues there is none.
+std::vector<SimResult> Simulation::Receive(absl::Span<const SimPacket> packets) {
+  assert(tables_ != nullptr);
+  std::vector<SimResult> results(packets.size());
+  std::vector<Queue> queues(partitions().size());
+  for (uint32_t i = 0; i < packets.size(); i++) queues[PartitionOf(packets[i])].push_back(i);
+  for (size_t done = 0; done < packets.size(); done += SLUICE_BURST) {
+    for (uint32_t partition = 0; partition < queues.size(); partition++) {
+      const absl::Span<const uint32_t> queue = queues[partition];
+      if (done < queue.size()) ReceiveBurst(partition, queue.subspan(done, SLUICE_BURST), packets, &results);
+    }
+  }
+  return results;
+}
+
+void Simulation::ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> queued,
+                              absl::Span<const SimPacket> packets, std::vector<SimResult>* results) {
+  const uint32_t worker = partition % options_.workers;
+  const auto port = static_cast<uint16_t>(partition / options_.workers);
+  std::vector<Buffer> buffers;
+  buffers.reserve(queued.size());
+  std::array<Frame, SLUICE_BURST> frames;
+  for (const uint32_t index : queued) {
+    frames[buffers.size()] = buffers.emplace_back(packets[index].bytes).frame;
+  }
+  paths_[worker].Process(tables_->view(), options_.clock(), port, partition, frames.data(),
+                         static_cast<uint32_t>(queued.size()));
+  for (size_t i = 0; i < queued.size(); i++) {
+    SimResult& result = (*results)[queued[i]];
+    result.verdict = static_cast<sluice_verdict>(frames[i].verdict);
+    result.worker = worker;
+    if (sluice_verdict_kind(result.verdict) != SLUICE_KIND_TRANSMIT) continue;
+    result.out.bytes.assign(frames[i].data, frames[i].data + frames[i].length);
+    result.out.port = frames[i].egress;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SimEngine>> SimEngine::Open(const SimOptions& options) {
+  if (options.workers == 0 || options.ports.empty() || options.ports.size() > SLUICE_PORTS || !options.clock) {
+    return absl::InvalidArgumentError("a simulation needs a worker, a port (64 at most) and a clock");
+  }
+  const auto partitions = static_cast<uint32_t>(options.ports.size()) * options.workers;
+  absl::StatusOr<ConnectionTables> connections =
+      ConnectionTables::Create(partitions, options.max_connections, HugePages::kOff);
+  if (!connections.ok()) return connections.status();
+  std::vector<BurstPath> paths;
+  for (uint32_t i = 0; i < options.workers; i++) {
+    absl::StatusOr<BurstPath> path = BurstPath::Create(connections->partitions());
+    if (!path.ok()) return path.status();
+    paths.push_back(*std::move(path));
+  }
+  return std::make_unique<Simulation>(options, *std::move(connections), std::move(paths));
+}
+
+}  // namespace sluice
