@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -28,6 +28,8 @@ bool Address::IsIpv4() const {
 
 absl::StatusOr<Address> ParseAddress(std::string_view text) {
   const std::string terminated(text);
+  // To inet_pton, text ends at a zero byte.
+  if (text.find('\0') != std::string_view::npos) return NotAnAddress(text);
   Address address;
   if (inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
   std::copy(kIpv4Mapped.begin(), kIpv4Mapped.end(), address.bytes.begin());
@@ -56,7 +58,9 @@ absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
   const int most = address->IsIpv4() ? 32 : 128;
   Prefix prefix{*address, 0};
   const std::string length(text.substr(slash + 1));
-  if (!absl::SimpleAtoi(length, &prefix.length) || prefix.length < 0 || prefix.length > most) {
+  // SimpleAtoi also takes white space and a sign.
+  const bool digits = std::all_of(length.begin(), length.end(), [](char c) { return absl::ascii_isdigit(c); });
+  if (!digits || !absl::SimpleAtoi(length, &prefix.length) || prefix.length > most) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", length, "\" is not a prefix length; it would be between 0 and ", most));
   }
@@ -64,16 +68,22 @@ absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
 }
 
 absl::StatusOr<Mac> ParseMac(std::string_view text) {
-  const std::string terminated(text);
+  constexpr size_t kPitch = 3;
   Mac mac{};
-  int end = 0;
-  const int fields = std::sscanf(terminated.c_str(), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
-                                 &mac[3], &mac[4], &mac[5], &end);
-  if (fields != 6 || static_cast<size_t>(end) != terminated.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", terminated, "\" is not a MAC address; write it like 02:00:00:00:00:01"));
+  bool good = text.size() == mac.size() * kPitch - 1;
+  for (size_t i = 0; good && i < text.size(); i++) {
+    const char c = text[i];
+    if (i % kPitch == 2) {
+      good = c == ':';
+      continue;
+    }
+    good = absl::ascii_isxdigit(c);
+    const int digit = absl::ascii_isdigit(c) ? c - '0' : absl::ascii_tolower(c) - 'a' + 10;
+    mac[i / kPitch] = static_cast<uint8_t>(mac[i / kPitch] << 4 | digit);
   }
-  return mac;
+  if (good) return mac;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", std::string(text), "\" is not a MAC address; write it like 02:00:00:00:00:01"));
 }
 
 std::string FormatMac(const Mac& mac) {
