@@ -131,7 +131,10 @@ SLUICE_INLINE bool sluice_write_echo_reply(uint8_t* head, const uint8_t* end, co
   }
   const uint16_t before = sluice_load16(icmp);
   icmp[0] = ipv6 ? 129 : 0;
-  sluice_store16(icmp + 2, sluice_checksum_update(sluice_load16(icmp + 2), before, sluice_load16(icmp)));
+  const uint16_t checksum = sluice_checksum_update(sluice_load16(icmp + 2), before, sluice_load16(icmp));
+  /* Of a reply that is all zeros only 0xffff is right; of any other the two are the same number (RFC 1624 section 3).
+   */
+  sluice_store16(icmp + 2, checksum ? checksum : 0xffff);
   return true;
 }
 

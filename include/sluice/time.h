@@ -20,7 +20,7 @@ SLUICE_INLINE uint32_t sluice_age(uint32_t now_tick, uint32_t seen_tick) {
   return (now_tick - seen_tick) & SLUICE_TICK_MASK;
 }
 
-/* At most one event in `interval` ns on average, `burst` of them at once: the generic cell rate algorithm
+/* At most one event in `interval` ns on average, `burst` (at least 1) of them at once: the generic cell rate algorithm
  * (ITU-T I.371). One writer. Zeroed memory is a limiter that has seen nothing. */
 struct sluice_limiter {
   uint64_t next;
@@ -29,7 +29,7 @@ struct sluice_limiter {
 SLUICE_INLINE bool sluice_limiter_take(struct sluice_limiter* limiter, uint64_t now, uint64_t interval,
                                        uint64_t burst) {
   const uint64_t next = limiter->next > now ? limiter->next : now;
-  if (next - now >= interval * burst) return false;
+  if (next - now > interval * (burst - 1)) return false;
   limiter->next = next + interval;
   return true;
 }
