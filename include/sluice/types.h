@@ -47,8 +47,8 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #  define SLUICE_FORGET(value, mask, unknown) (value)
 #endif
 
-/* Before a loop with few turns. Linux before 6.7 refuses a loop whose last instruction falls into its first one, as clang
- * may well lay it out; unrolled, the program passes everywhere. */
+/* Before a loop with few turns. Linux before 6.7 refuses a loop whose last instruction falls into its first one, as
+ * clang may well lay it out; unrolled, the program passes everywhere. */
 #ifdef __bpf__
 #  define SLUICE_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -44,7 +44,11 @@ TABLE(limiter, struct sluice_limiter, 1);
 #include "sluice/rewrite.h"
 
 // What a packet's surroundings are: given by the test, so that both compositions see the same.
+#define MOST_PARTITIONS 16
+// Buckets of each partition; they lie behind each other.
 const volatile uint32_t path_buckets = 2;
+const volatile uint32_t path_partitions = 1;
+uint32_t path_own = 0;
 uint64_t path_now = 0;
 uint32_t path_ingress = 0;
 
@@ -80,8 +84,19 @@ static __always_inline uint32_t packet_length(const struct xdp_md* context) {
   return (uint32_t)length;
 }
 
-static __always_inline struct sluice_bucket* bucket_at(uint32_t index) {
-  return bpf_map_lookup_elem(&sluice_buckets_map, &index);
+// The two buckets of a flow in one partition.
+struct places {
+  struct sluice_bucket* primary;
+  struct sluice_bucket* secondary;
+};
+
+static __always_inline bool find_places(uint32_t partition, uint64_t hash, struct places* places) {
+  const uint32_t first = partition * path_buckets;
+  const uint32_t primary = first + sluice_primary_bucket(hash, path_buckets);
+  const uint32_t secondary = first + sluice_secondary_bucket(hash, path_buckets);
+  places->primary = bpf_map_lookup_elem(&sluice_buckets_map, &primary);
+  places->secondary = bpf_map_lookup_elem(&sluice_buckets_map, &secondary);
+  return places->primary && places->secondary;
 }
 
 // Steps 2 and 3: parse, listener, hash.
@@ -98,50 +113,74 @@ STAGE int path_look(struct xdp_md* context, struct path_job* job) {
   return SLUICE_CONTINUE;
 }
 
-// The backend that the flow's entry in `bucket` names; *at is the entry, usable or not, and stays when there is none.
-static __always_inline bool follow_in(struct sluice_bucket* bucket, struct path_job* job, uint32_t tick,
-                                      uint64_t** at) {
+// The entry goes where one gives way; the flow is in neither of its buckets.
+STAGE int path_insert(uint64_t hash, uint64_t entry) {
+  const struct sluice_settings* settings = SLUICE_AT(&kTables, sluice_settings, settings, 0);
+  struct places own;
+  if (!settings || !find_places(path_own, hash, &own)) return SLUICE_VERDICT_no_table;
+  const uint32_t victim = sluice_connection_insert(own.primary, own.secondary, entry, settings->longest_idle);
+  path_inserted_over[SLUICE_BOUND(victim, 7)]++;
+  return SLUICE_CONTINUE;
+}
+
+// Whether the flow's entry in `bucket` is usable; job->slot is its backend. *at is the entry, usable or not, and stays
+// when there is none.
+static __always_inline bool follow_in(struct sluice_bucket* bucket, struct path_job* job, uint64_t** at) {
+  const uint32_t tick = sluice_tick(path_now);
   uint64_t* found = sluice_bucket_find(bucket, job->hash);
   if (!found) return false;
   *at = found;
   const uint64_t entry = SLUICE_LOAD_ENTRY(found);
   if (!sluice_follow(&kTables, entry, &job->packet, &job->terms, tick)) return false;
   job->slot = sluice_entry_slot(entry);
-  sluice_touch(found, entry, &job->packet, tick);
   return true;
 }
 
-static __always_inline void insert(struct sluice_bucket* primary, struct sluice_bucket* secondary, uint64_t entry,
-                                   uint32_t longest_idle) {
-  const uint32_t victim = sluice_connection_insert(primary, secondary, entry, longest_idle);
-  path_inserted_over[SLUICE_BOUND(victim, 7)]++;
+// The flow came by another queue before. Reads only.
+STAGE int path_follow_elsewhere(struct path_job* job) {
+  if (!job) return 0;
+  for (uint32_t i = 0; i < MOST_PARTITIONS; i++) {
+    struct places other;
+    uint64_t* at;
+    if (i >= path_partitions) return 0;
+    if (i == path_own || !find_places(i, job->hash, &other)) continue;
+    if (follow_in(other.primary, job, &at) || follow_in(other.secondary, job, &at)) return 1;
+  }
+  return 0;
 }
 
-// Step 4 for a flow that has a usable entry, or gets one.
+// A flow that is new to this partition, and to the others unless it has `moved`. `at` is its unusable entry, if any.
+static __always_inline int settle(struct path_job* job, bool moved, uint64_t* at) {
+  if (!moved) {
+    if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
+    job->slot = sluice_select(&kTables, job->terms.pool, job->hash);
+    if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  }
+  if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
+  const uint64_t entry =
+      sluice_entry_make(job->hash, job->slot, moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW, sluice_tick(path_now));
+  if (!at) return path_insert(job->hash, entry);
+  // In place of the flow's own unusable entry, so that no flow is in the table twice.
+  SLUICE_STORE_ENTRY(at, entry);
+  path_inserted_over[SLUICE_VICTIM_EXPIRED]++;
+  return SLUICE_CONTINUE;
+}
+
+// Step 4: the backend of a flow, from an entry that it has or gets.
 STAGE int path_connect(struct path_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   const struct sluice_settings* settings = SLUICE_AT(&kTables, sluice_settings, settings, 0);
-  struct sluice_bucket* primary = bucket_at(sluice_primary_bucket(job->hash, path_buckets));
-  struct sluice_bucket* secondary = bucket_at(sluice_secondary_bucket(job->hash, path_buckets));
-  if (!settings || !primary || !secondary) return SLUICE_VERDICT_no_table;
-  const uint32_t tick = sluice_tick(path_now);
+  struct places own;
+  if (!settings || !find_places(path_own, job->hash, &own)) return SLUICE_VERDICT_no_table;
   uint64_t* at = NULL;
-  if (follow_in(primary, job, tick, &at) || follow_in(secondary, job, tick, &at)) return SLUICE_CONTINUE;
-  if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
+  if (follow_in(own.primary, job, &at) || follow_in(own.secondary, job, &at)) {
+    sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(path_now));
+    return SLUICE_CONTINUE;
+  }
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&kTables, settings, &job->packet.flow.source))
     return SLUICE_VERDICT_bad_source;
-  job->slot = sluice_select(&kTables, job->terms.pool, job->hash);
-  if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
-  if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
-  const uint64_t entry = sluice_entry_make(job->hash, job->slot, SLUICE_STATE_NEW, tick);
-  // In place of the flow's own unusable entry when it has one, so that no flow is in the table twice.
-  if (at) {
-    SLUICE_STORE_ENTRY(at, entry);
-    path_inserted_over[SLUICE_VICTIM_EXPIRED]++;
-  } else {
-    insert(primary, secondary, entry, settings->longest_idle);
-  }
-  return SLUICE_CONTINUE;
+  const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && path_follow_elsewhere(job) == 1;
+  return settle(job, moved, at);
 }
 
 // The entry that later fragments will find.
@@ -151,17 +190,13 @@ STAGE int path_remember_fragment(struct path_job* job) {
   if (!settings) return SLUICE_VERDICT_no_table;
   const struct sluice_flow flow = sluice_fragment_flow(&job->packet);
   const uint64_t hash = sluice_hash_flow(settings, &flow);
-  struct sluice_bucket* primary = bucket_at(sluice_primary_bucket(hash, path_buckets));
-  struct sluice_bucket* secondary = bucket_at(sluice_secondary_bucket(hash, path_buckets));
-  if (!primary || !secondary) return SLUICE_VERDICT_no_table;
-  uint64_t* at = sluice_bucket_find(primary, hash);
-  if (!at) at = sluice_bucket_find(secondary, hash);
   const uint64_t entry = sluice_entry_make(hash, job->slot, SLUICE_STATE_NEW, sluice_tick(path_now));
-  if (at) {
-    SLUICE_STORE_ENTRY(at, entry);
-  } else {
-    insert(primary, secondary, entry, settings->longest_idle);
-  }
+  struct places own;
+  if (!find_places(path_own, hash, &own)) return SLUICE_VERDICT_no_table;
+  uint64_t* at = sluice_bucket_find(own.primary, hash);
+  if (!at) at = sluice_bucket_find(own.secondary, hash);
+  if (!at) return path_insert(hash, entry);
+  SLUICE_STORE_ENTRY(at, entry);
   return SLUICE_CONTINUE;
 }
 

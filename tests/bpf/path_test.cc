@@ -32,6 +32,7 @@ using path_test::Samples;
 
 // Few, so that they fill and flows push each other out.
 constexpr uint32_t kBuckets = 2;
+constexpr uint32_t kPartitions = 3;
 constexpr uint16_t kIngress = 0;
 // What the kernel's verifier may be asked to look at; it gives up at a million.
 constexpr int kMostInstructions = 200000;
@@ -52,19 +53,22 @@ class PathTest : public ::testing::Test {
     skeleton_ = path_bpf::open();
     ASSERT_NE(skeleton_, nullptr) << std::strerror(errno);
     skeleton_->rodata->path_buckets = kBuckets;
+    skeleton_->rodata->path_partitions = kPartitions;
     bpf_program__set_log_buf(skeleton_->progs.path, log_.data(), log_.size());
     bpf_program__set_log_level(skeleton_->progs.path, 4);
     ASSERT_EQ(path_bpf::load(skeleton_), 0) << log_.data();
     FillMaps();
     const int buckets = bpf_map__fd(skeleton_->maps.sluice_buckets_map);
-    kernel_buckets_ = mmap(nullptr, kBuckets * sizeof(sluice_bucket), PROT_READ | PROT_WRITE, MAP_SHARED, buckets, 0);
+    kernel_buckets_ = mmap(nullptr, sizeof(native_buckets_), PROT_READ | PROT_WRITE, MAP_SHARED, buckets, 0);
     ASSERT_NE(kernel_buckets_, MAP_FAILED) << std::strerror(errno);
-    absl::StatusOr<BurstPath> native = BurstPath::Create({{native_buckets_.data(), kBuckets}});
+    std::vector<Partition> partitions;
+    for (uint32_t i = 0; i < kPartitions; i++) partitions.push_back({native_buckets_.data() + i * kBuckets, kBuckets});
+    absl::StatusOr<BurstPath> native = BurstPath::Create(std::move(partitions));
     ASSERT_TRUE(native.ok()) << native.status();
     native_.emplace(*std::move(native));
   }
   void TearDown() override {
-    if (kernel_buckets_ != MAP_FAILED) munmap(kernel_buckets_, kBuckets * sizeof(sluice_bucket));
+    if (kernel_buckets_ != MAP_FAILED) munmap(kernel_buckets_, sizeof(native_buckets_));
     path_bpf::destroy(skeleton_);
   }
 
@@ -96,7 +100,7 @@ class PathTest : public ::testing::Test {
     std::vector<uint8_t> memory(kRoom + in.size() + kRoom);
     std::memcpy(memory.data() + kRoom, in.data(), in.size());
     Frame frame = {memory.data() + kRoom, static_cast<uint32_t>(in.size()), kRoom, kRoom};
-    native_->Process(tables_.view(), now_, kIngress, 0, &frame, 1);
+    native_->Process(tables_.view(), now_, kIngress, own_, &frame, 1);
     return {frame.verdict, Bytes(reinterpret_cast<char*>(frame.data), frame.length), frame.egress};
   }
 
@@ -111,6 +115,7 @@ class PathTest : public ::testing::Test {
     options.repeat = 1;
     skeleton_->bss->path_now = now_;
     skeleton_->bss->path_ingress = kIngress;
+    skeleton_->bss->path_own = own_;
     EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.path), &options), 0) << std::strerror(errno);
     out.resize(options.data_size_out);
     const uint32_t verdict = skeleton_->bss->path_verdict;
@@ -136,9 +141,10 @@ class PathTest : public ::testing::Test {
   std::array<char, 1 << 16> log_{};
   path_bpf* skeleton_ = nullptr;
   void* kernel_buckets_ = MAP_FAILED;
-  std::array<sluice_bucket, kBuckets> native_buckets_{};
+  std::array<sluice_bucket, kPartitions * kBuckets> native_buckets_{};
   std::optional<BurstPath> native_;
   PathTables tables_;
+  uint32_t own_ = 0;
   uint64_t now_ = 1000000 * kMillisecond;
 };
 
@@ -258,6 +264,8 @@ TEST_F(PathTest, MutatedPackets) {
   for (int round = 0; round < 20000; round++) {
     SCOPED_TRACE(testing::Message() << "seed " << kSeed << " round " << round);
     now_ += random() % 512 == 0 ? uint64_t{random()} * 64 : 10 * kMillisecond;
+    // Flows change their queue.
+    if (random() % 8 == 0) own_ = random() % kPartitions;
     // Backends come and go.
     if (random() % 64 == 0) {
       tables_.backends[random() % tables_.backends.size()].flags ^= SLUICE_BACKEND_LIVE;
