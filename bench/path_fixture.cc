@@ -7,7 +7,7 @@
 namespace sluice::bench {
 
 Tables::Tables(sluice_forwarding forwarding) {
-  for (uint32_t i = 0; i < 12; i++) settings_.hash_key[i] = 0x9e3779b9u * (i + 1) ^ 0x5bd1e995u;
+  for (uint32_t i = 0; i < 10; i++) settings_.hash_key[i] = 0x9e3779b9u * (i + 1) ^ 0x5bd1e995u;
   settings_.index_mask = kIndexSize - 1;
   settings_.longest_idle = 170;
   AddKey(VirtualIpv4(), SLUICE_IP_TCP, SLUICE_16(80), SLUICE_INDEX_LISTENER, 0);
@@ -36,7 +36,7 @@ Tables::Tables(sluice_forwarding forwarding) {
 void Tables::AddKey(const sluice_address& address, uint32_t protocol, uint16_t port, sluice_index_kind kind,
                     uint32_t value) {
   const uint32_t key = sluice_index_key(protocol, port);
-  uint32_t at = sluice_hash_index(&settings_, &address, key);
+  uint32_t at = sluice_hash_index(&address, key);
   while (index_[at & (kIndexSize - 1)].kind != SLUICE_INDEX_EMPTY) at++;
   index_[at & (kIndexSize - 1)] = {address, key, value, 0, static_cast<uint16_t>(kind), 0};
 }

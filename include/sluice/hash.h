@@ -12,6 +12,10 @@
 #include "sluice/tables.h"
 #include "sluice/types.h"
 
+#ifdef __SSE2__
+#  include <emmintrin.h>
+#endif
+
 /* Spreads every bit of a 64-bit word over all of them (the finalizer of MurmurHash3, public domain, constants by
  * Appleby). */
 SLUICE_INLINE uint64_t sluice_mix(uint64_t x) {
@@ -23,35 +27,39 @@ SLUICE_INLINE uint64_t sluice_mix(uint64_t x) {
   return x;
 }
 
-SLUICE_INLINE uint64_t sluice_nh(const uint32_t* words, uint32_t count, const uint32_t* key) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < count; i += 2) {
-    sum += (uint64_t)(uint32_t)(words[i] + key[i]) * (uint32_t)(words[i + 1] + key[i + 1]);
-  }
-  return sum;
+SLUICE_INLINE uint64_t sluice_nh_pair(uint32_t a, uint32_t b, const uint32_t* key) {
+  return (uint64_t)(uint32_t)(a + key[0]) * (uint32_t)(b + key[1]);
 }
+
+#ifdef __SSE2__
+/* Two pairs: four words from `words` with four of the key. */
+SLUICE_INLINE __m128i sluice_nh_pairs(const uint32_t* words, const uint32_t* key) {
+  const __m128i sum = _mm_add_epi32(_mm_loadu_si128((const __m128i*)words), _mm_loadu_si128((const __m128i*)key));
+  return _mm_mul_epu32(sum, _mm_srli_epi64(sum, 32));
+}
+#endif
 
 SLUICE_INLINE uint64_t sluice_hash_flow(const struct sluice_settings* settings, const struct sluice_flow* flow) {
-  const uint32_t* words = flow->source.words;
-  uint32_t tail[2];
-  tail[0] = flow->ports;
-  tail[1] = flow->protocol;
   const uint32_t* key = settings->hash_key;
-  const uint64_t one =
-      sluice_nh(words, 4, key) + sluice_nh(flow->destination.words, 4, key + 4) + sluice_nh(tail, 2, key + 8);
-  const uint64_t two =
-      sluice_nh(words, 4, key + 2) + sluice_nh(flow->destination.words, 4, key + 6) + sluice_nh(tail, 2, key + 10);
-  return sluice_mix(one ^ (two << 32 | two >> 32));
+  const uint64_t last = sluice_nh_pair(flow->ports, flow->protocol, key + 8);
+#ifdef __SSE2__
+  const __m128i both =
+      _mm_add_epi64(sluice_nh_pairs(flow->source.words, key), sluice_nh_pairs(flow->destination.words, key + 4));
+  const __m128i sum = _mm_add_epi64(both, _mm_unpackhi_epi64(both, both));
+  return sluice_mix((uint64_t)_mm_cvtsi128_si64(sum) + last);
+#else
+  const uint32_t* from = flow->source.words;
+  const uint32_t* to = flow->destination.words;
+  return sluice_mix(sluice_nh_pair(from[0], from[1], key) + sluice_nh_pair(from[2], from[3], key + 2) +
+                    sluice_nh_pair(to[0], to[1], key + 4) + sluice_nh_pair(to[2], to[3], key + 6) + last);
+#endif
 }
 
-/* Of a key of the index; the index is built by ourselves, so 32 bits with one key do. */
-SLUICE_INLINE uint32_t sluice_hash_index(const struct sluice_settings* settings, const struct sluice_address* address,
-                                         uint32_t key) {
-  const uint32_t* k = settings->hash_key;
-  uint64_t h = sluice_nh(address->words, 4, k) + (uint64_t)(key + k[4]) * (uint32_t)(k[5] | 1);
-  h ^= h >> 32;
-  h *= 0x9e3779b97f4a7c15ull;
-  return (uint32_t)(h >> 32);
+/* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. */
+SLUICE_INLINE uint32_t sluice_hash_index(const struct sluice_address* address, uint32_t key) {
+  const uint32_t* w = address->words;
+  const uint64_t high = ((uint64_t)w[0] << 32 | w[1]) * 0x9e3779b97f4a7c15ull + w[2];
+  return (uint32_t)((((uint64_t)w[3] << 32 | key) ^ high) * 0xd6e8feb86659fd93ull >> 32);
 }
 
 /* What a flow's hash is used for; the uses take independent bits. `buckets` is any number up to 2^32. */

@@ -11,7 +11,7 @@
 SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sluice_tables* tables,
                                                                  const struct sluice_settings* settings,
                                                                  const struct sluice_address* address, uint32_t key) {
-  const uint32_t start = sluice_hash_index(settings, address, key);
+  const uint32_t start = sluice_hash_index(address, key);
   for (uint32_t i = 0; i < SLUICE_INDEX_PROBES; i++) {
     const struct sluice_index_entry* entry =
         SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);

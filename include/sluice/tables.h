@@ -16,14 +16,14 @@
 
 /* One record a generation. */
 struct sluice_settings {
-  /* Two NH keys of ten words, the second two words behind the first (hash.h). */
-  uint32_t hash_key[12];
+  /* Of NH (hash.h). */
+  uint32_t hash_key[10];
   uint32_t generation;
   /* Size of the index, a power of two, minus one. */
   uint32_t index_mask;
   /* Longest idle timeout of all listeners, ticks: an entry older than this is expired whoever owns it. */
   uint16_t longest_idle;
-  uint16_t reserved[3];
+  uint16_t reserved[7];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_settings) == 64, "one cache line");
 

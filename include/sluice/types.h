@@ -114,9 +114,15 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_flow) == 40, "a flow is ten words, has
 
 #define SLUICE_FRAGMENT_FLOW 0x100u
 
+SLUICE_INLINE uint64_t sluice_load64(const void* at) {
+  uint64_t value;
+  __builtin_memcpy(&value, at, sizeof(value));
+  return value;
+}
+
 SLUICE_INLINE bool sluice_address_equal(const struct sluice_address* a, const struct sluice_address* b) {
-  return ((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
-          (a->words[3] ^ b->words[3])) == 0;
+  return ((sluice_load64(a->words) ^ sluice_load64(b->words)) |
+          (sluice_load64(a->words + 2) ^ sluice_load64(b->words + 2))) == 0;
 }
 
 SLUICE_INLINE bool sluice_address_is_ipv4(const struct sluice_address* a) {

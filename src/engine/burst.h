@@ -73,19 +73,16 @@ class BurstPath {
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
 
-  void Look(const Burst& burst, Frame& frame, Job& job);
-  void Meet(const Burst& burst, Job& job);
-  void Follow(const Burst& burst, Job& job);
   void Settle(const Burst& burst, Job& job);
   bool FollowOwn(const Burst& burst, Job& job);
   bool FollowElsewhere(const Burst& burst, Job& job);
+  void SelectBackend(const Burst& burst, Job& job);
   void Insert(const Burst& burst, Job& job, uint32_t state);
   void InsertFragment(const Burst& burst, const Job& job);
-  void Finish(const Burst& burst, Frame& frame, Job& job);
   sluice_verdict Forward(const Burst& burst, Frame& frame, const Job& job);
   sluice_verdict TooBig(const Burst& burst, Frame& frame, const Job& job);
   sluice_verdict Reply(const Burst& burst, Frame& frame, const Job& job, sluice_verdict reply, uint32_t mtu);
-  void Count(const Frame& frame, const Job& job);
+  void Count(const Job* jobs, uint32_t count);
 
   std::vector<Partition> partitions_;
   sluice_limiter too_big_{};

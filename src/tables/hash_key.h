@@ -1,6 +1,6 @@
 // The words of the path's flow hash (sluice/hash.h), from the one key that an operator keeps.
 //
-// HKDF with SHA-256 (RFC 5869), no salt, info "sluice flow hash 1", 48 bytes, read as little-endian words: the same on
+// HKDF with SHA-256 (RFC 5869), no salt, info "sluice flow hash 1", 40 bytes, read as little-endian words: the same on
 // every node, architecture and version. Derived and not cut out of the key, because Maglev hashes with the key itself.
 // Thread-safety: pure function.
 #pragma once
@@ -14,7 +14,7 @@
 namespace sluice {
 
 inline constexpr size_t kHashKeySize = 32;
-using FlowHashKey = std::array<uint32_t, 12>;
+using FlowHashKey = std::array<uint32_t, 10>;
 
 // InvalidArgument: `key` is not of kHashKeySize bytes.
 absl::StatusOr<FlowHashKey> DeriveFlowHashKey(absl::Span<const uint8_t> key);

@@ -178,7 +178,7 @@ absl::StatusOr<ListenerIndex> BuildListenerIndex(const DesiredState& state, std:
   std::vector<uint32_t> hashes;
   hashes.reserve(contents->keys.size());
   for (const sluice_index_entry& key : contents->keys) {
-    hashes.push_back(sluice_hash_index(&settings, &key.address, key.key));
+    hashes.push_back(sluice_hash_index(&key.address, key.key));
   }
   const auto least = std::bit_ceil(static_cast<uint32_t>(std::max<size_t>(2 * hashes.size(), SLUICE_INDEX_PROBES)));
   std::vector<uint32_t> places;

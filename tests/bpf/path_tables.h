@@ -89,7 +89,7 @@ class PathTables {
   void AddIndex(const char* text, uint32_t protocol, uint16_t port, uint32_t value, uint16_t count, uint16_t kind) {
     const sluice_address address = AddressOf(text);
     const uint32_t key = sluice_index_key(protocol, htons(port));
-    uint32_t at = sluice_hash_index(settings.data(), &address, key);
+    uint32_t at = sluice_hash_index(&address, key);
     while (index[at % kIndexSize].kind != SLUICE_INDEX_EMPTY) at++;
     index[at % kIndexSize] = {address, key, value, count, kind, 0};
   }
