@@ -13,6 +13,11 @@ SLUICED = ROOT / "build" / "sluiced"
 DECAP = ROOT / "build" / "tools" / "decap" / "decap"
 
 
+def dump(configuration):
+    """YAML as people write it: a line for each interface, listener and backend."""
+    return yaml.safe_dump(configuration, sort_keys=False, default_flow_style=None, width=110)
+
+
 class Balancer:
     """One sluiced with folders of its own. The file is `configuration`, as YAML, written at start and at reload."""
 
@@ -30,7 +35,7 @@ class Balancer:
 
     def write(self, text=None):
         """Writes the file: `text`, or the configuration."""
-        self.file.write_text(text if text is not None else yaml.safe_dump(self.configuration, sort_keys=False))
+        self.file.write_text(text if text is not None else dump(self.configuration))
 
     def start(self, timeout=30):
         """Starts it; returns when it serves."""

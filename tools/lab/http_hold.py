@@ -1,7 +1,7 @@
 """Many open HTTP connections; run in the client's namespace by clients.py.
 
-http_hold.py ADDRESS PORT COUNT TIMEOUT opens them, asks each who serves it, prints a JSON object; again for each line on
-standard input: open, broken {text: count}, moved (another server than before), spread {server: count}.
+http_hold.py ADDRESS PORT COUNT TIMEOUT opens them, asks each who serves it, prints a JSON object; again for each line
+on standard input: open, broken {text: count}, moved (another server than before), spread {server: count}.
 """
 
 import collections

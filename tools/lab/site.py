@@ -71,9 +71,9 @@ class Site:
         return _host(_LAN, family, 2)
 
     def add_client(self, name="client", number=100):
-        """A client on the LAN."""
+        """A client on the LAN. One queue: then the switch spreads its flows over the queues of the balancer."""
         client = self.lab.node(name)
-        client.connect(self.lan, queues=self.queues, mtu=self.mtu)
+        client.connect(self.lan, mtu=self.mtu)
         _address(client, _LAN, number)
         return client
 
