@@ -94,13 +94,12 @@ absl::Status ExplainString(const std::string& text, const std::string& name, int
                      "; drivers are net_memif, net_af_packet, net_tap, net_pcap, net_ring, net_null and others that "
                      "https://doc.dpdk.org/guides/nics lists, each with a number behind it: net_memif0"));
   }
-  if (error == EACCES || error == EPERM) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("device ", text, ": no permission (", rte_strerror(error), "); run as root"));
-  }
+  // Most drivers say -1 for anything that they don't like, which reads as EPERM.
+  const std::string reason = error == EPERM ? "" : absl::StrCat(" (", rte_strerror(error), ")");
   return absl::InvalidArgumentError(
-      absl::StrCat("device ", text, ": its driver refuses it (", rte_strerror(error),
-                   "); its own words are in the lines above, its arguments are in https://doc.dpdk.org/guides/nics"));
+      absl::StrCat("device ", text, ": its driver refuses it", reason,
+                   "; its own words are in the lines above, its arguments are in https://doc.dpdk.org/guides/nics",
+                   geteuid() == 0 ? "" : ", and most devices want root"));
 }
 
 }  // namespace
