@@ -145,7 +145,7 @@ SLUICE_HOT bool BurstPath::Burst::Follow(Job& job) const {
   // The sweep may have emptied it meanwhile.
   if (SLUICE_UNLIKELY(!sluice_entry_matches(entry, job.hash))) return false;
   sluice_terms terms;
-  sluice_terms_find(&tables, job.listener, &terms);
+  if (!sluice_terms_find(&tables, job.listener, &terms)) return false;
   job.backend = sluice_follow(&tables, entry, &job.packet, &terms, tick);
   if (SLUICE_UNLIKELY(job.backend == nullptr)) return false;
   job.slot = sluice_entry_slot(entry);
@@ -202,7 +202,7 @@ void BurstPath::SelectBackend(const Burst& burst, Job& job) {
 // Fragments, ICMP errors and a changed RSS table bring packets to other queues than their flow's. Reads only.
 bool BurstPath::FollowElsewhere(const Burst& burst, Job& job) {
   sluice_terms terms;
-  sluice_terms_find(&burst.tables, job.listener, &terms);
+  if (!sluice_terms_find(&burst.tables, job.listener, &terms)) return false;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
     if (i == burst.own) continue;
     const Partition& other = partitions_[i];

@@ -99,7 +99,7 @@ const sluice_tables& HandTables::view() {
 void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value,
                           uint16_t count) {
   const sluice_address bytes = PathAddress(address);
-  uint32_t at = sluice_hash_index(&settings_, &bytes, key);
+  uint32_t at = sluice_hash_index(&bytes, key);
   uint32_t probes = 0;
   while (index_[at & settings_.index_mask].kind != SLUICE_INDEX_EMPTY) {
     at++;
