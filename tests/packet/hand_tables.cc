@@ -42,7 +42,7 @@ sluice_backend BackendRecord(const HandBackend& hand) {
 }
 
 HandTables::HandTables(uint32_t index_size) : index_(index_size) {
-  for (uint32_t i = 0; i < 12; i++) settings_.hash_key[i] = 0x9e3779b9u * (i + 1);
+  for (uint32_t i = 0; i < 10; i++) settings_.hash_key[i] = 0x9e3779b9u * (i + 1);
   settings_.index_mask = index_size - 1;
   settings_.generation = 1;
   settings_.longest_idle = 100;
