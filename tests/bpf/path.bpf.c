@@ -30,7 +30,7 @@
 TABLE(settings, struct sluice_settings, 1);
 TABLE(index, struct sluice_index_entry, 256);
 TABLE(ranges, struct sluice_port_range, 8);
-TABLE(listeners, struct sluice_listener, 16);
+TABLE(listeners, struct sluice_listener, 128);
 TABLE(pools, struct sluice_pool, 16);
 TABLE(maglev, uint32_t, 256);
 TABLE(backends, struct sluice_backend, 32);

@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "decap_packets.h"
+#include "sluice/verdict.h"
 
 namespace sluice::path_test {
 
 struct Sample {
-  std::string name;
-  decap_test::Bytes frame;
-  int verdict;
+  // As tests/packet/notation.h writes packets.
+  std::string packet;
+  sluice_verdict verdict;
   // Meets what the sample before it left in the connection table; others meet an empty one.
   bool follows = false;
 };

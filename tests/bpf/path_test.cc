@@ -15,24 +15,29 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/burst.h"
 #include "gtest/gtest.h"
 #include "path.skel.h"
 #include "path_samples.h"
 #include "path_tables.h"
 #include "sluice/reply.h"
+#include "tests/packet/notation.h"
 
 namespace sluice {
 namespace {
 
-using decap_test::Bytes;
-using path_test::PathTables;
+using packet_test::HandTables;
+using packet_test::Packet;
 using path_test::Sample;
 using path_test::Samples;
 
 // Few, so that they fill and flows push each other out.
 constexpr uint32_t kBuckets = 2;
 constexpr uint32_t kPartitions = 3;
+using Bytes = std::string;
+
 constexpr uint16_t kIngress = 0;
 // What the kernel's verifier may be asked to look at; it gives up at a million.
 constexpr int kMostInstructions = 200000;
@@ -57,6 +62,7 @@ class PathTest : public ::testing::Test {
     bpf_program__set_log_buf(skeleton_->progs.path, log_.data(), log_.size());
     bpf_program__set_log_level(skeleton_->progs.path, 4);
     ASSERT_EQ(path_bpf::load(skeleton_), 0) << log_.data();
+    path_test::FillTables(tables_);
     FillMaps();
     const int buckets = bpf_map__fd(skeleton_->maps.sluice_buckets_map);
     kernel_buckets_ = mmap(nullptr, sizeof(native_buckets_), PROT_READ | PROT_WRITE, MAP_SHARED, buckets, 0);
@@ -73,21 +79,23 @@ class PathTest : public ::testing::Test {
   }
 
   template <typename Record>
-  void Fill(const bpf_map* map, const std::vector<Record>& records) {
-    ASSERT_LE(records.size(), bpf_map__max_entries(map));
-    for (uint32_t i = 0; i < records.size(); i++) {
+  void Fill(const bpf_map* map, const Record* records, size_t count) {
+    ASSERT_LE(count, bpf_map__max_entries(map));
+    for (uint32_t i = 0; i < count; i++) {
       ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(map), &i, &records[i], BPF_ANY), 0) << std::strerror(errno);
     }
   }
   void FillMaps() {
-    Fill(skeleton_->maps.sluice_settings_map, tables_.settings);
-    Fill(skeleton_->maps.sluice_index_map, tables_.index);
-    Fill(skeleton_->maps.sluice_ranges_map, tables_.ranges);
-    Fill(skeleton_->maps.sluice_listeners_map, tables_.listeners);
-    Fill(skeleton_->maps.sluice_pools_map, tables_.pools);
-    Fill(skeleton_->maps.sluice_maglev_map, tables_.maglev);
-    Fill(skeleton_->maps.sluice_backends_map, tables_.backends);
-    Fill(skeleton_->maps.sluice_ports_map, tables_.ports);
+    const sluice_tables& view = tables_.view();
+    const HandTables::Counts counts = tables_.counts();
+    Fill(skeleton_->maps.sluice_settings_map, view.settings, 1);
+    Fill(skeleton_->maps.sluice_index_map, view.index, counts.index);
+    Fill(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
+    Fill(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
+    Fill(skeleton_->maps.sluice_pools_map, view.pools, counts.pools);
+    Fill(skeleton_->maps.sluice_maglev_map, view.maglev, counts.maglev);
+    Fill(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
+    Fill(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
   }
 
   void Forget() {
@@ -143,7 +151,7 @@ class PathTest : public ::testing::Test {
   void* kernel_buckets_ = MAP_FAILED;
   std::array<sluice_bucket, kPartitions * kBuckets> native_buckets_{};
   std::optional<BurstPath> native_;
-  PathTables tables_;
+  HandTables tables_{256};
   uint32_t own_ = 0;
   uint64_t now_ = 1000000 * kMillisecond;
 };
@@ -159,71 +167,59 @@ TEST_F(PathTest, TheVerifierHasLittleToDo) {
 
 TEST_F(PathTest, EverySampleHasItsVerdict) {
   for (const Sample& sample : Samples()) {
-    SCOPED_TRACE(sample.name);
+    SCOPED_TRACE(sample.packet);
     if (!sample.follows) Forget();
     now_ += kMillisecond;
-    const int verdict = Run(sample.frame);
-    EXPECT_STREQ(sluice_verdict_name(static_cast<uint32_t>(verdict)),
-                 sluice_verdict_name(static_cast<uint32_t>(sample.verdict)));
+    EXPECT_STREQ(sluice_verdict_name(static_cast<uint32_t>(Run(Packet(sample.packet)))),
+                 sluice_verdict_name(sample.verdict));
     if (HasFailure()) return;
   }
 }
 
 TEST_F(PathTest, EveryTruncation) {
   for (const Sample& sample : Samples()) {
-    for (size_t length = kLeastFrame; length < sample.frame.size(); length++) {
-      SCOPED_TRACE(sample.name + " cut to " + std::to_string(length));
-      if (length > 200 && length % 64 != 0) continue;
+    const Bytes frame = Packet(sample.packet);
+    for (size_t length = kLeastFrame; length < frame.size(); length += length < 200 ? 1 : 64) {
+      SCOPED_TRACE(absl::StrCat(sample.packet, " cut to ", length));
       now_ += kMillisecond;
-      Run(sample.frame.substr(0, length));
+      Run(frame.substr(0, length));
       if (HasFailure()) return;
     }
   }
 }
 
-// Every size of quote of a packet too big, odd ones too; each IP length is told of a frame with that many bytes.
-TEST_F(PathTest, EveryLengthTooBig) {
-  const std::vector<Sample> samples = Samples();
-  for (const Sample& sample : samples) {
+TEST_F(PathTest, EveryLengthOfQuoteInTooBig) {
+  for (const Sample& sample : Samples()) {
     if (sample.verdict != SLUICE_VERDICT_replied_too_big) continue;
-    const bool ipv4 = sample.name[0] == '4';
-    const size_t l3 = sample.frame.find(Bytes(1, ipv4 ? 0x45 : 0x6b), 12);
-    for (size_t length = path_test::kSmallMtu + 1; length < 1400; length += 13) {
-      SCOPED_TRACE(sample.name + " of " + std::to_string(length));
-      Bytes frame = sample.frame;
-      frame.resize(l3 + length, 'l');
-      decap_test::SetWord(frame, l3 + (ipv4 ? 2 : 4), static_cast<unsigned>(ipv4 ? length : length - 40));
-      const size_t udp = l3 + (ipv4 ? 20 : 40);
-      decap_test::SetWord(frame, udp + 4, static_cast<unsigned>(l3 + length - udp));
+    for (size_t length = path_test::kSmallMtu; length < 1400; length += 13) {
+      const std::string text =
+          absl::StrReplaceAll(sample.packet, {{"payload(700)", absl::StrCat("payload(", length, ")")}});
+      SCOPED_TRACE(text);
       now_ += kMillisecond;
-      EXPECT_EQ(Run(frame), SLUICE_VERDICT_replied_too_big);
+      EXPECT_EQ(Run(Packet(text)), SLUICE_VERDICT_replied_too_big);
       if (HasFailure()) return;
     }
   }
 }
 
 TEST_F(PathTest, TooBigIsToldAtALimitedRate) {
-  const std::vector<Sample> samples = Samples();
-  const auto large = std::find_if(samples.begin(), samples.end(), [](const Sample& sample) {
-    return sample.verdict == SLUICE_VERDICT_replied_too_big;
-  });
-  ASSERT_NE(large, samples.end());
+  const Bytes frame = Packet("eth/ipv4(src=198.51.100.7, dst=203.0.113.10)/udp(dport=8006)/payload(700)");
   int told = 0;
-  for (int i = 0; i < 100; i++) told += Run(large->frame) == SLUICE_VERDICT_replied_too_big;
+  for (int i = 0; i < 100; i++) told += Run(frame) == SLUICE_VERDICT_replied_too_big;
   EXPECT_EQ(told, static_cast<int>(SLUICE_TOO_BIG_BURST));
   now_ += kMillisecond;
-  EXPECT_EQ(Run(large->frame), SLUICE_VERDICT_replied_too_big);
-  EXPECT_EQ(Run(large->frame), SLUICE_VERDICT_too_big);
+  EXPECT_EQ(Run(frame), SLUICE_VERDICT_replied_too_big);
+  EXPECT_EQ(Run(frame), SLUICE_VERDICT_too_big);
 }
 
 // Writes over the end of the source address of an untagged packet.
 void SpreadSource(std::mt19937& random, Bytes& frame) {
-  const size_t at = decap_test::GetWord(frame, 12) == 0x0800 ? 28 : 36;
+  const size_t at = frame.substr(12, 2) == Bytes("\x08\x00", 2) ? 28 : 36;
   if (frame.size() > at + 1) frame[at + 1] = static_cast<char>(random() % 100);
 }
 
-Bytes Mutate(std::mt19937& random, const std::vector<Sample>& samples) {
-  Bytes frame = samples[random() % samples.size()].frame;
+Bytes Mutate(std::mt19937& random, const std::vector<Bytes>& samples) {
+  Bytes frame = samples[random() % samples.size()];
   const auto at = [&] { return random() % std::min<size_t>(frame.size(), 120); };
   for (uint32_t changes = random() % 4; changes > 0; changes--) {
     switch (random() % 7) {
@@ -248,7 +244,7 @@ Bytes Mutate(std::mt19937& random, const std::vector<Sample>& samples) {
         break;
       default:
         // A splice: the head of this one, the tail of another.
-        const Bytes& other = samples[random() % samples.size()].frame;
+        const Bytes& other = samples[random() % samples.size()];
         const size_t cut = at();
         if (cut < other.size()) frame = frame.substr(0, std::max(cut, kLeastFrame)) + other.substr(cut);
     }
@@ -259,7 +255,8 @@ Bytes Mutate(std::mt19937& random, const std::vector<Sample>& samples) {
 TEST_F(PathTest, MutatedPackets) {
   constexpr uint32_t kSeed = 20260;
   std::mt19937 random(kSeed);
-  const std::vector<Sample> samples = Samples();
+  std::vector<Bytes> samples;
+  for (const Sample& sample : Samples()) samples.push_back(Packet(sample.packet));
   std::set<int> verdicts;
   for (int round = 0; round < 20000; round++) {
     SCOPED_TRACE(testing::Message() << "seed " << kSeed << " round " << round);
@@ -268,8 +265,9 @@ TEST_F(PathTest, MutatedPackets) {
     if (random() % 8 == 0) own_ = random() % kPartitions;
     // Backends come and go.
     if (random() % 64 == 0) {
-      tables_.backends[random() % tables_.backends.size()].flags ^= SLUICE_BACKEND_LIVE;
-      Fill(skeleton_->maps.sluice_backends_map, tables_.backends);
+      const size_t backends = tables_.counts().backends;
+      tables_.backend(random() % static_cast<uint32_t>(backends)).flags ^= SLUICE_BACKEND_LIVE;
+      Fill(skeleton_->maps.sluice_backends_map, tables_.view().backends, backends);
     }
     const Bytes frame = Mutate(random, samples);
     // Again, so that there are confirmed flows too.

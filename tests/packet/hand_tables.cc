@@ -96,6 +96,11 @@ const sluice_tables& HandTables::view() {
   return view_;
 }
 
+HandTables::Counts HandTables::counts() const {
+  return {index_.size(),  ranges_.size(),   listeners_.size(), pools_.size(),
+          maglev_.size(), backends_.size(), ports_.size()};
+}
+
 void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value,
                           uint16_t count) {
   const sluice_address bytes = PathAddress(address);

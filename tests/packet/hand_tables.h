@@ -53,6 +53,11 @@ class HandTables {
   sluice_listener& listener(uint32_t index) { return listeners_[index]; }
   // Valid until something is added.
   const sluice_tables& view();
+  // How many records each table of the view has.
+  struct Counts {
+    size_t index, ranges, listeners, pools, maglev, backends, ports;
+  };
+  Counts counts() const;
 
  private:
   void AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value, uint16_t count);
