@@ -125,15 +125,17 @@ SLUICE_INLINE uint32_t sluice_bucket_match(const struct sluice_bucket* bucket, u
 
 /* The entry of the flow in one bucket, or null. */
 SLUICE_INLINE uint64_t* sluice_bucket_find(struct sluice_bucket* bucket, uint64_t hash) {
-  const uint32_t match = sluice_bucket_match(bucket, sluice_tag(hash));
-  if (!match) return NULL;
-  uint32_t at = 0;
 #ifdef __bpf__
-  while (at < SLUICE_BUCKET_ENTRIES - 1 && !(match >> at & 1)) at++;
+  /* One by one: to the verifier a mask is 256 different values. */
+  for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
+    const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+    if (sluice_entry_matches(entry, hash)) return &bucket->entries[SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry)];
+  }
+  return NULL;
 #else
-  at = (uint32_t)__builtin_ctz(match);
+  const uint32_t match = sluice_bucket_match(bucket, sluice_tag(hash));
+  return match ? &bucket->entries[__builtin_ctz(match)] : NULL;
 #endif
-  return &bucket->entries[at & (SLUICE_BUCKET_ENTRIES - 1)];
 }
 
 /* What a packet of the flow makes of its entry: seen now; confirmed by anything but a SYN; closing by FIN or RST. */
