@@ -25,7 +25,7 @@ SLUICE_INLINE bool sluice_terms_find(const struct sluice_tables* tables, uint32_
     return true;
   }
   const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, listener);
-  if (!record) return false;
+  if (SLUICE_MISSING(record)) return false;
   terms->pool = record->pool;
   terms->idle = record->idle;
   return true;
@@ -46,7 +46,7 @@ SLUICE_INLINE const struct sluice_backend* sluice_follow(const struct sluice_tab
   if (sluice_entry_expired(entry, tick, terms->idle)) return NULL;
   if ((packet->flags & SLUICE_PACKET_SYN) && sluice_entry_state(entry) == SLUICE_STATE_CLOSING) return NULL;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, sluice_entry_slot(entry));
-  if (!backend || !(backend->flags & SLUICE_BACKEND_LIVE)) return NULL;
+  if (SLUICE_MISSING(backend) || !(backend->flags & SLUICE_BACKEND_LIVE)) return NULL;
   if (backend->pool != terms->pool && terms->pool != SLUICE_NO_POOL) return NULL;
   return backend;
 }

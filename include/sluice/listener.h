@@ -15,7 +15,7 @@ SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sl
   for (uint32_t i = 0; i < SLUICE_INDEX_PROBES; i++) {
     const struct sluice_index_entry* entry =
         SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);
-    if (!entry || entry->kind == SLUICE_INDEX_EMPTY) return NULL;
+    if (SLUICE_MISSING(entry) || entry->kind == SLUICE_INDEX_EMPTY) return NULL;
     if (entry->key == key && sluice_address_equal(&entry->address, address)) return entry;
   }
   return NULL;
@@ -30,7 +30,7 @@ SLUICE_INLINE uint32_t sluice_range_find(const struct sluice_tables* tables, con
   for (uint32_t i = 0; i < 8 && left > 0; i++) {
     const uint32_t middle = low + left / 2;
     const struct sluice_port_range* range = SLUICE_AT(tables, sluice_port_range, ranges, middle);
-    if (!range) return SLUICE_NO_LISTENER;
+    if (SLUICE_MISSING(range)) return SLUICE_NO_LISTENER;
     if (port < range->first) {
       left = left / 2;
     } else if (port > range->last) {

@@ -10,7 +10,7 @@
 /* The slot of the backend that a new flow of this hash goes to, or SLUICE_NO_BACKEND. */
 SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, uint32_t pool_index, uint64_t hash) {
   const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, pool_index);
-  if (!pool || pool->size == 0) return SLUICE_NO_BACKEND;
+  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
 #ifdef __bpf__
   const uint32_t at = pool->offset + sluice_scale(sluice_select_hash(hash), pool->size);
   const uint32_t* slot = (const uint32_t*)bpf_map_lookup_elem(&sluice_maglev_map, &at);

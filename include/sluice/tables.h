@@ -5,7 +5,7 @@
  * immutable for the path while a generation is published; connection buckets and counters have one writer each.
  *
  * SLUICE_AT reads a record: pointer arithmetic natively, in BPF an array-map look-up (which the verifier wants checked:
- * the result may be null there, and callers give the verdict no_table). */
+ * the result may be SLUICE_MISSING there, and callers give the verdict no_table). */
 #ifndef SLUICE_TABLES_H_
 #define SLUICE_TABLES_H_
 
@@ -148,6 +148,7 @@ struct sluice_tables {
 };
 #  define SLUICE_AT(tables, type, table, i) \
     ((void)(tables), (const struct type*)bpf_map_lookup_elem(&sluice_##table##_map, &(uint32_t){(i)}))
+#  define SLUICE_MISSING(record) (!(record))
 #else
 /* A view of one published generation; it owns nothing. */
 struct sluice_tables {
@@ -161,6 +162,7 @@ struct sluice_tables {
   const struct sluice_port* ports;
 };
 #  define SLUICE_AT(tables, type, table, i) (&(tables)->table[i])
+#  define SLUICE_MISSING(record) false
 #endif
 
 #endif /* SLUICE_TABLES_H_ */
