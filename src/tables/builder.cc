@@ -140,7 +140,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> Builder::Build(const BuildInput& i
   const absl::StatusOr<TablesPlan> plan = state_->Plan(keys, input.hash_key);
   if (!plan.ok()) return plan.status();
   const HugePages pages = PagesOf(input.config->engine());
-  absl::StatusOr<ListenerIndex> index = BuildListenerIndex(*desired, plan->listeners.indices, plan->hash_key, pages);
+  absl::StatusOr<ListenerIndex> index = BuildListenerIndex(*desired, plan->listeners.indices, pages);
   if (!index.ok()) return index.status();
   Demands demands = ReadDemands(*desired, plan->pools, plan->backends);
   const std::span<const uint8_t, kMaglevHashKeySize> maglev_key(input.hash_key.data(), kMaglevHashKeySize);

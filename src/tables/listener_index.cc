@@ -170,11 +170,9 @@ std::vector<uint32_t> Place(std::span<const uint32_t> hashes, uint32_t size) {
 }  // namespace
 
 absl::StatusOr<ListenerIndex> BuildListenerIndex(const DesiredState& state, std::span<const uint32_t> indices,
-                                                 const FlowHashKey& hash_key, HugePages pages) {
+                                                 HugePages pages) {
   const absl::StatusOr<Contents> contents = ReadContents(state, indices);
   if (!contents.ok()) return contents.status();
-  sluice_settings settings{};
-  std::copy(hash_key.begin(), hash_key.end(), settings.hash_key);
   std::vector<uint32_t> hashes;
   hashes.reserve(contents->keys.size());
   for (const sluice_index_entry& key : contents->keys) {
@@ -185,7 +183,7 @@ absl::StatusOr<ListenerIndex> BuildListenerIndex(const DesiredState& state, std:
   for (uint32_t size = least; places.empty() && size <= 16 * least; size *= 2) places = Place(hashes, size);
   if (places.empty()) {
     return absl::InternalError(absl::StrCat(hashes.size(), " listener keys find no place in an index of ", 16 * least,
-                                            " entries; another engine.hash_key will do"));
+                                            " entries; spread their addresses and ports in another way"));
   }
   absl::StatusOr<Region> entries = Region::Create(places.size() * sizeof(sluice_index_entry), pages);
   if (!entries.ok()) return entries.status();

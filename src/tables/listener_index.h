@@ -9,7 +9,6 @@
 #include "absl/status/statusor.h"
 #include "base/region.h"
 #include "tables/desired.h"
-#include "tables/hash_key.h"
 
 namespace sluice {
 
@@ -29,8 +28,8 @@ struct ListenerIndex {
 
 // `indices`: each listener's in the listener table. Adjacent ranges of one listener count as one;
 // where there are more ranges than the path searches (SLUICE_PORT_RANGES), the shortest have an entry for each port.
-// Errors: more than kMaxIndexKeys single ports, no memory.
+// Errors: more than kMaxIndexKeys single ports, keys that all fall on the same place, no memory.
 absl::StatusOr<ListenerIndex> BuildListenerIndex(const DesiredState& state, std::span<const uint32_t> indices,
-                                                 const FlowHashKey& hash_key, HugePages pages);
+                                                 HugePages pages);
 
 }  // namespace sluice

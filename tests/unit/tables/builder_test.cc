@@ -258,12 +258,15 @@ TEST(Builder, RetiredSlotWaitsForItsRelease) {
   EXPECT_EQ(SlotOf(*tables, "web", "b"), 1u);
   EXPECT_TRUE(IsZero(tables->view().backends[0]));
   EXPECT_THAT(builder.RetiredSlots(), ElementsAre(0));
+  input.Load(WebWith({"{name: a, address: 10.0.0.9}", "{name: b, address: 10.0.0.2}", "{name: c, address: 10.0.0.4}"}));
+  EXPECT_EQ(SlotOf(*input.Build(builder), "web", "c"), 3u);
 
   builder.ReleaseSlot(1);  // not retired
   builder.ReleaseSlot(7);  // never given
   builder.ReleaseSlot(0);
   EXPECT_THAT(builder.RetiredSlots(), IsEmpty());
-  input.Load(WebWith({"{name: a, address: 10.0.0.9}", "{name: b, address: 10.0.0.2}", "{name: d, address: 10.0.0.3}"}));
+  input.Load(WebWith({"{name: a, address: 10.0.0.9}", "{name: b, address: 10.0.0.2}", "{name: c, address: 10.0.0.4}",
+                      "{name: d, address: 10.0.0.3}"}));
   tables = input.Build(builder);
   EXPECT_EQ(SlotOf(*tables, "web", "d"), 0u) << "lowest first";
   EXPECT_EQ(SlotOf(*tables, "web", "b"), 1u);

@@ -18,7 +18,7 @@ TEST(HashKey, IsHkdfSha256) {
   ASSERT_TRUE(words.ok()) << words.status();
   // By Python's hmac and hashlib, as RFC 5869 section 2 says.
   EXPECT_THAT(*words, testing::ElementsAre(0x4e095121, 0x67bf864a, 0x2000d0e8, 0x61a6b3bd, 0x613d4eeb, 0xd242ffd7,
-                                           0xba1e280a, 0xa7ddf441, 0x32151fad, 0x67caa5b6, 0x1acc0c4a, 0x0cca3b83));
+                                           0xba1e280a, 0xa7ddf441, 0x32151fad, 0x67caa5b6));
 }
 
 TEST(HashKey, NeedsItsLength) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
 #include "sluice/listener.h"
 #include "tests/unit/tables/builder_input.h"
@@ -145,12 +146,31 @@ TEST(ListenerIndex, ManyListenersAreWellPlaced) {
   }
   Builder builder;
   const auto tables = input.Build(builder);
+  ASSERT_NE(tables, nullptr);
   ExpectWellPlaced(*tables);
   const Address address = TestInput::At("10.1.39.15");
   EXPECT_EQ(FindInTables(*tables, {address, SLUICE_IP_UDP, 8008}), "l10000");
   EXPECT_EQ(FindInTables(*tables, {address, SLUICE_IP_UDP, 8009}), "none");
   // 9,999 of 10,000 addresses times two protocols times eleven ports, and the address itself: 230,000 keys.
   EXPECT_EQ(tables->view().settings->index_mask + 1, 1u << 19) << "half full is enough";
+}
+
+// Addresses that differ in one place only, as people number them, each with as many listeners.
+TEST(ListenerIndex, NeighboursAreWellPlaced) {
+  for (const std::string pattern : {"10.0.0.$", "10.0.$.1", "10.$.0.1", "2001:db8::$", "2001:db8::$:0",
+                                    "2001:db8::$:0:0", "2001:db8:0:0:$::1", "2001:db8:0:$::1", "2001:db8:$::1"}) {
+    TestInput input;
+    input.config.add_pools()->set_name("pool");
+    for (uint32_t i = 1; i < 250; i++) {
+      AddListener(input.config, absl::StrReplaceAll(pattern, {{"$", absl::StrCat(i)}}), v1::Listener::TCP);
+      for (uint32_t port = 1; port < 40; port += 2) AddPorts(*input.config.mutable_listeners()->rbegin(), port, port);
+    }
+    Builder builder;
+    const auto tables = input.Build(builder);
+    ASSERT_NE(tables, nullptr) << pattern;
+    ExpectWellPlaced(*tables);
+    EXPECT_EQ(tables->view().settings->index_mask + 1, 1u << 14) << pattern << ": half full is enough";
+  }
 }
 
 TEST(ListenerIndex, MoreRangesThanThePathSearches) {
