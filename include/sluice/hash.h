@@ -58,7 +58,7 @@ SLUICE_INLINE uint64_t sluice_hash_flow(const struct sluice_settings* settings, 
 /* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. */
 SLUICE_INLINE uint32_t sluice_hash_index(const struct sluice_address* address, uint32_t key) {
   const uint32_t* w = address->words;
-  const uint64_t high = ((uint64_t)w[0] << 32 | w[1]) * 0x9e3779b97f4a7c15ull + w[2];
+  const uint64_t high = ((uint64_t)w[0] << 32 | w[1]) * 0x9e3779b97f4a7c15ull + w[2] * 0xd6e8feb86659fd93ull;
   uint64_t h = (((uint64_t)w[3] << 32 | key) ^ high) * 0xd6e8feb86659fd93ull;
   /* So far the last byte of an address has only reached the highest bits, and masks take the lowest. */
   h ^= h >> 32;
