@@ -2,8 +2,12 @@
 // everything and has RSS, net_pcap plays files, net_memif is a cable between two of them.
 #include "engine/dpdk/ethdev_port.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <net/if.h>
 #include <rte_ethdev.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +16,7 @@
 #include <fstream>
 
 #include "ethdev_testbed.h"
+#include "unit/neighbor/network_namespace.h"
 
 namespace sluice {
 namespace {
@@ -229,7 +234,7 @@ TEST_F(EthdevPortTest, JumboFramesFitOnePacket) {
 }
 
 TEST_F(EthdevPortTest, RefusesAnMtuThatTheDeviceHasNot) {
-  const std::string memif = "net_memif0,socket-abstract=yes,socket=ethdev_port_test";
+  const std::string memif = "net_memif0,socket-abstract=yes,socket=ethdev_port_test" + std::to_string(getpid());
   EXPECT_THAT(RefusalOf({.device = memif, .mtu = 1501}), AllOf(HasSubstr("MTU of 1501"), HasSubstr("to 1500")));
   EXPECT_EQ(RefusalOf({.device = memif, .mtu = 1500}), "");
   EXPECT_THAT(RefusalOf({.device = "net_null0", .mtu = 65535}), HasSubstr("to 64490"));
@@ -248,7 +253,7 @@ TEST_F(EthdevPortTest, StartsOnceWithAPoolForEachQueue) {
 }
 
 TEST_F(EthdevPortTest, LinkFollowsTheOtherSide) {
-  const std::string cable = ",socket-abstract=yes,socket=ethdev_port_test";
+  const std::string cable = ",socket-abstract=yes,socket=ethdev_port_test" + std::to_string(getpid());
   rte_mempool* pool = MakePool();
   const auto server = Started({.device = "net_memif0,role=server" + cable}, pool);
   ASSERT_NE(server, nullptr);
@@ -263,6 +268,56 @@ TEST_F(EthdevPortTest, LinkFollowsTheOtherSide) {
   rte_pktmbuf_free(packet);
   client.reset();
   EXPECT_TRUE(Eventually([&] { return !server->info().link_up; }));
+}
+
+//   lb0 (the port, over a packet socket) <-- veth --> peer0
+TEST_F(EthdevPortTest, SetsTheMtuOfTheKernelInterfaceBelow) {
+  if (geteuid() != 0) GTEST_SKIP() << "NOT TESTED: needs root (network namespaces)";
+  const testing::NetworkNamespace place;
+  const testing::NetworkNamespace::Entered here = place.Enter();
+  place.Ip("link add lb0 type veth peer name peer0\nlink set lb0 address 02:00:00:00:00:01 up\nlink set peer0 up");
+  const auto port = Started({.device = "net_af_packet0,iface=lb0", .mtu = 1400}, MakePool());
+  ASSERT_NE(port, nullptr);
+  EXPECT_EQ(port->info().mtu, 1400);
+  EXPECT_EQ(port->info().mac, (Mac{2, 0, 0, 0, 0, 1}));
+  EXPECT_TRUE(port->info().link_up);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::string("lb0").copy(request.ifr_name, IFNAMSIZ - 1);
+  EXPECT_EQ(ioctl(fd, SIOCGIFMTU, &request), 0);
+  EXPECT_EQ(request.ifr_mtu, 1400);
+  close(fd);
+}
+
+//   tap7 of the kernel <-- net_tap --> the port
+TEST_F(EthdevPortTest, HearsMulticastOverATap) {
+  if (geteuid() != 0) GTEST_SKIP() << "NOT TESTED: needs root (network namespaces)";
+  const testing::NetworkNamespace place;
+  const testing::NetworkNamespace::Entered here = place.Enter();
+  rte_mempool* pool = MakePool();
+  const auto port = Started({.device = "net_tap0,iface=tap7", .workers = 2, .mtu = 1300}, pool);
+  ASSERT_NE(port, nullptr);
+  EXPECT_THAT(port->notes(), IsEmpty());
+  EXPECT_EQ(port->info().mtu, 1300);
+  EXPECT_TRUE(port->info().link_up);
+  // A solicitation of the kernel's, to a solicited-node group.
+  place.Ip("address add 2001:db8::1/64 dev tap7 nodad");
+  const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 peer{.sin6_family = AF_INET6, .sin6_port = htons(9)};
+  inet_pton(AF_INET6, "2001:db8::2", &peer.sin6_addr);
+  EXPECT_EQ(sendto(fd, "x", 1, 0, reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)), 1);
+  close(fd);
+  bool heard = false;
+  EXPECT_TRUE(Eventually([&] {
+    for (uint16_t queue = 0; queue < port->queues(); queue++) {
+      rte_mbuf* packet = nullptr;
+      if (port->Receive(queue, &packet, 1) == 0) continue;
+      const Frame frame = BytesOf(packet);
+      heard |= frame.size() > 54 && frame[0] == 0x33 && frame[54] == 135;
+      rte_pktmbuf_free(packet);
+    }
+    return heard;
+  }));
 }
 
 TEST_F(EthdevPortTest, TheDeviceGoesWithThePort) {
