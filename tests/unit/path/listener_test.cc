@@ -93,7 +93,7 @@ TEST(ListenerTest, RangesLikeALinearSearch) {
 // A full index with long probe sequences, against a map.
 TEST(ListenerTest, IndexLikeAMap) {
   std::mt19937 random(2);
-  HandTables tables(1024);
+  HandTables tables(4096);
   std::map<std::tuple<std::string, uint32_t, uint16_t>, uint32_t> map;
   for (int i = 0; i < 500; i++) {
     const std::string address =
