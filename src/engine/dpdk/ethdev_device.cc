@@ -75,13 +75,13 @@ absl::Status ExplainPci(const std::string& address, int error) {
                                                       " is in use by another process; stop that one first (`fuser -v "
                                                       "/dev/vfio/* /dev/uio*` names it), or use another device"));
   }
-  if (error == EACCES || error == EPERM) {
+  // Drivers say -1, which reads as EPERM, for anything.
+  if (error == EACCES || (error == EPERM && geteuid() != 0)) {
     return absl::PermissionDeniedError(
         absl::StrCat("no permission to use PCI device ", address, " (", rte_strerror(error), "); run as root"));
   }
-  return absl::NotFoundError(absl::StrCat("DPDK does not take PCI device ", address, ", bound to ", driver, " (",
-                                          rte_strerror(error),
-                                          "): either it has no driver for this kind of device, or its driver gave up; "
+  return absl::NotFoundError(absl::StrCat("DPDK does not take PCI device ", address, ", bound to ", driver,
+                                          ": either it has no driver for this kind of device, or its driver gave up; "
                                           "its own words are in the lines above"));
 }
 
