@@ -150,11 +150,14 @@ SLUICE_HOT bool BurstPath::Burst::Follow(Job& job) const {
   if (SLUICE_UNLIKELY(job.backend == nullptr)) return false;
   job.slot = sluice_entry_slot(entry);
   sluice_touch(job.at, entry, &job.packet, tick);
-  return !(job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT);
+  return !(job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) && job.packet.kind != SLUICE_PACKET_LATER_FRAGMENT;
 }
 
 // Step 4, the rest: secondary bucket, other partitions, a new flow; and the entry that later fragments will find.
 SLUICE_COLD void BurstPath::Settle(const Burst& burst, Job& job) {
+  // Identifications come again: the entry that a later fragment has met may be an older datagram's, and its own first
+  // fragment be in this burst.
+  if (job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) job.backend = nullptr;
   const bool flow = job.packet.kind == SLUICE_PACKET_FLOW;
   if (job.backend == nullptr && !FollowOwn(burst, job)) {
     if (flow && sluice_source_is_bad(&burst.tables, burst.settings, &job.packet.flow.source)) {
@@ -199,8 +202,10 @@ void BurstPath::SelectBackend(const Burst& burst, Job& job) {
   job.backend = &burst.tables.backends[job.slot];
 }
 
-// Fragments, ICMP errors and a changed RSS table bring packets to other queues than their flow's. Reads only.
+// Fragments, ICMP errors and a changed RSS table bring packets to other queues than their flow's. Reads only. When
+// several have it, because it has moved more than once, the one that has seen it last knows.
 bool BurstPath::FollowElsewhere(const Burst& burst, Job& job) {
+  uint32_t least_age = UINT32_MAX;
   sluice_terms terms;
   if (!sluice_terms_find(&burst.tables, job.listener, &terms)) return false;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
@@ -213,12 +218,16 @@ bool BurstPath::FollowElsewhere(const Burst& burst, Job& job) {
       if (at == nullptr) continue;
       const uint64_t entry = SLUICE_LOAD_ENTRY(at);
       if (!sluice_entry_matches(entry, job.hash)) continue;
-      job.backend = sluice_follow(&burst.tables, entry, &job.packet, &terms, burst.tick);
+      const uint32_t age = sluice_age(burst.tick, sluice_entry_seen(entry));
+      if (age >= least_age) continue;
+      const sluice_backend* backend = sluice_follow(&burst.tables, entry, &job.packet, &terms, burst.tick);
+      if (backend == nullptr) continue;
+      least_age = age;
+      job.backend = backend;
       job.slot = sluice_entry_slot(entry);
-      if (job.backend != nullptr) return true;
     }
   }
-  return false;
+  return job.backend != nullptr;
 }
 
 // In place of the flow's own unusable entry when it has one, so that no flow is in the table twice.
