@@ -65,6 +65,7 @@ class DpdkEngine : public Engine {
   DpdkEngine() = default;
   absl::Status CreateWorkers(const DpdkOptions& options);
   absl::Status StartWorkers();
+  void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
   absl::Status SetVirtualAddresses(const std::set<Address>& addresses);
   void SendAnnouncements();
@@ -74,12 +75,16 @@ class DpdkEngine : public Engine {
   std::unique_ptr<ConnectionTables> connections_;
   rte_rcu_qsbr* qsbr_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
+  // The worker that sends what comes from the kernel's sides, whose threads start before it exists.
+  std::atomic<Worker*> injector_ = nullptr;
   bool running_ = false;
   std::atomic<const sluice_tables*> view_ = nullptr;
   std::shared_ptr<const Tables> current_;
   // Generations that a worker may still be reading because it did not answer in time.
   std::vector<std::shared_ptr<const Tables>> unreleased_;
   std::set<Address> virtual_addresses_;
+  // For the next Poll.
+  std::vector<std::string> messages_;
   std::deque<Address> announcements_;
   std::vector<EnginePort> last_ports_;
   uint64_t last_port_check_ = 0;
@@ -98,7 +103,8 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   DpdkEngine* self = engine.get();
   // Frames from the kernel's side leave by the first worker: they are few.
   auto inject = [self](rte_mbuf* packet, uint16_t port) {
-    return !self->workers_.empty() && self->workers_[0]->Inject(packet, port);
+    Worker* worker = self->injector_.load(std::memory_order_acquire);
+    return worker != nullptr && worker->Inject(packet, port);
   };
   absl::StatusOr<std::unique_ptr<PortSet>> ports = PortSet::Open(options, inject, notes);
   if (!ports.ok()) return ports.status();
@@ -136,6 +142,7 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));
   }
+  injector_.store(workers_[0].get(), std::memory_order_release);
   return absl::OkStatus();
 }
 
@@ -153,21 +160,33 @@ absl::Status DpdkEngine::StartWorkers() {
 absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   std::set<Address> next;
   for (const VirtualAddress& address : tables->virtual_addresses()) next.insert(address.address);
+  const std::set<Address> before = virtual_addresses_;
   std::set<Address> both;
-  std::set_intersection(next.begin(), next.end(), virtual_addresses_.begin(), virtual_addresses_.end(),
-                        std::inserter(both, both.begin()));
+  std::set_intersection(next.begin(), next.end(), before.begin(), before.end(), std::inserter(both, both.begin()));
   if (absl::Status status = SetVirtualAddresses(both); !status.ok()) return status;
-  std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
-  view_.store(&current_->view(), std::memory_order_release);
+  std::shared_ptr<const Tables> old = current_;
+  Switch(std::move(tables));
   if (!running_) {
     if (absl::Status status = StartWorkers(); !status.ok()) return status;
   }
-  const bool left = WaitForWorkers();
-  if (!left) unreleased_.push_back(old);
-  if (absl::Status status = SetVirtualAddresses(next); !status.ok()) return status;
-  if (left) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      "the new tables are published, but a worker has not left the old ones for 2 s; it hangs or has no CPU");
+  const absl::Status status = SetVirtualAddresses(next);
+  if (status.ok() || old == nullptr) return status;
+  Switch(std::move(old));
+  SetVirtualAddresses(before).IgnoreError();
+  return status;
+}
+
+// All workers run `tables` from here on, and have left the old ones, which a worker that hangs keeps alive.
+void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
+  std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
+  view_.store(&current_->view(), std::memory_order_release);
+  if (!running_ || WaitForWorkers()) {
+    unreleased_.clear();
+    return;
+  }
+  unreleased_.push_back(std::move(old));
+  messages_.push_back(absl::StrCat("a worker has not left the tables before generation ", current_->generation(),
+                                   " for 2 s: it hangs or gets no CPU; their memory is kept"));
 }
 
 bool DpdkEngine::WaitForWorkers() {
@@ -177,7 +196,6 @@ bool DpdkEngine::WaitForWorkers() {
     if (MonotonicNow() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
-  unreleased_.clear();
   return true;
 }
 
@@ -246,6 +264,7 @@ void DpdkEngine::SendAnnouncements() {
 
 EngineNews DpdkEngine::Poll() {
   EngineNews news;
+  news.messages.swap(messages_);
   const uint64_t now = MonotonicNow();
   if (now - last_port_check_ >= kPortCheckIntervalNs) {
     last_port_check_ = now;
@@ -275,8 +294,10 @@ void DpdkEngine::Close() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->Stop();
   for (uint32_t i = 0; running_ && i < workers_.size(); i++) rte_eal_wait_lcore(i + 1);
   running_ = false;
-  ports_.reset();
+  // Threads first, then who holds packets, then where packets live.
+  if (ports_ != nullptr) ports_->CloseKernelSides();
   workers_.clear();
+  ports_.reset();
   connections_.reset();
   rte_free(qsbr_);
   qsbr_ = nullptr;

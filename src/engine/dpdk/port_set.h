@@ -35,6 +35,9 @@ class PortSet {
   std::vector<Worker::Queue> ReceiveQueues(uint32_t worker) const;
   std::vector<Worker::Queue> TransmitQueues(uint32_t worker) const;
 
+  // Ends the threads that inject frames.
+  void CloseKernelSides() { kernels_.clear(); }
+
   // For frames that no port received.
   rte_mempool* control_pool() const { return control_pool_; }
 
