@@ -133,9 +133,7 @@ void Simulation::ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> que
   std::vector<Buffer> buffers;
   buffers.reserve(queued.size());
   std::array<Frame, SLUICE_BURST> frames;
-  for (const uint32_t index : queued) {
-    frames[buffers.size()] = buffers.emplace_back(packets[index].bytes).frame;
-  }
+  for (size_t i = 0; i < queued.size(); i++) frames[i] = buffers.emplace_back(packets[queued[i]].bytes).frame;
   paths_[worker].Process(tables_->view(), options_.clock(), port, partition, frames.data(),
                          static_cast<uint32_t>(queued.size()));
   for (size_t i = 0; i < queued.size(); i++) {

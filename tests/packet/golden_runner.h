@@ -1,0 +1,44 @@
+// Runs golden cases through an engine. Every engine has to give the same verdicts and the same bytes.
+//
+// Thread-safety: none.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tables/tables.h"
+#include "tests/packet/golden_case.h"
+
+namespace sluice::packet_test {
+
+// An engine as the cases need it.
+class GoldenEngine {
+ public:
+  virtual ~GoldenEngine() = default;
+
+  virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
+
+  struct Outcome {
+    std::string verdict;
+    // What left, and by which port; empty when nothing did.
+    std::string out;
+    uint16_t by = 0;
+  };
+  // One packet in, by the port; returns when it has its verdict.
+  virtual absl::StatusOr<Outcome> Process(const std::string& frame, uint16_t from) = 0;
+
+  // Moves the clock. False where it can't be moved.
+  virtual bool Wait(std::chrono::milliseconds time) = 0;
+};
+
+// A new engine with GoldenPorts and no flows.
+using GoldenEngineFactory = std::function<absl::StatusOr<std::unique_ptr<GoldenEngine>>()>;
+
+// Registers every case of every file in the folder argv[1] as a test, and runs them. For a main().
+int RunGoldenCases(int argc, char** argv, const std::string& engine, bool clock_moves,
+                   const GoldenEngineFactory& factory);
+
+}  // namespace sluice::packet_test
