@@ -148,6 +148,6 @@ def test_a_backend_without_a_next_hop_gets_nothing_and_is_named(lab):
     configuration = site.configuration(4)
     configuration["pools"][0]["backends"].append({"name": "ghost", "address": "203.0.113.77"})
     balancer = site.balancer(configuration).start()
-    wait_until(lambda: "ghost" in balancer.process.output(), "the log to name the backend", timeout=15)
+    wait_until(lambda: "203.0.113.77: no next hop" in balancer.process.output(), "the log to name the backend", 15)
     wait_until(lambda: clients.http_requests(client, VIRTUAL[4], 100, timeout=1)["failed"] == 0,
                "100 requests without a failure", timeout=20)
