@@ -178,6 +178,7 @@ void Controller::Rebuild() {
   absl::Status status = tables.status();
   if (status.ok()) status = Publish(*std::move(tables));
   stale_ = false;
+  retry_ = !status.ok();
   if (!status.ok()) spdlog::error("a change of next hops or ports is not published: {}", std::string(status.message()));
 }
 
@@ -185,6 +186,8 @@ void Controller::ReleaseSlots() {
   const Engine::Occupancy& occupancy = options_.engine->occupancy();
   if (occupancy.sweeps == sweeps_seen_) return;
   sweeps_seen_ = occupancy.sweeps;
+  // About once a second.
+  if (retry_) stale_ = true;
   // The sweep that was under way at retirement may have passed an entry already: the one after it counts.
   absl::erase_if(retired_, [&](const auto& entry) {
     const bool swept = occupancy.sweeps >= entry.second.sweeps_when_retired + 2;

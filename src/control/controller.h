@@ -72,6 +72,8 @@ class Controller {
   uint32_t generation_ = 0;
   // Next hops or ports have changed since the last build.
   bool stale_ = false;
+  // They could not be published.
+  bool retry_ = false;
 };
 
 }  // namespace sluice
