@@ -56,6 +56,9 @@ def test_an_interface_that_another_instance_has(site):
     first = site.balancer(site.configuration(4)).start()
     words = Balancer(site.node, site.configuration(4), "second").refuse()
     assert "eth0" in words and "another" in words, words
+    # The same folders too: refused before it takes anything of the first one.
+    assert first.command().returncode not in (0, None)
+    assert first.command("--reload").returncode == 0
     assert clients.http_requests(site.client, VIRTUAL[4], 100)["failed"] == 0
     first.stop()
 

@@ -140,6 +140,22 @@ def test_a_neighbour_that_changes_its_mac(lab, family):
         assert answer["failed"] == 0, answer
 
 
+@FAMILIES
+def test_a_cable_that_is_pulled_and_put_back(lab, family):
+    site = Site(lab)
+    client = site.add_client()
+    site.add_backends(2)
+    site.balancer(site.configuration(family)).start()
+    assert serves(client, VIRTUAL[family])
+    for _ in range(2):
+        site.lan.ip("link set dev balancer down")
+        assert not serves(client, VIRTUAL[family])
+        site.lan.ip("link set dev balancer up")
+        wait_until(lambda: serves(client, VIRTUAL[family]), "an answer with the cable back", timeout=20)
+        answer = clients.http_requests(client, VIRTUAL[family], 200)
+        assert answer["failed"] == 0, answer
+
+
 def test_a_backend_without_a_next_hop_gets_nothing_and_is_named(lab):
     """Nobody answers for its address: it takes no share, and the log says which one it is."""
     site = Site(lab)

@@ -86,6 +86,28 @@ def test_removing_a_backend_breaks_only_its_own_connections(site):
     assert sum(answer["broken"].values()) == held.first["spread"]["web3"]
 
 
+@pytest.mark.parametrize("address", ("203.0.113.20", "2001:db8::20"))
+def test_a_listener_that_comes_and_goes(lab, address):
+    """A new virtual address is answered for and served; when it has gone, nobody answers for it."""
+    site = Site(lab)
+    client = site.add_client()
+    for backend in site.add_backends(2):
+        backend.node.add_address(address + ("/128" if ":" in address else "/32"), "lo")
+    family = 6 if ":" in address else 4
+    balancer = site.balancer(site.configuration(family)).start()
+    assert clients.http_requests(client, address, 1, timeout=1)["failed"] == 1
+    listener = {"name": "new", "address": address, "ports": [80], "protocol": "tcp", "pool": "web"}
+    balancer.configuration["listeners"].append(listener)
+    assert "generation=" in balancer.reload()
+    client.ip("neighbour flush all")
+    assert clients.http_requests(client, address, 200)["failed"] == 0
+    balancer.configuration["listeners"].pop()
+    assert "generation=" in balancer.reload()
+    client.ip("neighbour flush all")
+    assert clients.http_requests(client, address, 1, timeout=1)["failed"] == 1
+    assert clients.http_requests(client, VIRTUAL[family], 200)["failed"] == 0
+
+
 BAD_FILES = {
     "not YAML": ("listeners: [\n", None),
     "an unknown key": (None, lambda c: c["engine"].update({"wrokers": 2})),

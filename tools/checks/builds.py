@@ -54,6 +54,6 @@ def setup(build):
     return run(["meson", "setup", build.folder, *build.options], build.path / "check" / "setup.log", environment)
 
 
-def compile_all(build):
-    """(exit code, last lines of the output) of building everything in the folder."""
-    return run(["ninja", "-C", build.folder], build.path / "check" / "build.log")
+def compile_targets(build, targets=()):
+    """(exit code, last lines of the output) of building these, or everything in the folder."""
+    return run(["ninja", "-C", build.folder, *targets], build.path / "check" / "build.log")
