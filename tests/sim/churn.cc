@@ -72,10 +72,12 @@ void Churn::Run(uint32_t seconds) {
 }
 
 void Churn::Second(bool flood) {
-  if (Chance(30)) ChangeSomething();
   // Floods of both kinds, in turn: flows that show one packet, and flows that look like any other.
   const bool confirmed = (now_ - kStart) / kSecond / kRoundSeconds % 2 == 1;
   for (uint32_t slice = 0; slice < 10; slice++) {
+    // Changes come in rows, so that one meets what the last one left behind.
+    changing_ = Chance(changing_ ? 50 : 3);
+    if (changing_) ChangeSomething();
     Traffic();
     if (flood) Flood(confirmed);
     TickFor(10);
@@ -139,8 +141,14 @@ void Churn::ChangeBackend(SiteBackend& backend) {
     return Apply();
   }
   if (backend.present && present == 1) return;
+  // A backend that comes back has its slot again, and entries that no sweep has met yet are its flows again, wherever
+  // these have gone meanwhile.
+  if (!backend.present && now_ - backend.left < 3 * kSecond) return;
   backend.present = !backend.present;
-  if (!backend.present) return Apply();
+  if (!backend.present) {
+    backend.left = now_;
+    return Apply();
+  }
   backend.incarnation++;
   backend.weight = static_cast<uint32_t>(Random(5));
   Apply();

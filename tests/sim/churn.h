@@ -78,6 +78,7 @@ class Churn {
   uint64_t bytes_ = 0;
   uint64_t flows_made_ = 0;
   uint64_t changes_ = 0;
+  bool changing_ = false;
   uint32_t fullest_ = 0;
 };
 

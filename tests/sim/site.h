@@ -23,6 +23,8 @@ struct SiteBackend {
   uint8_t moves = 0;
   // How often it has come: flows of an earlier time may have been forgotten.
   uint32_t incarnation = 0;
+  // When it went.
+  uint64_t left = 0;
   NextHop hop;
 
   bool TakesFlows() const { return present && weight > 0 && reachable; }
