@@ -1,6 +1,8 @@
 #include "tests/packet/golden_runner.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -23,9 +25,26 @@ std::string Described(const std::string& frame) {
 
 class GoldenTest : public testing::Test {
  public:
-  GoldenTest(const GoldenCase& golden, const GoldenEngineFactory& factory) : golden_(golden), factory_(factory) {}
+  GoldenTest(const GoldenCase& golden, bool own_process, const GoldenEngineFactory& factory)
+      : golden_(golden), own_process_(own_process), factory_(factory) {}
 
   void TestBody() override {
+    if (!own_process_) return RunCase();
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      RunCase();
+      std::fflush(nullptr);
+      _exit(HasFailure() ? 1 : 0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
+  }
+
+ private:
+  void RunCase() {
     absl::StatusOr<std::unique_ptr<GoldenEngine>> engine = factory_();
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
@@ -35,7 +54,6 @@ class GoldenTest : public testing::Test {
     }
   }
 
- private:
   void Run(const PublishStep& step) {
     SCOPED_TRACE(step.place);
     const std::vector<PortDescription> ports = GoldenPorts();
@@ -64,6 +82,7 @@ class GoldenTest : public testing::Test {
   }
 
   const GoldenCase& golden_;
+  const bool own_process_;
   const GoldenEngineFactory& factory_;
   std::unique_ptr<GoldenEngine> engine_;
   Builder builder_;
@@ -71,7 +90,7 @@ class GoldenTest : public testing::Test {
 
 }  // namespace
 
-int RunGoldenCases(int argc, char** argv, const std::string& engine, bool clock_moves,
+int RunGoldenCases(int argc, char** argv, const std::string& engine, GoldenKind kind,
                    const GoldenEngineFactory& factory) {
   testing::InitGoogleTest(&argc, argv);
   if (argc != 2) {
@@ -94,10 +113,11 @@ int RunGoldenCases(int argc, char** argv, const std::string& engine, bool clock_
     for (GoldenCase& golden : *loaded) cases.push_back(std::make_unique<const GoldenCase>(std::move(golden)));
   }
   for (const auto& golden : cases) {
-    if (golden->NeedsClock() && !clock_moves) continue;
+    if (golden->NeedsClock() && kind != GoldenKind::kSimulated) continue;
     testing::RegisterTest((engine + "/" + golden->file).c_str(), golden->name.c_str(), nullptr, nullptr, __FILE__,
-                          __LINE__,
-                          [&golden, &factory]() -> testing::Test* { return new GoldenTest(*golden, factory); });
+                          __LINE__, [&golden, kind, &factory]() -> testing::Test* {
+                            return new GoldenTest(*golden, kind == GoldenKind::kReal, factory);
+                          });
   }
   return cases.empty() ? 1 : RUN_ALL_TESTS();
 }

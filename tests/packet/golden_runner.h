@@ -37,8 +37,16 @@ class GoldenEngine {
 // A new engine with GoldenPorts and no flows.
 using GoldenEngineFactory = std::function<absl::StatusOr<std::unique_ptr<GoldenEngine>>()>;
 
+enum class GoldenKind {
+  // In memory; the clock can be moved.
+  kSimulated,
+  // Takes hold of a process (DPDK starts once, and its devices do not come and go at will), so every case gets its own,
+  // which ends without tidying up. The clock is the machine's: cases that wait are left out.
+  kReal,
+};
+
 // Registers every case of every file in the folder argv[1] as a test, and runs them. For a main().
-int RunGoldenCases(int argc, char** argv, const std::string& engine, bool clock_moves,
+int RunGoldenCases(int argc, char** argv, const std::string& engine, GoldenKind kind,
                    const GoldenEngineFactory& factory);
 
 }  // namespace sluice::packet_test

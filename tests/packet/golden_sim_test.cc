@@ -43,7 +43,8 @@ class SimGolden : public GoldenEngine {
 
 int main(int argc, char** argv) {
   using sluice::packet_test::GoldenEngine;
-  return sluice::packet_test::RunGoldenCases(argc, argv, "sim", true,
+  using sluice::packet_test::GoldenKind;
+  return sluice::packet_test::RunGoldenCases(argc, argv, "sim", GoldenKind::kSimulated,
                                              []() -> absl::StatusOr<std::unique_ptr<GoldenEngine>> {
                                                auto engine = std::make_unique<sluice::packet_test::SimGolden>();
                                                if (const absl::Status status = engine->Open(); !status.ok())
