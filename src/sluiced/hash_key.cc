@@ -25,20 +25,30 @@ absl::Status FileError(const std::string& path, const char* what) {
 }
 
 absl::StatusOr<Key> ReadKey(int file, const std::string& path) {
+  // One byte more than a key has tells a longer file.
+  std::array<uint8_t, std::tuple_size_v<Key> + 1> bytes{};
+  const ssize_t got = read(file, bytes.data(), bytes.size());
+  if (got < 0) return FileError(path, "cannot be read");
   Key key{};
-  const ssize_t got = read(file, key.data(), key.size());
-  if (got == static_cast<ssize_t>(key.size())) return key;
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, " should have 32 bytes and has ", got, "; remove it to have a new key made"));
+  if (got != static_cast<ssize_t>(key.size())) {
+    const std::string has = got > static_cast<ssize_t>(key.size()) ? "more" : std::to_string(got);
+    return absl::FailedPreconditionError(absl::StrCat(path, " should have ", key.size(), " bytes and has ", has,
+                                                      "; put the key back, or remove it to have a new key made (flows "
+                                                      "then lose their backends)"));
+  }
+  std::copy_n(bytes.begin(), key.size(), key.begin());
+  return key;
 }
 
 // Written aside, synced and renamed: there is a whole key or none.
 absl::StatusOr<Key> MakeKey(const std::string& path) {
   Key key{};
   if (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size()))
-    return FileError(path, "no random bytes");
+    return FileError(path, "no random bytes for it");
   const std::string aside = path + ".new";
-  const int file = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  // What a crash left may have another owner or mode.
+  unlink(aside.c_str());
+  const int file = open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) return FileError(aside, "cannot be written");
   const absl::Cleanup closer = [file] { close(file); };
   if (write(file, key.data(), key.size()) != static_cast<ssize_t>(key.size()) || fsync(file) != 0) {

@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -42,6 +43,8 @@ int Reload() {
 }
 
 int Serve() {
+  // Who reads the log may go; traffic goes on.
+  std::signal(SIGPIPE, SIG_IGN);
   auto log = std::make_shared<spdlog::logger>("sluiced", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n: %v");
   log->flush_on(spdlog::level::info);
