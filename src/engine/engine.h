@@ -32,6 +32,8 @@ struct EngineCounters {
   // By the ports' own counters.
   uint64_t port_receive_dropped = 0;
   uint64_t port_transmit_dropped = 0;
+  // Between a port and the kernel's side of it, either way: a queue was full, or the tap took nothing.
+  uint64_t kernel_dropped = 0;
   std::vector<sluice_traffic> listeners;
   std::vector<sluice_traffic> backends;
 };

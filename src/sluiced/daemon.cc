@@ -72,6 +72,9 @@ absl::Status Daemon::Run() {
 
 absl::Status Daemon::Start() {
   started_ = MonotonicNow();
+  // First: a signal while it starts is answered when it has started, and leaves nothing half open.
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
+  WaitForSignal();
   absl::StatusOr<LoadedConfig> loaded = LoadConfig(options_.config);
   if (!loaded.ok()) return loaded.status();
   for (const std::string& warning : loaded->warnings) spdlog::warn("{}", warning);
@@ -82,8 +85,6 @@ absl::Status Daemon::Start() {
   reload_socket_ = *std::move(socket);
   if (absl::Status status = OpenEngine(loaded->config); !status.ok()) return status;
   if (absl::Status status = OpenControl(loaded->config); !status.ok()) return status;
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
-  WaitForSignal();
   WaitForNeighbors();
   WaitForTick();
   return absl::OkStatus();
@@ -177,9 +178,10 @@ void Daemon::LogTotals() {
   for (uint32_t i = 0; i < SLUICE_VERDICT_COUNT; i++) {
     if (counters.verdicts[i] > 0) absl::StrAppend(&reasons, " ", sluice_verdict_name(i), "=", counters.verdicts[i]);
   }
-  spdlog::info("totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={}",
-               counters.received, reasons, counters.transmit_full, counters.port_receive_dropped,
-               counters.port_transmit_dropped);
+  spdlog::info(
+      "totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={} kernel_dropped={}",
+      counters.received, reasons, counters.transmit_full, counters.port_receive_dropped, counters.port_transmit_dropped,
+      counters.kernel_dropped);
 }
 
 }  // namespace sluice

@@ -35,11 +35,31 @@ constexpr size_t kAnnouncementsAtOnce = 256;
 uint32_t PacketMemoryMib(const DpdkOptions& options) {
   uint64_t bytes = uint64_t{32} << 20;
   for (const DpdkOptions::Interface& interface : options.interfaces) {
-    const uint64_t room = interface.name.empty() ? interface.mtu + 1024 : 512;
+    // Mbufs are of the usual size at least.
+    const uint64_t mtu = std::max<uint64_t>(interface.mtu, 1500);
+    const uint64_t room = interface.name.empty() ? mtu + 1024 : 512;
     bytes += uint64_t{options.workers} * 6144 * room;
-    bytes += uint64_t{4096} * (interface.mtu + 512);
+    bytes += uint64_t{4096} * (mtu + 512);
   }
   return static_cast<uint32_t>(bytes >> 20) + 1;
+}
+
+absl::Status CheckOptions(const DpdkOptions& options) {
+  if (options.interfaces.empty()) {
+    return absl::InvalidArgumentError("the engine needs an interface; add one to engine.interfaces");
+  }
+  if (options.workers == 0) {
+    return absl::InvalidArgumentError("the engine needs a worker; set engine.workers to 1 or more");
+  }
+  const bool kernel = !options.interfaces[0].name.empty();
+  for (const DpdkOptions::Interface& interface : options.interfaces) {
+    if (interface.name.empty() == kernel) {
+      return absl::InvalidArgumentError(
+          "kernel interfaces (name) and DPDK devices (pci, device) cannot be mixed; use one kind for all of "
+          "engine.interfaces");
+    }
+  }
+  return absl::OkStatus();
 }
 
 int RunWorker(void* worker) {
@@ -67,6 +87,7 @@ class DpdkEngine : public Engine {
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
+  bool running() const { return launched_ > 0 && launched_ == workers_.size(); }
   absl::Status SetVirtualAddresses(const std::set<Address>& addresses);
   void SendAnnouncements();
   bool FollowPorts(EngineNews* news);
@@ -77,7 +98,8 @@ class DpdkEngine : public Engine {
   std::vector<std::unique_ptr<Worker>> workers_;
   // The worker that sends what comes from the kernel's sides, whose threads start before it exists.
   std::atomic<Worker*> injector_ = nullptr;
-  bool running_ = false;
+  // Lcores that run a worker; fewer than all when one could not be started.
+  uint32_t launched_ = 0;
   std::atomic<const sluice_tables*> view_ = nullptr;
   std::shared_ptr<const Tables> current_;
   // Generations that a worker may still be reading because it did not answer in time.
@@ -91,6 +113,7 @@ class DpdkEngine : public Engine {
 };
 
 absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& options, std::vector<std::string>* notes) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   EalOptions eal;
   eal.workers = options.workers;
   eal.huge_pages = options.huge_pages;
@@ -147,17 +170,19 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
 }
 
 absl::Status DpdkEngine::StartWorkers() {
-  for (uint32_t i = 0; i < workers_.size(); i++) {
-    if (rte_eal_remote_launch(RunWorker, workers_[i].get(), i + 1) != 0) {
-      return absl::InternalError(absl::StrCat("worker ", i, " does not start: its lcore is busy"));
+  for (; launched_ < workers_.size(); launched_++) {
+    if (rte_eal_remote_launch(RunWorker, workers_[launched_].get(), launched_ + 1) != 0) {
+      return absl::InternalError(absl::StrCat("worker ", launched_,
+                                              " does not start: its lcore is busy with another engine of this "
+                                              "process; close that one first"));
     }
   }
-  running_ = true;
   return absl::OkStatus();
 }
 
 // Additions come to the workers after the tables that know them, removals before.
 absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
+  if (ports_ == nullptr) return absl::FailedPreconditionError("the engine is closed; open one again to publish");
   std::set<Address> next;
   for (const VirtualAddress& address : tables->virtual_addresses()) next.insert(address.address);
   const std::set<Address> before = virtual_addresses_;
@@ -166,7 +191,7 @@ absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (absl::Status status = SetVirtualAddresses(both); !status.ok()) return status;
   std::shared_ptr<const Tables> old = current_;
   Switch(std::move(tables));
-  if (!running_) {
+  if (!running()) {
     if (absl::Status status = StartWorkers(); !status.ok()) return status;
   }
   const absl::Status status = SetVirtualAddresses(next);
@@ -180,7 +205,7 @@ absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
 void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
   std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
   view_.store(&current_->view(), std::memory_order_release);
-  if (!running_ || WaitForWorkers()) {
+  if (launched_ == 0 || WaitForWorkers()) {
     unreleased_.clear();
     return;
   }
@@ -199,11 +224,17 @@ bool DpdkEngine::WaitForWorkers() {
   return true;
 }
 
+// On all ports, or as before on all of them.
 absl::Status DpdkEngine::SetVirtualAddresses(const std::set<Address>& addresses) {
   if (addresses == virtual_addresses_) return absl::OkStatus();
   const std::vector<Address> list(addresses.begin(), addresses.end());
   for (uint32_t i = 0; i < ports_->size(); i++) {
-    if (absl::Status status = ports_->port(i).SetVirtualAddresses(list); !status.ok()) return status;
+    absl::Status status = ports_->port(i).SetVirtualAddresses(list);
+    if (status.ok()) continue;
+    // The one that failed as well: it may have done a part.
+    const std::vector<Address> before(virtual_addresses_.begin(), virtual_addresses_.end());
+    for (uint32_t j = 0; j <= i; j++) ports_->port(j).SetVirtualAddresses(before).IgnoreError();
+    return status;
   }
   virtual_addresses_ = addresses;
   return absl::OkStatus();
@@ -215,18 +246,25 @@ EngineCounters DpdkEngine::ReadCounters() {
     sum.listeners.resize(current_->listener_count());
     sum.backends.resize(current_->backend_slots());
   }
-  for (const std::unique_ptr<Worker>& worker : workers_) AddCounters(worker->counters(), &sum);
-  for (uint32_t i = 0; i < ports_->size(); i++) {
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    AddCounters(worker->counters(), &sum);
+    sum.kernel_dropped += worker->kernel_full();
+  }
+  for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
     const PortCounters counters = ports_->port(i).ReadCounters();
     sum.port_receive_dropped += counters.receive_dropped;
     sum.port_transmit_dropped += counters.transmit_dropped;
+    const KernelSide* kernel = ports_->kernel(i);
+    if (kernel == nullptr) continue;
+    const KernelSide::Counters kernel_counters = kernel->ReadCounters();
+    sum.kernel_dropped += kernel_counters.to_kernel_dropped + kernel_counters.from_kernel_dropped;
   }
   return sum;
 }
 
 std::vector<EnginePort> DpdkEngine::ports() {
   std::vector<EnginePort> result;
-  for (uint32_t i = 0; i < ports_->size(); i++) {
+  for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
     const PortInfo info = ports_->port(i).info();
     const KernelSide* kernel = ports_->kernel(i);
     const int ifindex = kernel != nullptr ? kernel->ifindex() : info.kernel_ifindex;
@@ -236,7 +274,7 @@ std::vector<EnginePort> DpdkEngine::ports() {
 }
 
 void DpdkEngine::Sweep() {
-  if (current_ != nullptr) connections_->Sweep(current_->view(), MonotonicNow());
+  if (current_ != nullptr && ports_ != nullptr) connections_->Sweep(current_->view(), MonotonicNow());
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {
@@ -246,7 +284,7 @@ void DpdkEngine::Announce(absl::Span<const Address> addresses) {
 
 // As many as the first worker takes; the rest at the next Poll.
 void DpdkEngine::SendAnnouncements() {
-  if (!running_) return;
+  if (!running()) return;
   for (size_t sent = 0; sent < kAnnouncementsAtOnce && !announcements_.empty(); sent++) {
     for (uint16_t port = 0; port < ports_->size(); port++) {
       const std::vector<uint8_t> frame = AnnouncementFrame(announcements_.front(), last_ports_[port].mac);
@@ -265,6 +303,7 @@ void DpdkEngine::SendAnnouncements() {
 EngineNews DpdkEngine::Poll() {
   EngineNews news;
   news.messages.swap(messages_);
+  if (ports_ == nullptr) return news;
   const uint64_t now = MonotonicNow();
   if (now - last_port_check_ >= kPortCheckIntervalNs) {
     last_port_check_ = now;
@@ -292,13 +331,12 @@ bool DpdkEngine::FollowPorts(EngineNews* news) {
 
 void DpdkEngine::Close() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->Stop();
-  for (uint32_t i = 0; running_ && i < workers_.size(); i++) rte_eal_wait_lcore(i + 1);
-  running_ = false;
+  for (; launched_ > 0; launched_--) rte_eal_wait_lcore(launched_);
   // Threads first, then who holds packets, then where packets live.
   if (ports_ != nullptr) ports_->CloseKernelSides();
+  injector_.store(nullptr);
   workers_.clear();
   ports_.reset();
-  connections_.reset();
   rte_free(qsbr_);
   qsbr_ = nullptr;
 }

@@ -157,7 +157,10 @@ void Worker::Process(const sluice_tables& tables, uint64_t now, const Queue& que
 
 void Worker::Dispose(const Queue& queue, rte_mbuf* packet, const Frame& frame) {
   const bool pass = sluice_verdict_kind(frame.verdict) == SLUICE_KIND_PASS;
-  if (pass && queue.kernel != nullptr && queue.kernel->ToKernel(packet)) return;
+  if (pass && queue.kernel != nullptr) {
+    if (queue.kernel->ToKernel(packet)) return;
+    Add(kernel_full_, 1);
+  }
   rte_pktmbuf_free(packet);
 }
 

@@ -54,6 +54,8 @@ class Worker {
   bool Inject(rte_mbuf* packet, uint16_t port_index);
 
   const WorkerCounters& counters() const { return path_.counters(); }
+  // Packets for the kernel that its queue had no room for.
+  uint64_t kernel_full() const { return __atomic_load_n(&kernel_full_, __ATOMIC_RELAXED); }
 
  private:
   // Packets that wait for the end of the round, for one port.
@@ -85,6 +87,7 @@ class Worker {
   std::vector<int> wait_handles_;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> asleep_ = false;
+  uint64_t kernel_full_ = 0;
   uint64_t now_ = 0;
   uint64_t now_cycles_ = 0;
   uint64_t now_valid_cycles_ = 0;
