@@ -34,6 +34,13 @@ SLUICE_INLINE uint32_t sluice_too_big_headers(const struct sluice_packet* packet
   return SLUICE_ICMP_BYTES + (packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES);
 }
 
+/* Whether the client of a packet that is too big may be told: errors are not answered with errors (RFC 1122
+ * section 3.2.2), nor are IPv4 fragments behind the first (RFC 1812 section 4.3.2.7), which was as long. */
+SLUICE_INLINE bool sluice_tells_too_big(const struct sluice_packet* packet) {
+  if (packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return packet->flags & SLUICE_PACKET_IPV6;
+  return packet->kind != SLUICE_PACKET_ICMP_ERROR;
+}
+
 SLUICE_INLINE int32_t sluice_reply_growth(const struct sluice_packet* packet, enum sluice_verdict reply) {
   return reply == SLUICE_VERDICT_replied_too_big ? (int32_t)sluice_too_big_headers(packet) : 0;
 }

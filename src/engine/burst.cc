@@ -275,9 +275,8 @@ SLUICE_HOT sluice_verdict BurstPath::Forward(const Burst& burst, Frame& frame, c
   return SLUICE_VERDICT_forwarded;
 }
 
-// Errors are never answered with errors (RFC 1122 section 3.2.2).
 SLUICE_COLD sluice_verdict BurstPath::TooBig(const Burst& burst, Frame& frame, const Job& job) {
-  if (job.packet.kind == SLUICE_PACKET_ICMP_ERROR) return SLUICE_VERDICT_too_big;
+  if (!sluice_tells_too_big(&job.packet)) return SLUICE_VERDICT_too_big;
   if (!sluice_limiter_take(&too_big_, burst.now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST)) {
     return SLUICE_VERDICT_too_big;
   }

@@ -200,12 +200,12 @@ STAGE int path_remember_fragment(struct path_job* job) {
   return SLUICE_CONTINUE;
 }
 
-// Whether the client of a packet that is too big is told: errors are never answered with errors (RFC 1122 3.2.2).
+// Whether the client of a packet that is too big is told.
 static __always_inline int too_big(struct path_job* job, const struct sluice_backend* backend) {
   const uint32_t zero = 0;
   struct sluice_limiter* limiter = bpf_map_lookup_elem(&sluice_limiter_map, &zero);
   if (!limiter) return SLUICE_VERDICT_no_table;
-  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR ||
+  if (!sluice_tells_too_big(&job->packet) ||
       !sluice_limiter_take(limiter, path_now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST))
     return SLUICE_VERDICT_too_big;
   job->mtu = backend->mtu - backend->outer_length;
