@@ -73,10 +73,20 @@ def test_iperf_tcp(traffic):
     assert report["sum_received"]["bits_per_second"] > 10e6
 
 
+def socket_overflows(node):
+    """UDP packets that reached the host, but found the buffer of their socket full."""
+    shown = node.run("nstat", "-asz", "UdpRcvbufErrors", "Udp6RcvbufErrors").stdout
+    return sum(int(n) for n in re.findall(r"RcvbufErrors\s+(\d+)", shown))
+
+
 def test_iperf_udp(traffic):
-    report = clients.iperf(traffic.client, traffic.address, "-u", "-b", "10M", "-l", "1200")
-    assert report["sum"]["packets"] > 1_000
-    assert report["sum"]["lost_percent"] < 1.0, report["sum"]
+    """Less than one packet in a hundred is lost on the way; what a busy iperf3 does not fetch in time is its own."""
+    server = traffic.site.backends[0].node
+    before = socket_overflows(server)
+    report = clients.iperf(traffic.client, traffic.address, "-u", "-b", "10M", "-l", "1200")["sum"]
+    lost = report["lost_packets"] - (socket_overflows(server) - before)
+    assert report["packets"] > 1_000
+    assert lost < report["packets"] / 100, (lost, report)
 
 
 def test_dns_over_udp_and_tcp(traffic):

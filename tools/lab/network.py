@@ -38,12 +38,16 @@ class Lab:
 
     def __init__(self, name="lab"):
         remove_stale()
-        self.prefix = f"{PREFIX}-{os.getpid()}-{next(_counter)}"
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{re.sub('[^a-z0-9]+', '-', name.lower())[:40]}-"))
+        number = f"{os.getpid()}-{next(_counter)}"
+        self.prefix = f"{PREFIX}-{number}"
+        title = re.sub("[^a-z0-9]+", "-", name.lower())[:40]
+        self.folder = pathlib.Path(tempfile.gettempdir()) / f"{PREFIX}-{title}-{number}"
         self.nodes = []
         self.processes = []
         self._closers = []
+        # Before anything is made: an interrupt may come at any moment.
         atexit.register(self.close)
+        self.folder.mkdir(mode=0o700)
 
     def __enter__(self):
         return self
@@ -77,13 +81,15 @@ class Lab:
     def close(self):
         """Removes all that the lab made. May be called twice, and after any failure."""
         atexit.unregister(self.close)
-        kill_inside([node.path for node in self.nodes])
+        # By their names: an interrupt may have come before a node that was made stood in the list.
+        namespaces = list(NAMESPACES.glob(f"{self.prefix}-*"))
+        kill_inside(namespaces)
         for process in self.processes:
             process.kill()
         while self._closers:
             self._closers.pop()()
-        for node in self.nodes:
-            run(["ip", "netns", "delete", node.namespace], check=False)
+        for path in namespaces:
+            run(["ip", "netns", "delete", path.name], check=False)
         self.nodes, self.processes = [], []
         shutil.rmtree(self.folder, ignore_errors=True)
 
