@@ -51,6 +51,26 @@ SLUICE_INLINE const struct sluice_backend* sluice_follow(const struct sluice_tab
   return backend;
 }
 
+/* The common case, in fewer steps: whether a packet that finds `entry` changes nothing in it, and needs nothing from it
+ * but its backend. True for a packet in the midst of a flow (no SYN, FIN, RST, fragment or ICMP error) that is
+ * confirmed and has been seen in this tick, so the entry is neither expired nor closing. An empty entry never is.
+ * `noted` is sluice_entry_noted of the tick. */
+SLUICE_INLINE uint64_t sluice_entry_noted(uint32_t tick) {
+  return (uint64_t)SLUICE_STATE_CONFIRMED << SLUICE_ENTRY_STATE_SHIFT | tick;
+}
+SLUICE_INLINE bool sluice_nothing_to_note(uint64_t entry, const struct sluice_packet* packet, uint64_t noted) {
+  const uint64_t changing = (uint64_t)3 << SLUICE_ENTRY_STATE_SHIFT | SLUICE_TICK_MASK;
+  const uint32_t flags = SLUICE_PACKET_SYN | SLUICE_PACKET_CLOSE | SLUICE_PACKET_FIRST_FRAGMENT;
+  /* Kind (0 is a flow) and flags in one comparison. */
+  return SLUICE_LIKELY((entry & changing) == noted) &&
+         SLUICE_LIKELY((sluice_load32(&packet->kind) & (0xff | flags << 8)) == 0);
+}
+
+/* Whether packets for `pool` may be sent to it. */
+SLUICE_INLINE bool sluice_backend_serves(const struct sluice_backend* backend, uint32_t pool) {
+  return SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE) && SLUICE_LIKELY(backend->pool == pool);
+}
+
 /* Notes in the flow's own entry that the packet has passed. An ICMP error says nothing about the flow's being alive.
  * Written only when something changes: once a tick for a busy flow. */
 SLUICE_INLINE void sluice_touch(uint64_t* at, uint64_t entry, const struct sluice_packet* packet, uint32_t tick) {

@@ -55,14 +55,13 @@ SLUICE_INLINE uint64_t sluice_hash_flow(const struct sluice_settings* settings, 
 #endif
 }
 
-/* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. */
+/* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. The last byte
+ * of an address reaches only the highest bits of a product, and masks take the lowest: so they are folded once more. */
 SLUICE_INLINE uint32_t sluice_hash_index(const struct sluice_address* address, uint32_t key) {
-  const uint32_t* w = address->words;
-  const uint64_t high = ((uint64_t)w[0] << 32 | w[1]) * 0x9e3779b97f4a7c15ull + w[2] * 0xd6e8feb86659fd93ull;
-  uint64_t h = (((uint64_t)w[3] << 32 | key) ^ high) * 0xd6e8feb86659fd93ull;
-  /* So far the last byte of an address has only reached the highest bits, and masks take the lowest. */
-  h ^= h >> 32;
-  return (uint32_t)(h * 0x9e3779b97f4a7c15ull >> 32);
+  uint64_t sum = sluice_load64(address->words) * 0x9e3779b97f4a7c15ull +
+                 sluice_load64(address->words + 2) * 0xd6e8feb86659fd93ull + key * 0xc2b2ae3d27d4eb4full;
+  sum ^= sum >> 32;
+  return (uint32_t)(sum * 0x9e3779b97f4a7c15ull >> 32);
 }
 
 /* What a flow's hash is used for; the uses take independent bits. `buckets` is any number up to 2^32. */

@@ -7,18 +7,37 @@
 #include "sluice/hash.h"
 #include "sluice/tables.h"
 
+SLUICE_INLINE bool sluice_index_matches(const struct sluice_index_entry* entry, const struct sluice_address* address,
+                                        uint32_t key) {
+  return SLUICE_LIKELY(entry->key == key) && SLUICE_LIKELY(sluice_address_equal(&entry->address, address));
+}
+
+/* Probes `first` and those behind it. */
+SLUICE_RARE const struct sluice_index_entry* sluice_index_probe(const struct sluice_tables* tables,
+                                                                const struct sluice_settings* settings,
+                                                                const struct sluice_address* address, uint32_t key,
+                                                                uint32_t start, uint32_t first) {
+  for (uint32_t i = first; i < SLUICE_INDEX_PROBES; i++) {
+    const struct sluice_index_entry* entry =
+        SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);
+    if (SLUICE_MISSING(entry) || entry->key == 0) return NULL;
+    if (sluice_index_matches(entry, address, key)) return entry;
+  }
+  return NULL;
+}
+
 /* The entry of (address, key), or null. */
 SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sluice_tables* tables,
                                                                  const struct sluice_settings* settings,
                                                                  const struct sluice_address* address, uint32_t key) {
   const uint32_t start = sluice_hash_index(address, key);
-  for (uint32_t i = 0; i < SLUICE_INDEX_PROBES; i++) {
-    const struct sluice_index_entry* entry =
-        SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);
-    if (SLUICE_MISSING(entry) || entry->kind == SLUICE_INDEX_EMPTY) return NULL;
-    if (entry->key == key && sluice_address_equal(&entry->address, address)) return entry;
-  }
-  return NULL;
+#ifdef __bpf__
+  return sluice_index_probe(tables, settings, address, key, start, 0);
+#else
+  const struct sluice_index_entry* entry = SLUICE_AT(tables, sluice_index_entry, index, start & settings->index_mask);
+  if (sluice_index_matches(entry, address, key)) return entry;
+  return entry->key == 0 ? NULL : sluice_index_probe(tables, settings, address, key, start, 1);
+#endif
 }
 
 /* Binary search over the sorted ranges of one (address, protocol); `port` in host order. */
@@ -52,17 +71,12 @@ SLUICE_INLINE bool sluice_virtual_find(const struct sluice_tables* tables, const
   return true;
 }
 
-/* The listener of a flow in *listener (SLUICE_CONTINUE), or the verdict for a flow that has none. */
-SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_tables* tables,
-                                                       const struct sluice_settings* settings,
-                                                       const struct sluice_flow* flow, uint32_t* listener) {
+/* Of a flow without a listener of its own port. */
+SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_tables* tables,
+                                                           const struct sluice_settings* settings,
+                                                           const struct sluice_flow* flow, uint32_t* listener) {
   const struct sluice_index_entry* entry =
-      sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, flow->destination_port));
-  if (SLUICE_LIKELY(entry != NULL)) {
-    *listener = entry->value;
-    return SLUICE_CONTINUE;
-  }
-  entry = sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
+      sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
   if (entry) {
     *listener = sluice_range_find(tables, entry, SLUICE_16(flow->destination_port));
     if (*listener != SLUICE_NO_LISTENER) return SLUICE_CONTINUE;
@@ -70,6 +84,17 @@ SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_table
   uint32_t flags = 0;
   return sluice_virtual_find(tables, settings, &flow->destination, &flags) ? SLUICE_VERDICT_no_listener
                                                                            : SLUICE_VERDICT_pass_not_virtual;
+}
+
+/* The listener of a flow in *listener (SLUICE_CONTINUE), or the verdict for a flow that has none. */
+SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_tables* tables,
+                                                       const struct sluice_settings* settings,
+                                                       const struct sluice_flow* flow, uint32_t* listener) {
+  const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
+  const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
+  if (SLUICE_UNLIKELY(entry == NULL)) return sluice_listener_find_range(tables, settings, flow, listener);
+  *listener = entry->value;
+  return SLUICE_CONTINUE;
 }
 
 /* Addresses that no client can have: unspecified, loopback, multicast, broadcast (RFC 1122 section 3.2.1.3, RFC 4291

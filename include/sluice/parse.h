@@ -52,6 +52,10 @@ struct sluice_packet {
   uint8_t reserved;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_packet) == 56, "less than a cache line");
+SLUICE_STATIC_ASSERT(SLUICE_PACKET_FLOW == 0 &&
+                         offsetof(struct sluice_packet, flags) == offsetof(struct sluice_packet, kind) + 1 &&
+                         offsetof(struct sluice_packet, kind) % 4 == 0,
+                     "compared as one word (follow.h)");
 
 /* Ends a parse: the packet is fine as IP, and unusable beyond that. */
 SLUICE_INLINE enum sluice_verdict sluice_unusable(struct sluice_packet* packet, enum sluice_verdict reason) {

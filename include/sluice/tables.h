@@ -42,7 +42,7 @@ enum sluice_index_kind {
 
 struct sluice_index_entry {
   struct sluice_address address;
-  /* port << 16 | protocol, the port in network order as it lies in a packet. */
+  /* sluice_index_key; 0 in an empty entry and in no other. */
   uint32_t key;
   uint32_t value;
   uint16_t count;
@@ -52,8 +52,10 @@ struct sluice_index_entry {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_index_entry) == 32, "two to a cache line");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_index_entry, key) == 16, "behind the address");
 
+/* port << 16 | used | protocol, the port in network order as it lies in a packet. */
+#define SLUICE_INDEX_USED 0x8000u
 SLUICE_INLINE uint32_t sluice_index_key(uint32_t protocol, uint16_t port) {
-  return (uint32_t)port << 16 | protocol;
+  return (uint32_t)port << 16 | SLUICE_INDEX_USED | protocol;
 }
 
 /* Ports in host order, sorted and disjoint within one (address, protocol). */
@@ -115,6 +117,9 @@ struct sluice_backend {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_backend) == 64, "one cache line");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, source) == 16, "behind the next hop");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, pool) == 48, "behind the addresses");
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, forwarding) == offsetof(struct sluice_backend, outer_length) + 1 &&
+                         offsetof(struct sluice_backend, flags) == offsetof(struct sluice_backend, outer_length) + 2,
+                     "compared as one word (rewrite.h)");
 
 /* A port of the engine: what replies are sent from. */
 struct sluice_port {

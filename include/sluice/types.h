@@ -14,6 +14,12 @@
 #include <stdint.h>
 
 #define SLUICE_INLINE static inline __attribute__((always_inline))
+/* What few packets need. Natively it stays out of the common case's way; in BPF there are no calls. */
+#ifdef __bpf__
+#  define SLUICE_RARE SLUICE_INLINE
+#else
+#  define SLUICE_RARE __attribute__((noinline, cold, unused)) static
+#endif
 #define SLUICE_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SLUICE_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

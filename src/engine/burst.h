@@ -70,19 +70,24 @@ class BurstPath {
 
  private:
   struct Job;
+  struct Counted;
+  struct Sums;
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
 
-  void Settle(const Burst& burst, Job& job);
+  bool Pass(const Burst& burst, Job& job, Sums& sums);
+  void Settle(const Burst& burst, Job& job, Sums& sums);
+  bool FindBackend(const Burst& burst, Job& job);
   bool FollowOwn(const Burst& burst, Job& job);
   bool FollowElsewhere(const Burst& burst, Job& job);
   void SelectBackend(const Burst& burst, Job& job);
   void Insert(const Burst& burst, Job& job, uint32_t state);
   void InsertFragment(const Burst& burst, const Job& job);
-  sluice_verdict Forward(const Burst& burst, Frame& frame, const Job& job);
-  sluice_verdict TooBig(const Burst& burst, Frame& frame, const Job& job);
-  sluice_verdict Reply(const Burst& burst, Frame& frame, const Job& job, sluice_verdict reply, uint32_t mtu);
-  void Count(const Job* jobs, uint32_t count);
+  sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
+  sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);
+  sluice_verdict Reply(const Burst& burst, const Job& job, sluice_verdict reply, uint32_t mtu);
+  void Count(const Counted& counted, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
+  void Flush(const Sums& sums);
 
   std::vector<Partition> partitions_;
   sluice_limiter too_big_{};
