@@ -29,7 +29,9 @@ constexpr std::string_view kAddressMapName = "vips";
 absl::Status BpfStatus(int error, const std::string& what) {
   if (error == EPERM || error == EACCES) {
     return absl::PermissionDeniedError(
-        absl::StrCat(what, ": no permission; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"));
+        absl::StrCat(what,
+                     ": no permission; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN (CAP_BPF and "
+                     "CAP_PERFMON do, but for taking over from an instance that crashed)"));
   }
   return absl::ErrnoToStatus(error, what);
 }
