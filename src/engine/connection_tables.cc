@@ -1,6 +1,7 @@
 #include "engine/connection_tables.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace sluice {
 
@@ -12,6 +13,8 @@ absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, u
   absl::StatusOr<Region> region = Region::Create(tables.buckets_ * sizeof(sluice_bucket), pages);
   if (!region.ok()) return region.status();
   tables.region_ = *std::move(region);
+  // Pages of normal size come when they are touched: now, not under a flood of new flows.
+  std::memset(tables.region_.data(), 0, tables.region_.size());
   for (uint32_t i = 0; i < partitions; i++) {
     tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each});
   }

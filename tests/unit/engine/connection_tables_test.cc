@@ -2,6 +2,8 @@
 #include "engine/connection_tables.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <thread>
@@ -55,6 +57,18 @@ TEST_F(ConnectionTablesTest, TakesTwelveBytesAFlow) {
   EXPECT_EQ(BucketsFor(0), 2u);
   EXPECT_EQ(BucketsFor(16), 3u);
   EXPECT_EQ(BucketsFor(UINT64_MAX / 12 - 64), UINT32_MAX);
+}
+
+// Nothing is taken after the start.
+TEST_F(ConnectionTablesTest, AllOfItsMemoryIsThere) {
+  const absl::StatusOr<ConnectionTables> tables = ConnectionTables::Create(2, 1 << 20, HugePages::kOff);
+  ASSERT_TRUE(tables.ok()) << tables.status();
+  const Partition& first = tables->partitions()[0];
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t bytes = 2 * sizeof(sluice_bucket) * first.count;
+  std::vector<unsigned char> resident((bytes + page - 1) / page);
+  ASSERT_EQ(mincore(first.buckets, bytes, resident.data()), 0);
+  for (size_t i = 0; i < resident.size(); i++) ASSERT_EQ(resident[i] & 1, 1) << "page " << i;
 }
 
 TEST_F(ConnectionTablesTest, AWholeSweepTakesAHundredCalls) {
