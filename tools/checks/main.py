@@ -19,7 +19,7 @@ SUITES = {
     "bpf": "the path as BPF, loaded into the kernel",
     "asan": "unit, packet and sim with the address and undefined-behaviour sanitizers",
     "tsan": "the tests labelled `concurrent` with the thread sanitizer",
-    "clang": "everything builds with clang++",
+    "clang": "the programs build with clang++",
     "fuzz": "the fuzz targets, a short while each",
     "bench": "the benchmarks run",
     "e2e": "real clients and servers in network namespaces",

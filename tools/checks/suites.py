@@ -154,7 +154,7 @@ def run(results, names):
     if "tsan" in names:
         meson(results, "tsan", ("concurrent",), timeout_multiplier=10)
     if "clang" in names:
-        build(results, "clang")
+        build(results, "clang", DAEMON)
     if "fuzz" in names:
         meson(results, "clang", ("fuzz",), timeout_multiplier=4)
     if "bench" in names:
