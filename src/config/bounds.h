@@ -31,6 +31,11 @@ inline constexpr uint32_t kMinWorkers = 1;
 inline constexpr uint32_t kMaxWorkers = 64;
 inline constexpr uint64_t kMinConnections = 1'000;
 inline constexpr uint64_t kMaxConnections = 1'000'000'000;
+// NAT sessions, when there are any.
+inline constexpr uint64_t kMinSessions = 1'000;
+inline constexpr uint64_t kMaxSessions = 1'000'000'000;
+// Addresses of engine.nat_addresses, those of its prefixes counted one by one.
+inline constexpr uint64_t kMaxNatAddresses = 1'024;
 inline constexpr size_t kHashKeyBytes = 32;
 inline constexpr size_t kMaxInterfaces = 32;
 // A kernel interface name without its terminating zero (IFNAMSIZ - 1).
@@ -46,6 +51,7 @@ inline constexpr uint32_t kMaxPort = 65'535;
 // Ranges of more than one port, of one address and protocol: the path searches them by halves, 7 times
 // (SLUICE_PORT_RANGES in sluice/types.h). Single ports are found by hash and have no such limit.
 inline constexpr int kMaxPortRanges = 128;
+// Of every timeout.
 inline constexpr int64_t kMinIdleSeconds = 1;
 // The connection table's clock wraps beyond (HOUSE: 12 bits of 2 s, with room for the sweep).
 inline constexpr int64_t kMaxIdleSeconds = 6'000;

@@ -1,8 +1,13 @@
 #include "config/defaults.h"
 
+#include <algorithm>
 #include <cstdint>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "config/bounds.h"
+#include "config/forwarding.h"
 
 namespace sluice::config {
 namespace {
@@ -13,11 +18,26 @@ constexpr uint32_t kMtu = 1500;
 // Those of the cloud network load balancers that our users come from.
 constexpr int64_t kTcpIdleSeconds = 350;
 constexpr int64_t kUdpIdleSeconds = 120;
+// Longer than the pauses between a client's first SYNs, 1, 2, 4, 8 and 16 s (RFC 6298).
+constexpr int64_t kHandshakeSeconds = 30;
+constexpr int64_t kHalfClosedSeconds = 120;
+// As long as TIME-WAIT lasts in Linux: a port that comes back sooner may meet a server that still waits.
+constexpr int64_t kClosedSeconds = 60;
 // Maglev, NSDI 2016, section 5.3.
 constexpr uint32_t kMaglevTableSize = 65'537;
 // IANA: gue, 6080/udp.
 constexpr uint32_t kGuePort = 6080;
 constexpr uint32_t kWeight = 1;
+
+// Required: the forwarding of every pool is filled.
+void FillSessions(v1::Config& config) {
+  v1::Engine& engine = *config.mutable_engine();
+  if (engine.has_max_sessions()) return;
+  const bool translates =
+      std::any_of(config.pools().begin(), config.pools().end(), [](const auto& pool) { return Translates(pool); });
+  // Not out of range because max_connections is: that is one mistake.
+  engine.set_max_sessions(translates ? std::clamp(engine.max_connections(), kMinSessions, kMaxSessions) : 0);
+}
 
 void FillEngine(v1::Engine& engine) {
   if (!engine.has_workers()) engine.set_workers(kWorkers);
@@ -38,6 +58,15 @@ void FillListener(v1::Listener& listener) {
   if (!listener.has_icmp_echo()) listener.set_icmp_echo(true);
 }
 
+// Of a listener whose pool forwards by nat or full_nat.
+void FillSessionKeys(v1::Listener& listener) {
+  if (listener.protocol() != v1::Listener::TCP && listener.protocol() != v1::Listener::TCP_UDP) return;
+  if (!listener.has_handshake_timeout()) listener.mutable_handshake_timeout()->set_seconds(kHandshakeSeconds);
+  if (!listener.has_half_closed_timeout()) listener.mutable_half_closed_timeout()->set_seconds(kHalfClosedSeconds);
+  if (!listener.has_closed_timeout()) listener.mutable_closed_timeout()->set_seconds(kClosedSeconds);
+  if (!listener.has_reset_on_idle()) listener.set_reset_on_idle(false);
+}
+
 void FillPool(v1::Pool& pool) {
   if (pool.forwarding() == v1::Pool::FORWARDING_UNSPECIFIED) pool.set_forwarding(v1::Pool::DSR_L2);
   if (!pool.has_maglev_table_size()) pool.set_maglev_table_size(kMaglevTableSize);
@@ -51,8 +80,18 @@ void FillPool(v1::Pool& pool) {
 
 void FillDefaults(v1::Config& config) {
   FillEngine(*config.mutable_engine());
-  for (v1::Listener& listener : *config.mutable_listeners()) FillListener(listener);
-  for (v1::Pool& pool : *config.mutable_pools()) FillPool(pool);
+  // Whether it translates, by name; of pools with the same name the first counts, as in CheckNames().
+  absl::flat_hash_map<absl::string_view, bool> translates;
+  for (v1::Pool& pool : *config.mutable_pools()) {
+    FillPool(pool);
+    translates.emplace(pool.name(), Translates(pool));
+  }
+  for (v1::Listener& listener : *config.mutable_listeners()) {
+    FillListener(listener);
+    const auto pool = translates.find(listener.pool());
+    if (pool != translates.end() && pool->second) FillSessionKeys(listener);
+  }
+  FillSessions(config);
 }
 
 }  // namespace sluice::config

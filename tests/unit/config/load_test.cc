@@ -58,7 +58,7 @@ pools:
             "f.yaml:1:1: unknown key \"lisener\"; did you mean \"listeners\"?\n"
             "f.yaml:3:12: workers 65 is out of range; choose from 1 to 64\n"
             "f.yaml:6:26: \"203.0.113.300\" is not an IP address; write one like 203.0.113.10 or 2001:db8::10\n"
-            "f.yaml:8:29: forwarding \"dsr\" is not known; it is one of dsr_l2, ipip, gue");
+            "f.yaml:8:29: forwarding \"dsr\" is not known; it is one of dsr_l2, ipip, gue, nat, full_nat");
 }
 
 TEST(LoadConfig, DoesNotBlameTheUserForWhatItCouldNotRead) {

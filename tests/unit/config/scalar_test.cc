@@ -73,7 +73,7 @@ TEST(Scalar, Enumerations) {
       {"Listener", "protocol", "TCP", "protocol \"TCP\" is not known; it is one of tcp, udp, tcp_udp"},
       {"Listener", "protocol", "protocol_unspecified",
        "protocol \"protocol_unspecified\" is not known; it is one of tcp, udp, tcp_udp"},
-      {"Pool", "forwarding", "dsr", "forwarding \"dsr\" is not known; it is one of dsr_l2, ipip, gue"},
+      {"Pool", "forwarding", "dsr", "forwarding \"dsr\" is not known; it is one of dsr_l2, ipip, gue, nat, full_nat"},
       {"Engine", "huge_pages", "off", "huge_pages: OFF"},
       {"Engine", "idle", "back_of", "idle \"back_of\" is not known; did you mean \"back_off\"?"},
   });

@@ -238,7 +238,7 @@ TEST(Validate, FillsEveryDefault) {
                           ->config;
   EXPECT_EQ(config.engine().ShortDebugString(),
             "workers: 1 max_connections: 1000000 interfaces { pci: \"0000:3b:00.0\" tap: \"sluice0\" mtu: 1500 } "
-            "interfaces { device: \"d\" mtu: 1500 }");
+            "interfaces { device: \"d\" mtu: 1500 } max_sessions: 0");
   EXPECT_EQ(config.listeners(0).idle_timeout().seconds(), 350);
   EXPECT_EQ(config.listeners(1).idle_timeout().seconds(), 120);
   EXPECT_EQ(config.listeners(2).idle_timeout().seconds(), 350);
@@ -247,6 +247,10 @@ TEST(Validate, FillsEveryDefault) {
             "name: \"p\" forwarding: DSR_L2 backends { name: \"a\" address: \"10.0.0.1\" weight: 1 } "
             "maglev_table_size: 65537");
   EXPECT_EQ(config.pools(1).ShortDebugString(), "name: \"g\" forwarding: GUE maglev_table_size: 65537 gue_port: 6080");
+  for (const v1::Listener& listener : config.listeners()) {
+    EXPECT_FALSE(listener.has_handshake_timeout() || listener.has_half_closed_timeout() ||
+                 listener.has_closed_timeout() || listener.has_reset_on_idle());
+  }
 }
 
 TEST(Validate, NamesPathsForTheApi) {
