@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "config/bounds.h"
 #include "config/checks.h"
+#include "config/forwarding.h"
 
 namespace sluice::config {
 namespace {
@@ -58,7 +59,7 @@ void CheckDevice(const v1::Interface& interface, const std::string& path, Report
   }
 }
 
-void CheckTapAddresses(const v1::Interface& interface, int index, Owners& owners, Report& report, const Facts& facts) {
+void CheckTapAddresses(const v1::Interface& interface, int index, Owners& owners, Report& report, Facts& facts) {
   const std::string list = At(kList, index, "addresses");
   for (int i = 0; i < interface.addresses_size(); ++i) {
     const std::string& text = interface.addresses(i);
@@ -73,6 +74,7 @@ void CheckTapAddresses(const v1::Interface& interface, int index, Owners& owners
       continue;
     }
     CheckUnique(owners, FormatAddress(prefix->address), index, path, report);
+    CheckNotNat(prefix->address, NatClash::kInterface, "", path, report, facts);
     if (facts.listener_by_address.contains(prefix->address)) {
       report.AddError(path, absl::StrCat(FormatAddress(prefix->address),
                                          " is a listener's address, which the kernel "
@@ -109,7 +111,7 @@ void CheckKernelSide(const v1::Interface& interface, const std::string& path, Re
   }
 }
 
-void CheckInterfaces(const v1::Engine& engine, Report& report, const Facts& facts) {
+void CheckInterfaces(const v1::Engine& engine, Report& report, Facts& facts) {
   Owners names, devices, addresses;
   int first_kernel = -1, first_port = -1;
   for (int i = 0; i < engine.interfaces_size(); ++i) {
@@ -147,7 +149,7 @@ void CheckInterfaces(const v1::Engine& engine, Report& report, const Facts& fact
   }
 }
 
-void CheckSource(const std::string& text, bool ipv4, Report& report, const Facts& facts) {
+void CheckSource(const std::string& text, bool ipv4, Report& report, Facts& facts) {
   if (text.empty()) return;
   const std::string path = absl::StrCat("engine.tunnel_source.", ipv4 ? "ipv4" : "ipv6");
   const std::optional<Address> address = CheckUnicast(report, path, text);
@@ -158,6 +160,7 @@ void CheckSource(const std::string& text, bool ipv4, Report& report, const Facts
   } else if (facts.listener_by_address.contains(*address)) {
     report.AddError(path, absl::StrCat(text, " is a listener's address; write an address of this node"));
   }
+  CheckNotNat(*address, NatClash::kTunnelSource, "", path, report, facts);
 }
 
 void CheckEnums(const v1::Engine& engine, Report& report) {
@@ -170,9 +173,27 @@ void CheckEnums(const v1::Engine& engine, Report& report) {
   check(v1::Engine::Idle_IsValid(engine.idle()), "idle", engine.idle());
 }
 
+// 0 is for who translates nothing.
+void CheckSessions(const v1::Config& config, Report& report, const Facts& facts) {
+  const uint64_t sessions = config.engine().max_sessions();
+  const char path[] = "engine.max_sessions";
+  if (sessions != 0) {
+    if (sessions >= kMinSessions && sessions <= kMaxSessions) return;
+    return report.AddError(path, absl::StrCat("max_sessions ", sessions, " is out of range; choose from 1k to 1G"));
+  }
+  for (int i = 0; i < config.pools_size(); ++i) {
+    if (!Translates(facts.pools[static_cast<size_t>(i)].forwarding)) continue;
+    return report.AddError(path,
+                           absl::StrCat("max_sessions 0 leaves no session to pool \"", config.pools(i).name(), "\" (",
+                                        report.Where(At("pools", i, "")),
+                                        "), which translates; remove it for as many as max_connections, or choose "
+                                        "from 1k to 1G"));
+  }
+}
+
 }  // namespace
 
-void CheckEngine(const v1::Config& config, Report& report, const Facts& facts) {
+void CheckEngine(const v1::Config& config, Report& report, Facts& facts) {
   const v1::Engine& engine = config.engine();
   CheckEnums(engine, report);
   if (engine.workers() < kMinWorkers || engine.workers() > kMaxWorkers) {
@@ -183,6 +204,7 @@ void CheckEngine(const v1::Config& config, Report& report, const Facts& facts) {
     report.AddError("engine.max_connections", absl::StrCat("max_connections ", engine.max_connections(),
                                                            " is out of range; choose from 1k to 1G"));
   }
+  CheckSessions(config, report, facts);
   if (engine.has_hash_key() && engine.hash_key().size() != kHashKeyBytes) {
     report.AddError("engine.hash_key",
                     absl::StrCat("hash_key has ", engine.hash_key().size(), " bytes, not ", kHashKeyBytes,

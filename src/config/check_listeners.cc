@@ -10,16 +10,6 @@ namespace {
 
 const char kList[] = "listeners";
 
-void CheckIdleTimeout(const v1::Listener& listener, const std::string& path, Report& report) {
-  const google::protobuf::Duration& timeout = listener.idle_timeout();
-  const bool whole = timeout.nanos() >= 0 && timeout.nanos() < 1'000'000'000;
-  const bool at_most =
-      timeout.seconds() < kMaxIdleSeconds || (timeout.seconds() == kMaxIdleSeconds && timeout.nanos() == 0);
-  if (whole && timeout.seconds() >= kMinIdleSeconds && at_most) return;
-  report.AddError(
-      path, absl::StrCat("idle_timeout is out of range; choose from ", kMinIdleSeconds, "s to ", kMaxIdleSeconds, "s"));
-}
-
 void CheckListener(const v1::Listener& listener, int index, Report& report, Facts& facts) {
   const auto at = [index](const char* field) { return At(kList, index, field); };
   facts.listener_addresses.emplace_back();
@@ -44,7 +34,7 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
   if (listener.pool().empty()) {
     Missing(report, at("pool"), "a listener needs a pool; add pool: with the name of one under pools");
   }
-  CheckIdleTimeout(listener, at("idle_timeout"), report);
+  CheckTimeout(listener.idle_timeout(), at("idle_timeout"), "idle_timeout", report);
 }
 
 // One address has one answer to ARP and to ping.
@@ -72,6 +62,7 @@ void CheckListeners(const v1::Config& config, Report& report, Facts& facts) {
     CheckListener(config.listeners(i), i, report, facts);
     const std::optional<Address>& address = facts.listener_addresses.back();
     if (!address.has_value()) continue;
+    CheckNotNat(*address, NatClash::kListener, config.listeners(i).name(), At(kList, i, "address"), report, facts);
     const auto [first, is_new] = facts.listener_by_address.emplace(*address, i);
     if (!is_new) CheckSharedAddress(config, first->second, i, report);
   }

@@ -1,9 +1,11 @@
 // What is checked in a pool and its backends.
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "config/bounds.h"
 #include "config/checks.h"
+#include "config/forwarding.h"
 
 namespace sluice::config {
 namespace {
@@ -25,12 +27,16 @@ uint32_t PrimeFrom(uint64_t number) {
   return prime;
 }
 
-// Parses every address once: of its own pool it must be the only one, and no listener's.
+// Parses every address once: in its own pool it stands once (with nat and full_nat: once a port), and it is no
+// listener's.
 void CheckAddresses(const v1::Config& config, int index, Report& report, Facts& facts) {
   const v1::Pool& pool = config.pools(index);
   const std::string list = At(kList, index, "backends");
-  absl::flat_hash_map<Address, int> by_address;
-  PoolFacts& families = facts.pools.emplace_back();
+  // By the port on the server as well, 0 for the listener's.
+  absl::flat_hash_map<std::pair<Address, uint32_t>, int> by_address;
+  PoolFacts& families = facts.pools.back();
+  // Several servers may run on one machine; modes that keep the port know the machine alone.
+  const bool has_ports = families.forwarding == v1::Pool::FORWARDING_UNSPECIFIED || Translates(families.forwarding);
   for (int i = 0; i < pool.backends_size(); ++i) {
     const v1::Backend& backend = pool.backends(i);
     const std::string path = At(list, i, "address");
@@ -42,13 +48,16 @@ void CheckAddresses(const v1::Config& config, int index, Report& report, Facts& 
     if (!address.has_value()) continue;
     int& of_family = address->IsIpv4() ? families.ipv4_backend : families.ipv6_backend;
     if (of_family < 0) of_family = i;
-    const auto [first, is_new] = by_address.emplace(*address, i);
+    const uint32_t port = has_ports ? backend.port() : 0;
+    const auto [first, is_new] = by_address.emplace(std::pair(*address, port), i);
     if (!is_new) {
-      report.AddError(
-          path, absl::StrCat(backend.address(), " is already backend \"", pool.backends(first->second).name(), "\" (",
-                             report.Where(At(list, first->second, "address")),
-                             ") of this pool; raise that one's weight instead"));
+      report.AddError(path, absl::StrCat(backend.address(), port == 0 ? "" : absl::StrCat(" port ", port),
+                                         " is already backend \"", pool.backends(first->second).name(), "\" (",
+                                         report.Where(At(list, first->second, "address")),
+                                         ") of this pool; raise that one's weight instead",
+                                         has_ports ? ", or give each a port of its own" : ""));
     }
+    CheckNotNat(*address, NatClash::kBackend, backend.name(), path, report, facts);
     const auto listener = facts.listener_by_address.find(*address);
     if (listener != facts.listener_by_address.end()) {
       report.AddError(path, absl::StrCat(backend.address(), " is the virtual address of listener \"",
@@ -104,17 +113,24 @@ void CheckTableSize(const v1::Pool& pool, const std::string& path, Report& repor
   }
 }
 
-void CheckForwarding(const v1::Pool& pool, const std::string& path, Report& report) {
+// What the file says, which is the default only when it says nothing.
+v1::Pool::Forwarding ReadForwarding(const v1::Pool& pool, const std::string& path, const Report& report) {
+  const bool unread =
+      pool.forwarding() == v1::Pool::DSR_L2 && report.MissingIsExplained(absl::StrCat(path, ".forwarding"));
+  return unread ? v1::Pool::FORWARDING_UNSPECIFIED : pool.forwarding();
+}
+
+void CheckForwarding(const v1::Pool& pool, const PoolFacts& facts, const std::string& path, Report& report) {
   if (!v1::Pool::Forwarding_IsValid(pool.forwarding())) {
-    report.AddError(
-        absl::StrCat(path, ".forwarding"),
-        absl::StrCat("unknown forwarding ", static_cast<int>(pool.forwarding()), "; use dsr_l2, ipip or gue"));
+    report.AddError(absl::StrCat(path, ".forwarding"),
+                    absl::StrCat("unknown forwarding ", static_cast<int>(pool.forwarding()),
+                                 "; use dsr_l2, ipip, gue, nat or full_nat"));
   }
   if (!v1::Pool::Algorithm_IsValid(pool.algorithm())) {
     report.AddError(absl::StrCat(path, ".algorithm"),
                     absl::StrCat("unknown algorithm ", static_cast<int>(pool.algorithm()), "; use maglev"));
   }
-  if (!pool.has_gue_port()) return;
+  if (!pool.has_gue_port() || facts.forwarding == v1::Pool::FORWARDING_UNSPECIFIED) return;
   const std::string port_path = absl::StrCat(path, ".gue_port");
   if (pool.forwarding() != v1::Pool::GUE) {
     report.AddError(port_path, "gue_port says nothing to this pool; remove it or set forwarding: gue");
@@ -138,8 +154,9 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
     backends += static_cast<size_t>(pool.backends_size());
     entries += pool.maglev_table_size();
     CheckNames(report, absl::StrCat(path, ".backends"), "a backend", pool.backends());
+    facts.pools.push_back({.forwarding = ReadForwarding(pool, path, report)});
     CheckAddresses(config, i, report, facts);
-    CheckForwarding(pool, path, report);
+    CheckForwarding(pool, facts.pools.back(), path, report);
     CheckTableSize(pool, absl::StrCat(path, ".maglev_table_size"), report);
     CheckWeights(pool, path, report);
   }

@@ -32,17 +32,18 @@ void AddDangling(const v1::Config& config, int index, Report& report) {
 void CheckFamily(const v1::Config& config, int listener_index, int pool_index, Report& report, const Facts& facts) {
   const std::optional<Address>& address = facts.listener_addresses[static_cast<size_t>(listener_index)];
   const v1::Pool& pool = config.pools(pool_index);
-  if (!address.has_value() || pool.forwarding() != v1::Pool::DSR_L2) return;
   const PoolFacts& families = facts.pools[static_cast<size_t>(pool_index)];
+  const bool nat = families.forwarding == v1::Pool::NAT;
+  if (!address.has_value() || (!nat && families.forwarding != v1::Pool::DSR_L2)) return;
   const int other = address->IsIpv4() ? families.ipv6_backend : families.ipv4_backend;
   if (other < 0) return;
   const std::string family = address->IsIpv4() ? "IPv4" : "IPv6";
-  report.AddError(
-      At("listeners", listener_index, "pool"),
-      absl::StrCat("listener \"", config.listeners(listener_index).name(), "\" is ", family, " but backend \"",
-                   pool.backends(other).name(), "\" (",
-                   report.Where(At(At("pools", pool_index, "backends"), other, "address")), ") of its dsr_l2 pool \"",
-                   pool.name(), "\" is not; use a pool of ", family, " backends, or forwarding: ipip or gue"));
+  report.AddError(At("listeners", listener_index, "pool"),
+                  absl::StrCat("listener \"", config.listeners(listener_index).name(), "\" is ", family,
+                               " but backend \"", pool.backends(other).name(), "\" (",
+                               report.Where(At(At("pools", pool_index, "backends"), other, "address")), ") of its ",
+                               nat ? "nat" : "dsr_l2", " pool \"", pool.name(), "\" is not; use a pool of ", family,
+                               " backends, or forwarding: ", nat ? "full_nat" : "ipip, gue or full_nat"));
 }
 
 void CheckTunnelSource(const v1::Config& config, bool ipv4, Report& report, const Facts& facts) {
@@ -64,11 +65,12 @@ void CheckTunnelSource(const v1::Config& config, bool ipv4, Report& report, cons
 
 }  // namespace
 
-void CheckReferences(const v1::Config& config, Report& report, const Facts& facts) {
+void CheckReferences(const v1::Config& config, Report& report, Facts& facts) {
   const bool unsure = PoolsAreUnsure(config, report);
   std::vector<bool> used(static_cast<size_t>(config.pools_size()));
   for (int i = 0; i < config.listeners_size(); ++i) {
     const std::string& name = config.listeners(i).pool();
+    facts.listener_pools.push_back(-1);
     if (name.empty()) continue;
     const auto pool = facts.pool_by_name.find(name);
     if (pool == facts.pool_by_name.end()) {
@@ -76,6 +78,7 @@ void CheckReferences(const v1::Config& config, Report& report, const Facts& fact
       continue;
     }
     used[static_cast<size_t>(pool->second)] = true;
+    facts.listener_pools.back() = pool->second;
     CheckFamily(config, i, pool->second, report, facts);
   }
   for (int i = 0; i < config.pools_size(); ++i) {

@@ -41,6 +41,16 @@ std::optional<Address> CheckUnicast(Report& report, const std::string& path, con
   return std::nullopt;
 }
 
+void CheckTimeout(const google::protobuf::Duration& timeout, const std::string& path, absl::string_view field,
+                  Report& report) {
+  const bool whole = timeout.nanos() >= 0 && timeout.nanos() < 1'000'000'000;
+  const bool at_most =
+      timeout.seconds() < kMaxIdleSeconds || (timeout.seconds() == kMaxIdleSeconds && timeout.nanos() == 0);
+  if (whole && timeout.seconds() >= kMinIdleSeconds && at_most) return;
+  report.AddError(
+      path, absl::StrCat(field, " is out of range; choose from ", kMinIdleSeconds, "s to ", kMaxIdleSeconds, "s"));
+}
+
 void Missing(Report& report, const std::string& path, const std::string& text) {
   if (!report.MissingIsExplained(path)) report.AddError(path, text);
 }

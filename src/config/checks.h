@@ -18,31 +18,64 @@
 namespace sluice::config {
 
 struct PoolFacts {
+  // FORWARDING_UNSPECIFIED when the file says something that could not be read.
+  v1::Pool::Forwarding forwarding = v1::Pool::FORWARDING_UNSPECIFIED;
   // A backend of each family, as an index; -1 when there is none.
   int ipv4_backend = -1;
   int ipv6_backend = -1;
 };
 
+// What else an address of engine.nat_addresses may be.
+enum class NatClash { kListener, kBackend, kTunnelSource, kInterface };
+
+// One entry of engine.nat_addresses.
+struct NatBlock {
+  Address first;
+  Address last;
+  int index;
+  // Which clashes were told: a bit each, so that a prefix over a thousand backends is one line.
+  unsigned told = 0;
+};
+
 struct Facts {
+  // In ascending order, without overlap. Entries that are wrong are not among them.
+  std::vector<NatBlock> nat_blocks;
+  // Whether engine.nat_addresses has the family, or an entry that is wrong and may have been meant to.
+  bool nat_ipv4 = false;
+  bool nat_ipv6 = false;
   // By listener; none where the address is wrong.
   std::vector<std::optional<Address>> listener_addresses;
   // The first listener of each address.
   absl::flat_hash_map<Address, int> listener_by_address;
   absl::flat_hash_map<absl::string_view, int> pool_by_name;
   std::vector<PoolFacts> pools;
+  // By listener: the index of its pool; -1 when there is none of the name.
+  std::vector<int> listener_pools;
 };
 
+void CheckNatAddresses(const v1::Config& config, Report& report, Facts& facts);
 void CheckListeners(const v1::Config& config, Report& report, Facts& facts);
 void CheckPorts(const v1::Config& config, Report& report, const Facts& facts);
 void CheckPools(const v1::Config& config, Report& report, Facts& facts);
 // Listeners against pools, and pools against the engine.
-void CheckReferences(const v1::Config& config, Report& report, const Facts& facts);
-void CheckEngine(const v1::Config& config, Report& report, const Facts& facts);
+void CheckReferences(const v1::Config& config, Report& report, Facts& facts);
+// What nat and full_nat need, and what only they know.
+void CheckTranslation(const v1::Config& config, Report& report, const Facts& facts);
+void CheckEngine(const v1::Config& config, Report& report, Facts& facts);
 
 // The address, or none and an error when it is not one that a machine can have.
 std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text);
 // Why the address is none, or "".
 std::string NotUnicast(const Address& address);
+
+// An error when `address`, which stands at `path`, is one of engine.nat_addresses too. `name` is that of the listener
+// or backend.
+void CheckNotNat(const Address& address, NatClash clash, const std::string& name, const std::string& path,
+                 Report& report, Facts& facts);
+
+// An error when it is out of the range of every timeout.
+void CheckTimeout(const google::protobuf::Duration& timeout, const std::string& path, absl::string_view field,
+                  Report& report);
 
 // A required field that is absent.
 void Missing(Report& report, const std::string& path, const std::string& text);

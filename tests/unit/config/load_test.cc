@@ -72,6 +72,21 @@ TEST(LoadConfig, DoesNotBlameTheUserForWhatItCouldNotRead) {
             "f.yaml:1:10: unknown key \"interface\"; did you mean \"interfaces\"?\n"
             "f.yaml:2:49: ports \"x\" is not a port or a range of ports; write it like 80 or 8000-8099\n"
             "f.yaml:3:10: unknown key \"nmae\"; did you mean \"name\"?");
+  // Whatever the way of forwarding was meant to be, it may be one that these keys are for.
+  EXPECT_EQ(message("engine: {interfaces: [{name: eth0}], nat_addresses: 198.51.100.7, max_sessions: 0}\n"
+                    "listeners:\n"
+                    "- {name: w, address: 1.2.3.4, ports: [80], protocol: tcp, pool: web, closed_timeout: 5s}\n"
+                    "pools:\n"
+                    "- name: web\n"
+                    "  forwarding: natt\n"
+                    "  gue_port: 6080\n"
+                    "  backends: [{name: a, address: 10.0.0.1, port: 1}, {name: b, address: 10.0.0.1, port: 2}]\n"
+                    "- {name: n, forwarding: nat, backends: [{name: a, address: 10.0.0.1}]}\n"
+                    "- {name: f, forwarding: full_nat, backends: [{name: a, address: 10.0.0.1}]}\n"),
+            "f.yaml:1:53: nat_addresses is a list; write [198.51.100.7]\n"
+            "f.yaml:1:81: max_sessions 0 leaves no session to pool \"n\" (f.yaml:9:3), which translates; remove it for "
+            "as many as max_connections, or choose from 1k to 1G\n"
+            "f.yaml:6:15: forwarding \"natt\" is not known; did you mean \"nat\"?");
   EXPECT_EQ(message("listeners:\n  - {name: w"),
             "f.yaml:2:13: not YAML: end of map flow not found; check indentation (no tabs), colons, quotes and "
             "brackets up to here");

@@ -203,7 +203,7 @@ TEST(Validate, DsrKeepsTheFamily) {
           {"ipip, backends: [{name: a, address: 'fd00::1'}]}]", {}},
           {"dsr_l2, backends: [{name: a, address: 10.0.0.1}, {name: b, address: 'fd00::1'}]}]",
            {"2:82: listener \"web\" is IPv4 but backend \"b\" (f.yaml:3:101) of its dsr_l2 pool \"web\" is not; use a "
-            "pool of IPv4 backends, or forwarding: ipip or gue"}},
+            "pool of IPv4 backends, or forwarding: ipip, gue or full_nat"}},
       },
       "");
 }
@@ -280,7 +280,7 @@ TEST(Validate, NamesPathsForTheApi) {
                   "pools[0].backends[0].name: a backend needs a name; add name: ...",
                   "pools[0].backends[0].address: \"nowhere\" is not an IP address; write one like 203.0.113.10 or "
                   "2001:db8::10",
-                  "pools[0].forwarding: unknown forwarding 17; use dsr_l2, ipip or gue",
+                  "pools[0].forwarding: unknown forwarding 17; use dsr_l2, ipip, gue, nat or full_nat",
                   "pools[0].algorithm: unknown algorithm 17; use maglev",
                   "listeners[0].pool: no pool is named \"wbe\"; did you mean \"web\"?",
                   "engine.type: unknown value 17; leave it out",
