@@ -27,7 +27,7 @@ TEST(LoadConfig, LoadsEveryExample) {
     EXPECT_THAT(loaded->warnings, ElementsAre());
     EXPECT_GE(loaded->config.listeners_size(), 2) << "both families";
   }
-  EXPECT_THAT(names, ::testing::IsSupersetOf({"dsr_l2.yaml", "ipip.yaml", "gue.yaml"}));
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"dsr_l2.yaml", "ipip.yaml", "gue.yaml", "nat.yaml", "full_nat.yaml"}));
 }
 
 TEST(LoadConfig, SaysWhyAFileCannotBeRead) {

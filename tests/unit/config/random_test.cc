@@ -53,7 +53,7 @@ TEST(Random, YamlLikeText) {
 
 TEST(Random, MistakesInExamples) {
   std::mt19937 random(22);
-  for (const char* name : {"dsr_l2.yaml", "ipip.yaml", "gue.yaml"}) {
+  for (const char* name : {"dsr_l2.yaml", "ipip.yaml", "gue.yaml", "nat.yaml", "full_nat.yaml"}) {
     const std::string good = Read(name);
     ASSERT_FALSE(good.empty());
     for (int round = 0; round < 300; ++round) {
