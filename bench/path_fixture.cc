@@ -26,11 +26,11 @@ Tables::Tables(sluice_forwarding forwarding) {
     backend.idle = 170;
     backend.outer_length = forwarding == SLUICE_DSR_L2 ? 0 : forwarding == SLUICE_IPIP ? 20 : 32;
     backend.outer_sum = sluice_outer_sum(backend.source.words[3], backend.destination.words[3]);
-    backend.gue_port = SLUICE_16(6080);
+    backend.service_port = SLUICE_16(6080);
   }
   for (uint32_t i = 0; i < kMaglev; i++) maglev_[i] = i % kBackends;
-  view_ = {&settings_,    index_.data(),  nullptr,   listeners_.data(),
-           pools_.data(), maglev_.data(), backends_, ports_.data()};
+  view_ = {&settings_,     index_.data(), nullptr,       listeners_.data(), pools_.data(),
+           maglev_.data(), backends_,     ports_.data(), nullptr,           nullptr};
 }
 
 void Tables::AddKey(const sluice_address& address, uint32_t protocol, uint16_t port, sluice_index_kind kind,

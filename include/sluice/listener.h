@@ -40,26 +40,32 @@ SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sl
 #endif
 }
 
-/* Binary search over the sorted ranges of one (address, protocol); `port` in host order. */
-SLUICE_INLINE uint32_t sluice_range_find(const struct sluice_tables* tables, const struct sluice_index_entry* entry,
-                                         uint16_t port) {
+/* Binary search over the sorted ranges of one (address, protocol): the one with `port` (host order), or null. */
+SLUICE_INLINE const struct sluice_port_range* sluice_range_of(const struct sluice_tables* tables,
+                                                              const struct sluice_index_entry* entry, uint16_t port) {
   uint32_t low = entry->value;
   uint32_t left = entry->count;
   /* 2^7 = SLUICE_PORT_RANGES; one more for the last comparison. */
   for (uint32_t i = 0; i < 8 && left > 0; i++) {
     const uint32_t middle = low + left / 2;
     const struct sluice_port_range* range = SLUICE_AT(tables, sluice_port_range, ranges, middle);
-    if (SLUICE_MISSING(range)) return SLUICE_NO_LISTENER;
+    if (SLUICE_MISSING(range)) return NULL;
     if (port < range->first) {
       left = left / 2;
     } else if (port > range->last) {
       left -= left / 2 + 1;
       low = middle + 1;
     } else {
-      return range->listener;
+      return range;
     }
   }
-  return SLUICE_NO_LISTENER;
+  return NULL;
+}
+
+SLUICE_INLINE uint32_t sluice_range_find(const struct sluice_tables* tables, const struct sluice_index_entry* entry,
+                                         uint16_t port) {
+  const struct sluice_port_range* range = sluice_range_of(tables, entry, port);
+  return range ? range->listener : SLUICE_NO_LISTENER;
 }
 
 /* The flags (SLUICE_VIRTUAL_*) of a virtual address in *flags, or false when the address is none. */
@@ -86,6 +92,17 @@ SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_t
                                                                            : SLUICE_VERDICT_pass_not_virtual;
 }
 
+/* The listener of a flow, or SLUICE_NO_LISTENER: where a flow without one may be something else. */
+SLUICE_INLINE uint32_t sluice_listener_of(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                          const struct sluice_flow* flow) {
+  const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
+  const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
+  if (SLUICE_LIKELY(entry != NULL)) return entry->value;
+  if (SLUICE_LIKELY(!settings->ranges)) return SLUICE_NO_LISTENER;
+  entry = sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
+  return entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
+}
+
 /* The listener of a flow in *listener (SLUICE_CONTINUE), or the verdict for a flow that has none. */
 SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_tables* tables,
                                                        const struct sluice_settings* settings,
@@ -95,6 +112,26 @@ SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_table
   if (SLUICE_UNLIKELY(entry == NULL)) return sluice_listener_find_range(tables, settings, flow, listener);
   *listener = entry->value;
   return SLUICE_CONTINUE;
+}
+
+/* How far the flow's port is from the first one of the range that the operator wrote for its listener. */
+SLUICE_INLINE uint16_t sluice_port_offset(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                          const struct sluice_flow* flow) {
+  const struct sluice_index_entry* entry =
+      sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, flow->destination_port));
+  if (entry) return entry->count;
+  entry = sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
+  const struct sluice_port_range* range =
+      entry ? sluice_range_of(tables, entry, SLUICE_16(flow->destination_port)) : NULL;
+  return range ? (uint16_t)(SLUICE_16(flow->destination_port) - range->first) : 0;
+}
+
+/* The server's port for a flow, network order: the same, or the backend's own and as far from it as the flow's port is
+ * from the first of its range. */
+SLUICE_INLINE uint16_t sluice_service_port(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                           const struct sluice_flow* flow, const struct sluice_backend* backend) {
+  if (backend->service_port == 0) return flow->destination_port;
+  return SLUICE_16(SLUICE_16(backend->service_port) + sluice_port_offset(tables, settings, flow));
 }
 
 /* Addresses that no client can have: unspecified, loopback, multicast, broadcast (RFC 1122 section 3.2.1.3, RFC 4291

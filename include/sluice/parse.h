@@ -39,7 +39,12 @@ enum sluice_packet_kind {
 
 struct sluice_packet {
   struct sluice_flow flow;
-  uint32_t fragment_id;
+  union {
+    /* Of a fragment. */
+    uint32_t fragment_id;
+    /* Of an ICMP error: where the quoted transport header begins, from the quoted IP header. */
+    uint32_t quote_l4;
+  };
   /* From the start of the frame. */
   uint16_t l3_offset;
   uint16_t l4_offset;
@@ -180,6 +185,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
     return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
   const uint8_t* l4 = quote + SLUICE_BOUND(offset, 0x7ff);
   if (offset + 8 > length || l4 + 8 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
+  packet->quote_l4 = offset;
   packet->flow.source_port = sluice_load16(l4 + 2);
   packet->flow.destination_port = sluice_load16(l4);
   /* No flow has such a port; the index keeps port ranges under it. */

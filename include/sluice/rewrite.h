@@ -50,15 +50,20 @@ SLUICE_INLINE uint16_t sluice_outer_sum(uint32_t source, uint32_t destination) {
                               sluice_checksum_word(source) + sluice_checksum_word(destination));
 }
 
-SLUICE_INLINE void sluice_write_l2(uint8_t* at, const struct sluice_backend* backend, uint16_t type) {
-  __builtin_memcpy(at, backend->destination_mac, 2 * SLUICE_MAC_BYTES);
-  if (backend->vlan) {
+/* What follows the MAC addresses; `vlan` in host order, 0 for no tag. */
+SLUICE_INLINE void sluice_write_l2_type(uint8_t* at, uint16_t vlan, uint16_t type) {
+  if (vlan) {
     sluice_store16(at + 12, SLUICE_16(SLUICE_ETHERTYPE_VLAN));
-    sluice_store16(at + 14, SLUICE_16(backend->vlan));
+    sluice_store16(at + 14, SLUICE_16(vlan));
     sluice_store16(at + 16, type);
   } else {
     sluice_store16(at + 12, type);
   }
+}
+
+SLUICE_INLINE void sluice_write_l2(uint8_t* at, const struct sluice_backend* backend, uint16_t type) {
+  __builtin_memcpy(at, backend->destination_mac, 2 * SLUICE_MAC_BYTES);
+  sluice_write_l2_type(at, backend->vlan, type);
 }
 
 /* `payload` is the length behind the header, `protocol` what is in it, `tos` DSCP and ECN. */
@@ -89,7 +94,7 @@ SLUICE_INLINE void sluice_write_outer_ipv6(uint8_t* at, const struct sluice_back
 SLUICE_INLINE void sluice_write_gue(uint8_t* at, const struct sluice_backend* backend, uint32_t inner,
                                     uint32_t protocol, uint64_t hash) {
   sluice_store16(at, SLUICE_16(0xc000 | ((uint32_t)(hash >> 20) & 0x3fff)));
-  sluice_store16(at + 2, backend->gue_port);
+  sluice_store16(at + 2, backend->service_port);
   sluice_store16(at + 4, SLUICE_16(SLUICE_UDP_BYTES + SLUICE_GUE_BYTES + inner));
   sluice_store16(at + 6, 0);
   /* Variant 0, data, no optional fields; what is inside; no flags. */

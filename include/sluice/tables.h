@@ -12,7 +12,7 @@
 #include "sluice/types.h"
 
 /* Raised whenever a record changes; state of another layout is not adopted. */
-#define SLUICE_LAYOUT_VERSION 1
+#define SLUICE_LAYOUT_VERSION 2
 
 /* One record a generation. */
 struct sluice_settings {
@@ -23,22 +23,35 @@ struct sluice_settings {
   uint32_t index_mask;
   /* Longest idle timeout of all listeners, ticks: an entry older than this is expired whoever owns it. */
   uint16_t longest_idle;
-  uint16_t reserved[7];
+  /* Addresses in the NAT address table, IPv4 first; 0 of both when sources are never translated. */
+  uint16_t nat_ipv4;
+  uint16_t nat_ipv6;
+  /* Whether any listener's flows have sessions, and whether any listener has a range of ports. */
+  uint16_t sessions;
+  uint16_t ranges;
+  uint16_t reserved[3];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_settings) == 64, "one cache line");
 
 /* The index: open addressing by (address, protocol, port), linear probes, at most SLUICE_INDEX_PROBES (the builder sees
  * to it). Three kinds of keys share it, so that one probe sequence and one cache line serve the common case: listener:
  * protocol and port are exact; ranges: protocol, port 0: listeners of port ranges, `value` their first record in the
- * range table, `count` how many; virtual address: protocol 0, port 0: `value` is SLUICE_VIRTUAL_*. */
+ * range table, `count` how many; virtual address (and NAT address): protocol 0, port 0: `value` is SLUICE_VIRTUAL_*.
+ * Servers whose answers are translated stand under a protocol of their own. `count` of a listener's key is the port's
+ * place in the range that the operator wrote (0 for a single port). */
 enum sluice_index_kind {
   SLUICE_INDEX_EMPTY = 0,
   SLUICE_INDEX_LISTENER = 1,
   SLUICE_INDEX_RANGES = 2,
   SLUICE_INDEX_VIRTUAL = 3,
+  SLUICE_INDEX_SERVER = 4,
 };
 #define SLUICE_VIRTUAL_ECHO 1
 #define SLUICE_VIRTUAL_ANNOUNCE 2
+/* A NAT address: answers to translated sources come to it. */
+#define SLUICE_VIRTUAL_NAT 4
+/* Protocol of a server's key; 255 is reserved (IANA) and no packet's that we translate. */
+#define SLUICE_INDEX_SERVER_PROTOCOL 255
 
 struct sluice_index_entry {
   struct sluice_address address;
@@ -66,11 +79,14 @@ struct sluice_port_range {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_port_range) == 8, "eight to a cache line");
 
+/* The listener's flows have sessions (session.h) instead of connection entries: its pool translates. */
+#define SLUICE_LISTENER_SESSIONS 1
+
 struct sluice_listener {
   uint32_t pool;
   /* Ticks (time.h) after which a flow without packets is forgotten. */
   uint16_t idle;
-  uint16_t reserved;
+  uint16_t flags;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener) == 8, "eight to a cache line");
 
@@ -82,11 +98,32 @@ struct sluice_pool {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_pool) == 8, "eight to a cache line");
 
-enum sluice_forwarding { SLUICE_DSR_L2 = 1, SLUICE_IPIP = 2, SLUICE_GUE = 3 };
+/* What sessions of a listener go by; same index as the listener. A listener that is gone keeps its record without
+ * timeouts while it may have sessions, which are found by its address. */
+#define SLUICE_TERMS_RESET_ON_IDLE 1
+struct sluice_session_terms {
+  struct sluice_address address;
+  /* Timeouts, ticks: TCP before it is established, established (and UDP), after the first FIN, after both or a RST. */
+  uint16_t handshake;
+  uint16_t established;
+  uint16_t half_closed;
+  uint16_t closed;
+  uint16_t flags;
+  uint16_t reserved[3];
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_session_terms) == 32, "two to a cache line");
+
+/* An address of ours that stands in a client's place toward servers. */
+struct sluice_nat_address {
+  struct sluice_address address;
+};
+
+enum sluice_forwarding { SLUICE_DSR_L2 = 1, SLUICE_IPIP = 2, SLUICE_GUE = 3, SLUICE_NAT = 4, SLUICE_FULL_NAT = 5 };
 
 /* The slot names a backend; a slot without it is a miss for every entry that names it. */
 #define SLUICE_BACKEND_LIVE 1
 #define SLUICE_BACKEND_NEXT_HOP 2
+/* The tunnel's outer addresses, or the server's own, are IPv6. */
 #define SLUICE_BACKEND_OUTER_IPV6 4
 
 /* All that a hit needs, one cache line: where the packet goes, and its ready-made headers. */
@@ -111,8 +148,8 @@ struct sluice_backend {
   uint16_t idle;
   /* Sum of the words of the outer IPv4 header that do not vary (checksum.h), host order of the 16-bit sum. */
   uint16_t outer_sum;
-  /* UDP destination port of GUE, network order. */
-  uint16_t gue_port;
+  /* UDP destination port of GUE; the server's port of NAT, 0 for the listener's. Network order. */
+  uint16_t service_port;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_backend) == 64, "one cache line");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, source) == 16, "behind the next hop");
@@ -136,15 +173,73 @@ struct sluice_bucket {
 } __attribute__((aligned(64)));
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_bucket) == 64, "one cache line");
 
+/* A NAT session: one translated flow, exactly, both directions (session.h). Found from either side through buckets
+ * like the connection table's, whose entries name it. Written by the partition's owner, but for `reverse`, which is
+ * whoever gets the server's packets. */
+#define SLUICE_SESSION_CLIENT_IPV6 1
+#define SLUICE_SESSION_SERVER_IPV6 2
+/* The client has opened a new flow in its place: it only keeps its port from being used again. */
+#define SLUICE_SESSION_REPLACED 4
+#define SLUICE_NO_NAT_ADDRESS 0xffffu
+struct sluice_session {
+  struct sluice_address client;
+  /* As in the client's packets: its own port, then the virtual one. */
+  uint32_t ports;
+  uint16_t listener;
+  uint16_t reserved;
+  /* Slot. */
+  uint32_t backend;
+  /* As in packets to the server: source and destination port. */
+  uint16_t source_port;
+  uint16_t server_port;
+  /* Where the client's packets come from, and so its answers go: next hop, VLAN tag (host order), port of the engine.
+   */
+  uint8_t client_mac[6];
+  uint16_t client_vlan;
+  /* In the NAT address table; SLUICE_NO_NAT_ADDRESS when the client's address stays. */
+  uint16_t nat_address;
+  /* 0: nobody's. */
+  uint8_t protocol;
+  uint8_t flags;
+  uint8_t client_egress;
+  /* Window scales of TCP: the client's, and << 4 the server's. */
+  uint8_t scales;
+  /* What the transport checksum gains from client to server; the other way it loses that. */
+  uint16_t delta;
+  /* What each side was seen to send last (session.h). */
+  uint64_t forward;
+  uint64_t reverse;
+} __attribute__((aligned(64)));
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_session) == 64, "one cache line");
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_session, client_mac) == 32 &&
+                         offsetof(struct sluice_session, forward) == 48,
+                     "read by other workers in words of eight bytes");
+
+/* What the later fragments of a datagram go by: its first one's session and direction. Exact. */
+struct sluice_fragment {
+  /* sluice_fragment_flow of the datagram (hash.h). */
+  struct sluice_flow flow;
+  uint32_t table;
+  uint32_t session;
+  uint16_t tick;
+  uint8_t reverse;
+  uint8_t used;
+  uint32_t reserved[3];
+} __attribute__((aligned(64)));
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_fragment) == 64, "one cache line");
+
 /* Counters of one listener or one backend in one worker. */
 struct sluice_traffic {
   uint64_t packets;
   /* Layer-3 bytes as the client sent them. */
   uint64_t bytes;
   uint64_t new_flows;
-  uint64_t reserved;
+  /* Answers that came back through us, as the server sent them. */
+  uint64_t answer_packets;
+  uint64_t answer_bytes;
+  uint64_t reserved[3];
 };
-SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 32, "two to a cache line");
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 64, "one cache line");
 
 #ifdef __bpf__
 /* The composing program defines one BPF array map for each table: sluice_settings_map, sluice_index_map, ... */
@@ -165,6 +260,8 @@ struct sluice_tables {
   const uint32_t* maglev;
   const struct sluice_backend* backends;
   const struct sluice_port* ports;
+  const struct sluice_session_terms* session_terms;
+  const struct sluice_nat_address* nat_addresses;
 };
 #  define SLUICE_AT(tables, type, table, i) (&(tables)->table[i])
 #  define SLUICE_MISSING(record) false

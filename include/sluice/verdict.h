@@ -11,6 +11,7 @@
 /* clang-format off */
 #define SLUICE_VERDICTS(X) \
   X(forwarded,                TRANSMIT, "forwarded to a backend") \
+  X(returned,                 TRANSMIT, "answer of a backend, translated back to its client") \
   X(replied_arp,              TRANSMIT, "ARP request for a virtual address answered") \
   X(replied_neighbor,         TRANSMIT, "neighbour solicitation for a virtual address answered") \
   X(replied_echo,             TRANSMIT, "ICMP echo to a virtual address answered") \
@@ -40,6 +41,13 @@
   X(no_next_hop,              DROP, "the backend has no next hop") \
   X(ttl_expired,              DROP, "TTL or hop limit used up before the tunnel") \
   X(too_big,                  DROP, "packet exceeds the MTU toward its backend; telling the client was rate-limited or impossible") \
+  X(no_session,               DROP, "no session, and the packet cannot open one") \
+  X(sessions_full,            DROP, "the session table has room for no other") \
+  X(no_nat_address,           DROP, "the client's address has to be translated, and there is no NAT address of the backend's family") \
+  X(no_nat_port,              DROP, "no free port of the NAT addresses toward this backend") \
+  X(reset_out_of_window,      DROP, "TCP RST that its receiver would not believe") \
+  X(untranslatable,           DROP, "packet that has no counterpart in the other IP version") \
+  X(no_checksum,              DROP, "UDP without a checksum, toward IPv6") \
   X(no_headroom,              DROP, "no room in front of the packet for its new headers") \
   X(echo_off,                 DROP, "ICMP echo, and the listener does not answer it") \
   X(no_table,                 DROP, "a table could not be read")

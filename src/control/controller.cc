@@ -76,12 +76,17 @@ absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
   if (absl::Status status = options_.engine->Publish(std::move(tables)); !status.ok()) return status;
   generation_ = generation;
   stale_ = false;
-  // A retired slot is free after a whole sweep that began later and found no entry of it.
-  const std::vector<uint32_t> slots = builder_.RetiredSlots();
-  for (const uint32_t slot : slots) retired_.try_emplace(slot, RetiredSlot{options_.engine->occupancy().sweeps});
-  const std::set<uint32_t> still(slots.begin(), slots.end());
-  absl::erase_if(retired_, [&still](const auto& entry) { return !still.contains(entry.first); });
+  FollowRetired(builder_.RetiredSlots(), &retired_);
+  FollowRetired(builder_.RetiredListeners(), &retired_listeners_);
   return absl::OkStatus();
+}
+
+// What is retired is free after a whole sweep that began later and found nothing of it.
+void Controller::FollowRetired(const std::vector<uint32_t>& slots, Retired* retired) const {
+  const RetiredSlot now{options_.engine->occupancy().sweeps, options_.engine->session_occupancy().sweeps};
+  for (const uint32_t slot : slots) retired->try_emplace(slot, now);
+  const std::set<uint32_t> still(slots.begin(), slots.end());
+  absl::erase_if(*retired, [&still](const auto& entry) { return !still.contains(entry.first); });
 }
 
 void Controller::WatchBackends(const v1::Config& config) {
@@ -184,15 +189,25 @@ void Controller::Rebuild() {
 
 void Controller::ReleaseSlots() {
   const Engine::Occupancy& occupancy = options_.engine->occupancy();
-  if (occupancy.sweeps == sweeps_seen_) return;
-  sweeps_seen_ = occupancy.sweeps;
+  const Engine::SessionOccupancy& sessions = options_.engine->session_occupancy();
+  if (occupancy.sweeps == sweeps_seen_ && sessions.sweeps == session_sweeps_seen_) return;
   // About once a second.
-  if (retry_) stale_ = true;
+  if (retry_ && occupancy.sweeps != sweeps_seen_) stale_ = true;
+  sweeps_seen_ = occupancy.sweeps;
+  session_sweeps_seen_ = sessions.sweeps;
   // The sweep that was under way at retirement may have passed an entry already: the one after it counts.
+  const auto swept = [&](const RetiredSlot& slot) {
+    return occupancy.sweeps >= slot.sweeps_when_retired + 2 && sessions.sweeps >= slot.session_sweeps_when_retired + 2;
+  };
   absl::erase_if(retired_, [&](const auto& entry) {
-    const bool swept = occupancy.sweeps >= entry.second.sweeps_when_retired + 2;
-    if (!swept || occupancy.flows_of_slot[entry.first] > 0) return false;
+    const bool used = occupancy.flows_of_slot[entry.first] > 0 || sessions.of_slot[entry.first] > 0;
+    if (used || !swept(entry.second)) return false;
     builder_.ReleaseSlot(entry.first);
+    return true;
+  });
+  absl::erase_if(retired_listeners_, [&](const auto& entry) {
+    if (sessions.of_listener[entry.first] > 0 || !swept(entry.second)) return false;
+    builder_.ReleaseListener(entry.first);
     return true;
   });
 }

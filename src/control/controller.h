@@ -44,15 +44,19 @@ class Controller {
   uint32_t generation() const { return generation_; }
 
  private:
+  // A backend's slot or a listener's index, and how many sweeps there had been of each kind.
   struct RetiredSlot {
     uint64_t sweeps_when_retired = 0;
+    uint64_t session_sweeps_when_retired = 0;
   };
+  using Retired = absl::btree_map<uint32_t, RetiredSlot>;
 
   absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config);
   absl::Status Publish(std::shared_ptr<const Tables> tables);
   void AnnounceNew(const Tables& tables);
   void FollowNextHops();
   void FollowPorts();
+  void FollowRetired(const std::vector<uint32_t>& slots, Retired* retired) const;
   void ReleaseSlots();
   void Rebuild();
   void Learn(const Address& address);
@@ -67,8 +71,10 @@ class Controller {
   absl::flat_hash_map<Address, std::string> reasons_;
   std::vector<Address> watched_;
   std::vector<VirtualAddress> announced_;
-  absl::btree_map<uint32_t, RetiredSlot> retired_;
+  Retired retired_;
+  Retired retired_listeners_;
   uint64_t sweeps_seen_ = 0;
+  uint64_t session_sweeps_seen_ = 0;
   uint32_t generation_ = 0;
   // Next hops or ports have changed since the last build.
   bool stale_ = false;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "engine/reply_frame.h"
+#include "engine/session_path.h"
+#include "engine/words.h"
 #include "sluice/dispatch.h"
 #include "sluice/hash.h"
 #include "sluice/reply.h"
@@ -16,19 +19,17 @@
 namespace sluice {
 namespace {
 
-// One writer, so a plain addition; readers must not see half of it.
-inline void Add(uint64_t& counter, uint64_t value) {
-  __atomic_store_n(&counter, __atomic_load_n(&counter, __ATOMIC_RELAXED) + value, __ATOMIC_RELAXED);
-}
-
 inline void Add(sluice_traffic& traffic, uint64_t packets, uint64_t bytes, uint64_t new_flows) {
-  Add(traffic.packets, packets);
-  Add(traffic.bytes, bytes);
-  if (SLUICE_UNLIKELY(new_flows > 0)) Add(traffic.new_flows, new_flows);
+  sluice::Add(traffic.packets, packets);
+  sluice::Add(traffic.bytes, bytes);
+  if (SLUICE_UNLIKELY(new_flows > 0)) sluice::Add(traffic.new_flows, new_flows);
 }
 
 // Nobody's bucket, for packets that have their verdict before the connection table is asked.
 alignas(64) constexpr sluice_bucket kEmptyBucket{};
+
+// Of a job that the sessions have seen to.
+constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT + 1);
 
 }  // namespace
 
@@ -93,6 +94,17 @@ uint32_t BucketsFor(uint64_t flows) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(buckets, 2, UINT32_MAX));
 }
 
+BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
+BurstPath::BurstPath(BurstPath&& other) noexcept = default;
+BurstPath::~BurstPath() = default;
+
+absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions, WorkerSessions sessions) {
+  absl::StatusOr<BurstPath> path = Create(std::move(partitions));
+  if (!path.ok()) return path.status();
+  path->sessions_ = std::make_unique<SessionPath>(std::move(sessions.partitions), sessions.self, sessions.ports);
+  return path;
+}
+
 absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
   BurstPath path(std::move(partitions));
   absl::StatusOr<Region> listeners = Region::Create(sizeof(sluice_traffic) * (SLUICE_LISTENERS + 1), HugePages::kOff);
@@ -116,7 +128,12 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
     jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
   }
-  for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
+  Sums settled;
+  if (SLUICE_LIKELY(tables.settings->sessions == 0)) {
+    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
+  } else if (LookForBoth(burst, jobs.data(), count, settled) == 0) {
+    return CountBurst(count, bytes, settled.not_forwarded);
+  }
   // Hits and misses go apart without a branch: which of them a packet is can't be predicted.
   std::array<Job*, SLUICE_BURST> met;
   std::array<Job*, SLUICE_BURST> missed;
@@ -146,13 +163,58 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
     if (SLUICE_UNLIKELY(!burst.Meet(job) || !Pass(burst, job, sums))) unsettled |= 1u << (&job - jobs.data());
   }
   // In order, so that the second packet of a new flow finds what the first one made.
-  Sums settled;
   for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[__builtin_ctz(unsettled)], settled);
   Flush(sums);
   Flush(settled);
-  Add(counters_.verdicts[SLUICE_VERDICT_forwarded], count - sums.not_forwarded - settled.not_forwarded);
+  CountBurst(count, bytes, sums.not_forwarded + settled.not_forwarded);
+}
+
+void BurstPath::CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded) {
+  Add(counters_.verdicts[SLUICE_VERDICT_forwarded], count - not_forwarded);
   Add(counters_.received, count);
   Add(counters_.bytes, bytes);
+}
+
+// Step 3 where some listeners translate: their packets, and those for nobody, are the sessions'. How many are left for
+// the connection table.
+SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums) {
+  std::array<SessionJob, SLUICE_BURST> translated;
+  uint32_t translated_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    Job& job = jobs[i];
+    if (!IsTranslated(burst, job)) {
+      burst.Look(job);
+      continue;
+    }
+    translated[translated_count++] = {&job.packet, job.frame, 0, nullptr, nullptr, job.listener, 0, false};
+    burst.LeaveOut(job, kDone);
+  }
+  if (translated_count > 0) {
+    const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
+    sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
+  }
+  return count - translated_count;
+}
+
+SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
+  job.listener = SLUICE_NO_LISTENER;
+  if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return false;
+  if (SLUICE_LIKELY(job.packet.kind == SLUICE_PACKET_FLOW || job.packet.kind == SLUICE_PACKET_ICMP_ERROR)) {
+    job.listener = sluice_listener_of(&burst.tables, burst.settings, &job.packet.flow);
+    if (job.listener == SLUICE_NO_LISTENER) return true;
+    return burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS;
+  }
+  if (job.packet.kind != SLUICE_PACKET_LATER_FRAGMENT) return false;
+  return sessions_->KnowsFragment({burst.tables, burst.now, burst.tick, burst.ingress}, job.packet);
+}
+
+void BurstPath::Maintain(const sluice_tables& tables, uint64_t now) {
+  if (sessions_ != nullptr) sessions_->Maintain(tables, now);
+}
+
+const SessionCounters& BurstPath::session_counters() const {
+  static constexpr SessionCounters kNone;
+  return sessions_ != nullptr ? sessions_->counters() : kNone;
 }
 
 // Step 3: listener. The bucket is on its way from here on.
@@ -232,12 +294,13 @@ SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
 
 // All that a packet without a usable entry may need.
 SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
+  if (job.verdict == kDone) return;
   const bool new_flow = job.verdict == SLUICE_CONTINUE && FindBackend(burst, job);
   sluice_verdict verdict = job.verdict;
   if (verdict == SLUICE_CONTINUE) {
     verdict = Forward(burst, job, *job.frame, job.backend);
   } else if (sluice_verdict_kind(verdict) == SLUICE_KIND_TRANSMIT) {
-    verdict = Reply(burst, job, verdict, 0);
+    verdict = ReplyInPlace(burst.tables, burst.ingress, job.packet, verdict, 0, job.frame);
   }
   job.frame->verdict = static_cast<uint8_t>(verdict);
   Count({job.listener, job.packet.l3_length}, verdict, job.slot, new_flow, sums);
@@ -384,20 +447,7 @@ SLUICE_COLD sluice_verdict BurstPath::TooBig(const Burst& burst, const Job& job,
     return SLUICE_VERDICT_too_big;
   }
   const uint32_t mtu = backend->mtu - backend->outer_length;
-  return Reply(burst, job, SLUICE_VERDICT_replied_too_big, mtu);
-}
-
-SLUICE_COLD sluice_verdict BurstPath::Reply(const Burst& burst, const Job& job, sluice_verdict reply, uint32_t mtu) {
-  Frame& frame = *job.frame;
-  const int32_t growth = sluice_reply_growth(&job.packet, reply);
-  const uint32_t length = sluice_reply_length(frame.length, &job.packet, reply);
-  if (growth > frame.headroom || length > growth + frame.length + frame.tailroom) return SLUICE_VERDICT_no_headroom;
-  frame.data -= growth;
-  frame.length = length;
-  frame.egress = burst.ingress;
-  const sluice_port* port = &burst.tables.ports[burst.ingress];
-  sluice_reply_write(frame.data, frame.data + length, &job.packet, reply, port, mtu);
-  return reply;
+  return ReplyInPlace(burst.tables, burst.ingress, job.packet, SLUICE_VERDICT_replied_too_big, mtu, job.frame);
 }
 
 SLUICE_HOT void BurstPath::Count(const Counted& counted, sluice_verdict verdict, uint32_t slot, bool new_flow,

@@ -8,18 +8,24 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/region.h"
+#include "engine/session_counters.h"
 #include "sluice/connection.h"
 #include "sluice/follow.h"
+#include "sluice/nat_port.h"
 #include "sluice/parse.h"
 #include "sluice/tables.h"
 #include "sluice/verdict.h"
 
 namespace sluice {
+
+class SessionPath;
+struct SessionPartition;
 
 // A packet in memory, and what becomes of it.
 struct Frame {
@@ -55,25 +61,45 @@ struct WorkerCounters {
   Region backends;
 };
 
+// The sessions that a worker owns, and those of the others; for a path that translates.
+struct WorkerSessions {
+  // All workers', by index; they outlive the path.
+  std::vector<SessionPartition> partitions;
+  uint32_t self = 0;
+  sluice_nat_ports ports{};
+};
+
 class BurstPath {
  public:
   // `partitions`: all of the engine's, by index; they outlive this object.
   static absl::StatusOr<BurstPath> Create(std::vector<Partition> partitions);
+  // With sessions: tables whose listeners translate need it.
+  static absl::StatusOr<BurstPath> Create(std::vector<Partition> partitions, WorkerSessions sessions);
+  BurstPath(BurstPath&& other) noexcept;
+  ~BurstPath();
 
   // Gives each of up to SLUICE_BURST frames its verdict. They came from port `ingress`, and their flows live in
   // partition `own`. `now` is CLOCK_MONOTONIC in ns.
   void Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
                uint32_t count);
 
+  // Between bursts, also when there is nothing to receive: ends sessions that are over.
+  void Maintain(const sluice_tables& tables, uint64_t now);
+
   WorkerCounters& counters() { return counters_; }
   const WorkerCounters& counters() const { return counters_; }
+  const SessionCounters& session_counters() const;
 
  private:
   struct Job;
   struct Counted;
   struct Sums;
   struct Burst;
-  explicit BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
+  explicit BurstPath(std::vector<Partition> partitions);
+
+  uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums);
+  bool IsTranslated(const Burst& burst, Job& job);
+  void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);
   void Settle(const Burst& burst, Job& job, Sums& sums);
@@ -85,13 +111,14 @@ class BurstPath {
   void InsertFragment(const Burst& burst, const Job& job);
   sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
   sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);
-  sluice_verdict Reply(const Burst& burst, const Job& job, sluice_verdict reply, uint32_t mtu);
   void Count(const Counted& counted, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
   void Flush(const Sums& sums);
 
   std::vector<Partition> partitions_;
   sluice_limiter too_big_{};
   WorkerCounters counters_;
+  // Null without sessions.
+  std::unique_ptr<SessionPath> sessions_;
 };
 
 }  // namespace sluice

@@ -13,6 +13,8 @@ void AddTraffic(const Region& from, std::vector<sluice_traffic>* to) {
     (*to)[i].packets += Read(traffic[i].packets);
     (*to)[i].bytes += Read(traffic[i].bytes);
     (*to)[i].new_flows += Read(traffic[i].new_flows);
+    (*to)[i].answer_packets += Read(traffic[i].answer_packets);
+    (*to)[i].answer_bytes += Read(traffic[i].answer_bytes);
   }
 }
 
@@ -26,6 +28,14 @@ void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
   sum->transmit_full += Read(counters.transmit_full);
   AddTraffic(counters.listeners, &sum->listeners);
   AddTraffic(counters.backends, &sum->backends);
+}
+
+void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
+  sum->sessions.opened += Read(counters.opened);
+  sum->sessions.expired += Read(counters.expired);
+  sum->sessions.evicted_closed += Read(counters.evicted_closed);
+  sum->sessions.evicted_handshake += Read(counters.evicted_handshake);
+  sum->sessions.ports_taken_early += Read(counters.ports_taken_early);
 }
 
 }  // namespace sluice

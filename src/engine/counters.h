@@ -10,5 +10,6 @@ namespace sluice {
 
 // Adds a worker's counters to `sum`, whose `listeners` and `backends` have the sizes that are wanted.
 void AddCounters(const WorkerCounters& counters, EngineCounters* sum);
+void AddCounters(const SessionCounters& counters, EngineCounters* sum);
 
 }  // namespace sluice

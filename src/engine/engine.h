@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "base/address.h"
+#include "engine/session_counters.h"
 #include "sluice/connection.h"
 #include "sluice/tables.h"
 #include "sluice/verdict.h"
@@ -36,6 +37,7 @@ struct EngineCounters {
   uint64_t kernel_dropped = 0;
   std::vector<sluice_traffic> listeners;
   std::vector<sluice_traffic> backends;
+  SessionCounters sessions;
 };
 
 // A port as it stands; what the controller tells the builder.
@@ -68,8 +70,8 @@ class Engine {
   virtual EngineCounters ReadCounters() = 0;
   virtual std::vector<EnginePort> ports() = 0;
 
-  // Goes on with the sweep of the connection tables, a bounded slice (about a hundredth of them), and empties expired
-  // entries. Called about a hundred times a second.
+  // Goes on with the sweep of the connection tables and sessions, a bounded slice (about a hundredth of them), and
+  // empties expired entries. Called about a hundred times a second.
   virtual void Sweep() = 0;
   // Live entries by backend slot as of the last whole sweep, and how many whole sweeps there have been. A slot retired
   // before sweep n began and not counted in it has no entry left.
@@ -78,6 +80,14 @@ class Engine {
     std::vector<uint32_t> flows_of_slot;
   };
   virtual const Occupancy& occupancy() const = 0;
+  // The same of NAT sessions, whose sweeps are counted by themselves.
+  struct SessionOccupancy {
+    uint64_t sweeps = 0;
+    uint64_t sessions = 0;
+    std::vector<uint32_t> of_slot;
+    std::vector<uint32_t> of_listener;
+  };
+  virtual const SessionOccupancy& session_occupancy() const = 0;
 
   // Announces a virtual address on the ports' links (gratuitous ARP, unsolicited neighbour advertisement).
   virtual void Announce(absl::Span<const Address> addresses) = 0;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -29,10 +30,22 @@ HugePages HugePagesOf(const v1::Engine& engine) {
   }
 }
 
+// Those of this network namespace; the kernel's defaults when it does not tell.
+void ReadKernelPorts(DpdkOptions* options) {
+  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  uint16_t first = 0;
+  uint16_t last = 0;
+  if (!(file >> first >> last) || first == 0 || first > last) return;
+  options->kernel_first_port = first;
+  options->kernel_last_port = last;
+}
+
 absl::StatusOr<DpdkOptions> DpdkOptionsOf(const v1::Engine& engine) {
   DpdkOptions options;
   options.workers = engine.workers();
   options.max_connections = engine.max_connections();
+  options.max_sessions = engine.max_sessions();
+  ReadKernelPorts(&options);
   options.huge_pages = HugePagesOf(engine);
   options.spin = engine.idle() == v1::Engine::SPIN;
   for (const v1::Interface& interface : engine.interfaces()) {

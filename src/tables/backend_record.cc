@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "config/forwarding.h"
 #include "sluice/rewrite.h"
 
 namespace sluice {
@@ -16,6 +17,10 @@ sluice_forwarding Forwarding(const v1::Pool& pool) {
       return SLUICE_IPIP;
     case v1::Pool::GUE:
       return SLUICE_GUE;
+    case v1::Pool::NAT:
+      return SLUICE_NAT;
+    case v1::Pool::FULL_NAT:
+      return SLUICE_FULL_NAT;
     default:
       return SLUICE_DSR_L2;
   }
@@ -48,7 +53,7 @@ absl::Status SetTunnel(const DesiredState& state, const DesiredBackend& backend,
   }
   if (record.forwarding == SLUICE_GUE) {
     record.outer_length += SLUICE_UDP_BYTES + SLUICE_GUE_BYTES;
-    record.gue_port = SLUICE_16(pool.gue_port());
+    record.service_port = SLUICE_16(pool.gue_port());
   }
   return absl::OkStatus();
 }
@@ -65,6 +70,11 @@ absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredState& state, cons
   record.forwarding = static_cast<uint8_t>(Forwarding(*desired_pool.config));
   std::memcpy(&record.destination, backend.address.bytes.data(), backend.address.bytes.size());
   if (backend.next_hop != nullptr) SetNextHop(*backend.next_hop, ports, record);
+  if (Translates(*desired_pool.config)) {
+    record.service_port = SLUICE_16(backend.config->port());
+    if (!backend.address.IsIpv4()) record.flags |= SLUICE_BACKEND_OUTER_IPV6;
+    return record;
+  }
   if (record.forwarding == SLUICE_DSR_L2) return record;
   const absl::Status status = SetTunnel(state, backend, *desired_pool.config, record);
   if (!status.ok()) return status;

@@ -31,8 +31,20 @@ struct BackendKey {
   }
 };
 
+// What makes a listener the one that sessions are of.
+struct ListenerKey {
+  std::string name;
+  Address address;
+  bool operator==(const ListenerKey&) const = default;
+
+  template <typename H>
+  friend H AbslHashValue(H h, const ListenerKey& key) {
+    return H::combine(std::move(h), key.name, key.address);
+  }
+};
+
 struct Keys {
-  std::vector<std::string> listeners;
+  std::vector<ListenerKey> listeners;
   std::vector<std::string> pools;
   std::vector<BackendKey> backends;
 };
@@ -40,7 +52,9 @@ struct Keys {
 Keys ReadKeys(const DesiredState& state) {
   Keys keys;
   keys.backends.reserve(state.backends.size());
-  for (const DesiredListener& listener : state.listeners) keys.listeners.push_back(listener.config->name());
+  for (const DesiredListener& listener : state.listeners) {
+    keys.listeners.push_back({listener.config->name(), listener.address});
+  }
   for (const DesiredPool& pool : state.pools) keys.pools.push_back(pool.config->name());
   for (const DesiredBackend& backend : state.backends) {
     const v1::Pool& pool = *state.pools[backend.pool].config;
@@ -71,7 +85,8 @@ Demands ReadDemands(const DesiredState& state, const IndexPlan& pools, const Ind
     for (uint32_t j = pool.first_backend; j < pool.last_backend; j++) {
       const DesiredBackend& backend = state.backends[j];
       if (!backend.TakesFlows()) continue;
-      demand.members.push_back({backends.indices[j], backend.config->weight(), backend.address});
+      demand.members.push_back({backends.indices[j], backend.config->weight(), backend.address,
+                                static_cast<uint16_t>(backend.config->port())});
     }
     std::sort(demand.members.begin(), demand.members.end());
   }
@@ -84,7 +99,7 @@ struct Builder::State {
   uint32_t generation = 0;
   // Empty before the first build.
   std::vector<uint8_t> hash_key;
-  StableIndex<std::string> listeners{SLUICE_LISTENERS, WhenGone::kFree};
+  StableIndex<ListenerKey> listeners{SLUICE_LISTENERS, WhenGone::kRetire};
   StableIndex<std::string> pools{SLUICE_POOLS, WhenGone::kFree};
   StableIndex<BackendKey> backends{SLUICE_BACKENDS, WhenGone::kRetire};
   MaglevSet maglev;
@@ -124,8 +139,15 @@ absl::StatusOr<TablesPlan> Builder::State::Plan(const Keys& keys, absl::Span<con
                      " removed ones that may have flows; at most ", SLUICE_BACKENDS,
                      " together are possible: remove some, or wait for idle_timeout and try again"));
   }
-  return TablesPlan{generation + 1, *flow_key, *std::move(listener_plan), *std::move(pool_plan),
-                    *std::move(backend_plan)};
+  TablesPlan plan{
+      generation + 1, *flow_key, *std::move(listener_plan), *std::move(pool_plan), *std::move(backend_plan), {}, {}};
+  for (const auto& [index, gone] : listeners.Absent(plan.listeners)) {
+    plan.gone_listeners.push_back({index, gone.address});
+  }
+  for (const auto& [index, gone] : backends.Absent(plan.backends)) {
+    plan.gone_backends.push_back({index, gone.address});
+  }
+  return plan;
 }
 
 Builder::Builder() : state_(std::make_unique<State>()) {}
@@ -167,6 +189,14 @@ std::vector<uint32_t> Builder::RetiredSlots() const {
 
 void Builder::ReleaseSlot(uint32_t slot) {
   state_->backends.Release(slot);
+}
+
+std::vector<uint32_t> Builder::RetiredListeners() const {
+  return state_->listeners.Retired();
+}
+
+void Builder::ReleaseListener(uint32_t index) {
+  state_->listeners.Release(index);
 }
 
 uint32_t Builder::pools_rebuilt() const {

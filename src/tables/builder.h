@@ -62,6 +62,10 @@ class Builder {
   // is not retired stays as it is.
   void ReleaseSlot(uint32_t slot);
 
+  // The same for the indices of listeners that are gone and whose sessions may still be there.
+  std::vector<uint32_t> RetiredListeners() const;
+  void ReleaseListener(uint32_t index);
+
   // Pools whose Maglev table the last Build that succeeded computed anew; for logs and tests.
   uint32_t pools_rebuilt() const;
 

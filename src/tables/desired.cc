@@ -5,8 +5,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "config/forwarding.h"
+#include "sluice/tables.h"
 #include "sluice/time.h"
 
 namespace sluice {
@@ -17,6 +20,34 @@ absl::Status ReadTunnelSource(const std::string& text, std::optional<Address>& s
   const absl::StatusOr<Address> address = ParseAddress(text);
   if (!address.ok()) return address.status();
   source = *address;
+  return absl::OkStatus();
+}
+
+// Every address of every prefix. IPv4 first, each family in the order of the file.
+absl::Status ReadNatAddresses(const v1::Engine& engine, DesiredState& state) {
+  std::vector<Address> ipv6;
+  for (const std::string& text : engine.nat_addresses()) {
+    const bool whole = !absl::StrContains(text, '/');
+    const bool dotted = !absl::StrContains(text, ':');
+    const absl::StatusOr<Prefix> prefix = ParsePrefix(whole ? absl::StrCat(text, dotted ? "/32" : "/128") : text);
+    if (!prefix.ok()) return prefix.status();
+    const int host_bits = (prefix->address.IsIpv4() ? 32 : 128) - prefix->length;
+    if (host_bits > 16) return absl::InvalidArgumentError(absl::StrCat(text, " has too many addresses"));
+    Address address = prefix->address;
+    const uint32_t first = uint32_t{address.bytes[14]} << 8 | address.bytes[15];
+    for (uint32_t i = 0; i < uint32_t{1} << host_bits; i++) {
+      address.bytes[14] = static_cast<uint8_t>((first + i) >> 8);
+      address.bytes[15] = static_cast<uint8_t>(first + i);
+      (address.IsIpv4() ? state.nat_addresses : ipv6).push_back(address);
+    }
+  }
+  state.nat_ipv4 = static_cast<uint32_t>(state.nat_addresses.size());
+  state.nat_addresses.insert(state.nat_addresses.end(), ipv6.begin(), ipv6.end());
+  if (state.nat_addresses.size() >= SLUICE_NO_NAT_ADDRESS) {
+    return absl::InvalidArgumentError(absl::StrCat(state.nat_addresses.size(), " NAT addresses are too many"));
+  }
+  // Answers come to them, so they are asked for on the link as a virtual address is.
+  for (const Address& address : state.nat_addresses) state.virtual_addresses.push_back({address, true, true, true});
   return absl::OkStatus();
 }
 
@@ -51,11 +82,13 @@ absl::Status ReadListeners(const v1::Config& config, DesiredState& state) {
           absl::StrCat("no pool is named \"", listener.pool(), "\"; listener \"", listener.name(), "\" needs it"));
     }
     const uint16_t idle = IdleTicks(listener.idle_timeout());
-    state.listeners.push_back({&listener, *address, pool->second, idle});
+    const bool translates = Translates(*state.pools[pool->second].config);
+    state.listeners.push_back({&listener, *address, pool->second, idle, translates});
     DesiredPool& used = state.pools[pool->second];
     used.idle = std::max(used.idle, idle);
     if (!seen.insert(*address).second) continue;
-    state.virtual_addresses.push_back({*address, listener.announce() == v1::Listener::LINK, listener.icmp_echo()});
+    state.virtual_addresses.push_back(
+        {*address, listener.announce() == v1::Listener::LINK, listener.icmp_echo(), false});
   }
   return absl::OkStatus();
 }
@@ -71,6 +104,7 @@ absl::StatusOr<DesiredState> ReadDesiredState(const BuildInput& input) {
     if (status.ok()) status = ReadPool(pool, input, state);
   }
   if (status.ok()) status = ReadListeners(config, state);
+  if (status.ok()) status = ReadNatAddresses(config.engine(), state);
   if (!status.ok()) return status;
   return state;
 }

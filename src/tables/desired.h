@@ -21,6 +21,8 @@ struct DesiredListener {
   uint32_t pool = 0;
   // Ticks.
   uint16_t idle = 0;
+  // Its flows have sessions: its pool translates.
+  bool translates = false;
 };
 
 struct DesiredPool {
@@ -53,6 +55,9 @@ struct DesiredState {
   // Outer sources of tunnels.
   std::optional<Address> ipv4_source;
   std::optional<Address> ipv6_source;
+  // Every single one, IPv4 first.
+  std::vector<Address> nat_addresses;
+  uint32_t nat_ipv4 = 0;
 };
 
 // What validation has seen to is not checked again, but for what would break the tables. InvalidArgument then.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ struct Claim {
   uint32_t first;
   uint32_t last;
   uint32_t listener;
+  // Of `first`, in what the operator wrote, where that matters; else the port itself, so that neighbours join.
+  uint32_t offset;
 
   auto Group() const { return std::tie(address, protocol); }
   auto Order() const { return std::tie(address, protocol, first, last, listener); }
@@ -32,7 +35,8 @@ std::vector<Claim> ReadClaims(const DesiredState& state, std::span<const uint32_
     const DesiredListener& listener = state.listeners[i];
     const v1::Listener::Protocol protocol = listener.config->protocol();
     for (const v1::PortRange& range : listener.config->ports()) {
-      const Claim claim{listener.address, SLUICE_IP_TCP, range.first(), range.last(), indices[i]};
+      const Claim claim{listener.address, SLUICE_IP_TCP, range.first(),
+                        range.last(),     indices[i],    listener.translates ? 0 : range.first()};
       if (protocol != v1::Listener::UDP) claims.push_back(claim);
       if (protocol == v1::Listener::TCP) continue;
       claims.push_back(claim);
@@ -48,7 +52,8 @@ std::vector<Claim> JoinAdjacent(const std::vector<Claim>& claims) {
   std::vector<Claim> joined;
   for (const Claim& claim : claims) {
     if (!joined.empty() && joined.back().Group() == claim.Group() && joined.back().listener == claim.listener &&
-        joined.back().last + 1 == claim.first) {
+        joined.back().last + 1 == claim.first &&
+        joined.back().offset + (claim.first - joined.back().first) == claim.offset) {
       joined.back().last = claim.last;
     } else {
       joined.push_back(claim);
@@ -76,6 +81,8 @@ void AddPorts(const Claim& claim, Contents& contents) {
   for (uint32_t port = claim.first; port <= claim.last; port++) {
     contents.keys.push_back(
         Key(claim.address, sluice_index_key(claim.protocol, SLUICE_16(port)), claim.listener, SLUICE_INDEX_LISTENER));
+    // 0 for those that joined: theirs is nobody's business.
+    contents.keys.back().count = claim.offset == 0 ? static_cast<uint16_t>(port - claim.first) : 0;
   }
 }
 
@@ -113,8 +120,20 @@ void AddGroup(std::span<const Claim> group, uint32_t expanded, Contents& content
 
 void AddVirtualAddresses(const DesiredState& state, Contents& contents) {
   for (const VirtualAddress& address : state.virtual_addresses) {
-    const uint32_t flags = (address.echo ? SLUICE_VIRTUAL_ECHO : 0) | (address.announce ? SLUICE_VIRTUAL_ANNOUNCE : 0);
+    const uint32_t flags = (address.echo ? SLUICE_VIRTUAL_ECHO : 0) | (address.announce ? SLUICE_VIRTUAL_ANNOUNCE : 0) |
+                           (address.nat ? SLUICE_VIRTUAL_NAT : 0);
     contents.keys.push_back(Key(address.address, sluice_index_key(0, 0), flags, SLUICE_INDEX_VIRTUAL));
+  }
+}
+
+// Servers whose answers to clients' own addresses come back through us.
+void AddServers(const DesiredState& state, Contents& contents) {
+  std::set<Address> servers;
+  for (const DesiredBackend& backend : state.backends) {
+    if (state.pools[backend.pool].config->forwarding() == v1::Pool::NAT) servers.insert(backend.address);
+  }
+  for (const Address& address : servers) {
+    contents.keys.push_back(Key(address, sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0), 0, SLUICE_INDEX_SERVER));
   }
 }
 
@@ -125,6 +144,7 @@ Contents MakeContents(const DesiredState& state, std::span<const Claim> claims, 
     AddGroup(claims.subspan(begin, end - begin), expanded, contents);
   }
   AddVirtualAddresses(state, contents);
+  AddServers(state, contents);
   return contents;
 }
 

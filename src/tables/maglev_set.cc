@@ -77,6 +77,7 @@ absl::Status Compute(const MaglevDemand& demand, const std::string& name,
   backends.reserve(demand.members.size());
   for (const MaglevMember& member : demand.members) {
     keys.push_back(FormatAddress(member.address));
+    if (member.port != 0) absl::StrAppend(&keys.back(), " ", member.port);
     backends.push_back({.key = keys.back(), .weight = member.weight});
   }
   const absl::StatusOr<std::vector<uint32_t>> table = BuildMaglev(backends, demand.size, hash_key);

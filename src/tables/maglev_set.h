@@ -18,11 +18,14 @@
 
 namespace sluice {
 
-// A backend that takes flows. Maglev's key is the text of its address: the same on every node, whatever its name there.
+// A backend that takes flows. Maglev's key is the text of its address, and of its port when it has one of its own: the
+// same on every node, whatever its name there.
 struct MaglevMember {
   uint32_t slot = 0;
   uint32_t weight = 0;
   Address address;
+  // 0: none of its own.
+  uint16_t port = 0;
   auto operator<=>(const MaglevMember&) const = default;
 };
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -55,6 +56,19 @@ class StableIndex {
       if (index >= plan.size) plan.size = index + 1;
     }
     return plan;
+  }
+
+  // Things that are in nobody's plan but keep their number until they are released: with retirement only.
+  std::vector<std::pair<uint32_t, Key>> Absent(const IndexPlan& plan) const {
+    std::vector<bool> present(entries_.size());
+    for (const uint32_t index : plan.indices) {
+      if (index < present.size()) present[index] = true;
+    }
+    std::vector<std::pair<uint32_t, Key>> absent;
+    for (uint32_t i = 0; i < entries_.size(); i++) {
+      if (!present[i] && entries_[i].state != State::kFree) absent.emplace_back(i, entries_[i].key);
+    }
+    return absent;
   }
 
   // Makes the plan true. It is the last one that Assign made, of the same keys.

@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/region.h"
+#include "base/service.h"
 #include "sluice/tables.h"
 
 namespace sluice {
@@ -21,6 +22,8 @@ struct VirtualAddress {
   bool announce = true;
   // Answer ICMP echo requests.
   bool echo = true;
+  // One of ours that stands in clients' place; no listener's.
+  bool nat = false;
   bool operator==(const VirtualAddress&) const = default;
 };
 
@@ -42,6 +45,8 @@ class Tables {
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
+  // Where answers to clients' own addresses come from, each once.
+  const std::vector<Service>& services() const { return services_; }
 
  private:
   friend class TablesWriter;
@@ -49,13 +54,14 @@ class Tables {
 
   sluice_tables view_{};
   // Memory behind the view, one region a table (huge pages where there are some).
-  Region settings_, index_, ranges_, listeners_, pools_, backends_, ports_;
+  Region settings_, index_, ranges_, listeners_, session_terms_, pools_, backends_, ports_, nat_addresses_;
   // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it. Each keeps
   // the arena.
   std::vector<std::shared_ptr<const void>> maglev_;
   std::vector<std::string> listener_names_;
   std::vector<BackendName> backend_names_;
   std::vector<VirtualAddress> virtual_addresses_;
+  std::vector<Service> services_;
 };
 
 }  // namespace sluice

@@ -1,6 +1,8 @@
 #include "tables/tables_writer.h"
 
 #include <algorithm>
+#include <cstring>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -24,7 +26,63 @@ void WriteSettings(const TablesPlan& plan, const DesiredState& state, uint32_t i
   settings.index_mask = index_mask;
   for (const DesiredListener& listener : state.listeners) {
     settings.longest_idle = std::max(settings.longest_idle, listener.idle);
+    settings.sessions |= listener.translates ? 1 : 0;
   }
+  settings.nat_ipv4 = static_cast<uint16_t>(state.nat_ipv4);
+  settings.nat_ipv6 = static_cast<uint16_t>(state.nat_addresses.size() - state.nat_ipv4);
+}
+
+sluice_address PathAddress(const Address& address) {
+  sluice_address result;
+  std::memcpy(&result, address.bytes.data(), sizeof(result));
+  return result;
+}
+
+sluice_session_terms TermsOf(const DesiredListener& listener) {
+  sluice_session_terms terms{};
+  terms.address = PathAddress(listener.address);
+  if (!listener.translates) return terms;
+  const v1::Listener& config = *listener.config;
+  terms.established = listener.idle;
+  terms.handshake = IdleTicks(config.handshake_timeout());
+  terms.half_closed = IdleTicks(config.half_closed_timeout());
+  terms.closed = IdleTicks(config.closed_timeout());
+  terms.flags = config.reset_on_idle() ? SLUICE_TERMS_RESET_ON_IDLE : 0;
+  return terms;
+}
+
+void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_listener* listeners,
+                    sluice_session_terms* terms) {
+  for (size_t i = 0; i < state.listeners.size(); i++) {
+    const DesiredListener& listener = state.listeners[i];
+    const uint32_t at = plan.listeners.indices[i];
+    const uint16_t flags = listener.translates ? SLUICE_LISTENER_SESSIONS : 0;
+    listeners[at] = {plan.pools.indices[listener.pool], listener.idle, flags};
+    terms[at] = TermsOf(listener);
+  }
+  for (const TablesPlan::Gone& gone : plan.gone_listeners) terms[gone.index].address = PathAddress(gone.address);
+}
+
+// What answers of nat pools come from: each backend's port for each port of the listeners.
+std::vector<Service> ServicesOf(const DesiredState& state) {
+  std::set<Service> services;
+  for (const DesiredListener& listener : state.listeners) {
+    const DesiredPool& pool = state.pools[listener.pool];
+    if (pool.config->forwarding() != v1::Pool::NAT) continue;
+    const v1::Listener::Protocol protocol = listener.config->protocol();
+    for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
+      const DesiredBackend& backend = state.backends[i];
+      for (const v1::PortRange& range : listener.config->ports()) {
+        const uint32_t first = backend.config->port() != 0 ? backend.config->port() : range.first();
+        for (uint32_t port = first; port <= first + (range.last() - range.first()); port++) {
+          const auto number = static_cast<uint16_t>(port);
+          if (protocol != v1::Listener::UDP) services.insert({backend.address, SLUICE_IP_TCP, number});
+          if (protocol != v1::Listener::TCP) services.insert({backend.address, SLUICE_IP_UDP, number});
+        }
+      }
+    }
+  }
+  return {services.begin(), services.end()};
 }
 
 absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, absl::Span<const PortDescription> ports,
@@ -36,6 +94,8 @@ absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, ab
     if (!record.ok()) return record.status();
     records[plan.backends.indices[i]] = *record;
   }
+  // Not live; but their sessions are found by their address.
+  for (const TablesPlan::Gone& gone : plan.gone_backends) records[gone.index].destination = PathAddress(gone.address);
   return absl::OkStatus();
 }
 
@@ -49,6 +109,8 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   sluice_tables& view = tables->view_;
   absl::Status status = Allocate(1, pages, tables->settings_, view.settings);
   if (status.ok()) status = Allocate(plan.listeners.size, pages, tables->listeners_, view.listeners);
+  if (status.ok()) status = Allocate(plan.listeners.size, pages, tables->session_terms_, view.session_terms);
+  if (status.ok()) status = Allocate(state.nat_addresses.size(), pages, tables->nat_addresses_, view.nat_addresses);
   if (status.ok()) status = Allocate(plan.pools.size, pages, tables->pools_, view.pools);
   if (status.ok()) status = Allocate(plan.backends.size, pages, tables->backends_, view.backends);
   if (status.ok()) status = Allocate(ports.size(), pages, tables->ports_, view.ports);
@@ -56,6 +118,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   if (!status.ok()) return status;
 
   WriteSettings(plan, state, index.mask, *tables->settings_.As<sluice_settings>());
+  tables->settings_.As<sluice_settings>()->ranges = index.ranges.size() > 0 ? 1 : 0;
   tables->index_ = std::move(index.entries);
   tables->ranges_ = std::move(index.ranges);
   view.index = tables->index_.As<sluice_index_entry>();
@@ -65,12 +128,15 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
     std::copy(ports[i].mac.begin(), ports[i].mac.end(), record.mac);
     record.mtu = ports[i].mtu;
   }
+  WriteListeners(plan, state, tables->listeners_.As<sluice_listener>(),
+                 tables->session_terms_.As<sluice_session_terms>());
+  for (size_t i = 0; i < state.nat_addresses.size(); i++) {
+    tables->nat_addresses_.As<sluice_nat_address>()[i] = {PathAddress(state.nat_addresses[i])};
+  }
+  tables->services_ = ServicesOf(state);
   tables->listener_names_.resize(plan.listeners.size);
   for (size_t i = 0; i < state.listeners.size(); i++) {
-    const DesiredListener& listener = state.listeners[i];
-    const uint32_t at = plan.listeners.indices[i];
-    tables->listeners_.As<sluice_listener>()[at] = {plan.pools.indices[listener.pool], listener.idle, 0};
-    tables->listener_names_[at] = listener.config->name();
+    tables->listener_names_[plan.listeners.indices[i]] = state.listeners[i].config->name();
   }
   tables->backend_names_.resize(plan.backends.size);
   for (size_t i = 0; i < state.backends.size(); i++) {

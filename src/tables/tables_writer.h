@@ -24,6 +24,13 @@ struct TablesPlan {
   IndexPlan listeners;
   IndexPlan pools;
   IndexPlan backends;
+  // Those that are gone and may have sessions yet, which are found by their addresses.
+  struct Gone {
+    uint32_t index = 0;
+    Address address;
+  };
+  std::vector<Gone> gone_listeners;
+  std::vector<Gone> gone_backends;
 };
 
 class TablesWriter {

@@ -84,6 +84,7 @@ class DpdkGolden : public GoldenEngine {
     };
     DpdkOptions options;
     options.max_connections = 65536;
+    options.max_sessions = 4096;
     options.huge_pages = HugePages::kOff;
     for (int port = 0; port < 2; port++) {
       options.interfaces.push_back(

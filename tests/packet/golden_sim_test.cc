@@ -9,6 +9,7 @@ class SimGolden : public GoldenEngine {
  public:
   absl::Status Open() {
     SimOptions options;
+    options.max_sessions = 4096;
     options.clock = [this] { return now_; };
     for (const PortDescription& port : GoldenPorts()) {
       options.ports.push_back({.name = "sim", .mac = port.mac, .mtu = port.mtu, .link_up = true, .mode = "sim"});

@@ -37,7 +37,7 @@ sluice_backend BackendRecord(const HandBackend& hand) {
   record.outer_length = ipv6 ? 40 : 20;
   if (hand.forwarding == SLUICE_GUE) record.outer_length += 12;
   if (!ipv6) record.outer_sum = sluice_outer_sum(record.source.words[3], record.destination.words[3]);
-  record.gue_port = SLUICE_16(6080);
+  record.service_port = SLUICE_16(6080);
   return record;
 }
 
@@ -91,8 +91,8 @@ uint32_t HandTables::AddPort(const sluice_port& port) {
 }
 
 const sluice_tables& HandTables::view() {
-  view_ = {&settings_,    index_.data(),  ranges_.data(),   listeners_.data(),
-           pools_.data(), maglev_.data(), backends_.data(), ports_.data()};
+  view_ = {&settings_,     index_.data(),    ranges_.data(), listeners_.data(), pools_.data(),
+           maglev_.data(), backends_.data(), ports_.data(),  nullptr,           nullptr};
   return view_;
 }
 

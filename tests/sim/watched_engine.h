@@ -41,6 +41,7 @@ class WatchedEngine : public Engine {
   std::vector<EnginePort> ports() override { return engine_->ports(); }
   void Sweep() override { engine_->Sweep(); }
   const Occupancy& occupancy() const override { return engine_->occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return engine_->session_occupancy(); }
   void Announce(absl::Span<const Address> addresses) override { engine_->Announce(addresses); }
   EngineNews Poll() override { return engine_->Poll(); }
   void Close() override { engine_->Close(); }

@@ -146,10 +146,21 @@ int AfxdpPort::WaitHandle(uint16_t queue) {
   return sockets_[queue]->fd();
 }
 
-absl::Status AfxdpPort::SetVirtualAddresses(absl::Span<const Address> addresses) {
-  const absl::Status status = program_->SetVirtualAddresses(addresses);
+absl::Status AfxdpPort::Named(const absl::Status& status) const {
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat(options_.interface, ": ", std::string(status.message())));
+}
+
+absl::Status AfxdpPort::SetVirtualAddresses(absl::Span<const Address> addresses) {
+  return Named(program_->SetVirtualAddresses(addresses));
+}
+
+absl::Status AfxdpPort::SetServices(absl::Span<const Service> services) {
+  return Named(program_->SetServices(services));
+}
+
+absl::Status AfxdpPort::SetLocalAddresses(absl::Span<const Address> addresses) {
+  return Named(program_->SetLocalAddresses(addresses));
 }
 
 PortInfo AfxdpPort::info() {

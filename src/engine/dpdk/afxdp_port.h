@@ -62,6 +62,8 @@ class AfxdpPort : public Port {
   uint16_t Transmit(uint16_t queue, rte_mbuf** packets, uint16_t count) override;
   int WaitHandle(uint16_t queue) override;
   absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) override;
+  absl::Status SetServices(absl::Span<const Service> services) override;
+  absl::Status SetLocalAddresses(absl::Span<const Address> addresses) override;
   PortInfo info() override;
   PortCounters ReadCounters() override;
 
@@ -70,6 +72,7 @@ class AfxdpPort : public Port {
       : options_(options), lock_(std::move(lock)), interface_(std::move(interface)) {}
 
   absl::Status CheckMtu();
+  absl::Status Named(const absl::Status& status) const;
   absl::Status ChooseQueues();
   absl::Status AttachProgram();
   void TuneDevice();

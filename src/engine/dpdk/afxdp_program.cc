@@ -1,5 +1,6 @@
 #include "engine/dpdk/afxdp_program.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
@@ -103,7 +104,10 @@ absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t 
   if (program->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
   bpf_map__set_max_entries(program->skeleton_->maps.xsks_map, queues);
   // Twice, since a new set comes before the old one goes.
-  bpf_map__set_max_entries(program->skeleton_->maps.vips, 2 * kMaxAddresses);
+  for (bpf_map* map :
+       {program->skeleton_->maps.vips, program->skeleton_->maps.services, program->skeleton_->maps.locals}) {
+    bpf_map__set_max_entries(map, 2 * kMaxAddresses);
+  }
   if (const int error = redirect_bpf__load(program->skeleton_); error != 0) {
     return BpfStatus(-error, "loading the XDP program");
   }
@@ -176,7 +180,9 @@ absl::Status RedirectProgram::InheritAddresses(int program_fd) {
   Address address;
   const void* previous = nullptr;
   while (bpf_map_get_next_key(map_fd, previous, address.bytes.data()) == 0) {
-    if (absl::Status status = AddAddress(address); !status.ok()) return status;
+    if (const int error = addresses_.Add(bpf_map__fd(skeleton_->maps.vips), address); error != 0) {
+      return BpfStatus(error, absl::StrCat("adding virtual address ", FormatAddress(address)));
+    }
     previous = address.bytes.data();
   }
   return absl::OkStatus();
@@ -188,37 +194,38 @@ absl::Status RedirectProgram::SetSocket(uint16_t queue, int fd) {
   return BpfStatus(errno, absl::StrCat("queue ", queue, ": giving its packets to the socket"));
 }
 
-absl::Status RedirectProgram::AddAddress(const Address& address) {
-  const uint8_t value = 1;
-  const int map_fd = bpf_map__fd(skeleton_->maps.vips);
-  if (bpf_map_update_elem(map_fd, address.bytes.data(), &value, BPF_ANY) != 0) {
-    return BpfStatus(errno, absl::StrCat("adding virtual address ", FormatAddress(address)));
+absl::Status RedirectProgram::SetVirtualAddresses(absl::Span<const Address> addresses) {
+  if (addresses.size() > kMaxAddresses) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(addresses.size(), " virtual addresses; an interface takes ", kMaxAddresses, " at most"));
   }
-  addresses_.insert(address);
-  return absl::OkStatus();
+  const int error = addresses_.Replace(bpf_map__fd(skeleton_->maps.vips), addresses);
+  return error == 0 ? absl::OkStatus() : BpfStatus(error, "changing the virtual addresses");
 }
 
-absl::Status RedirectProgram::SetVirtualAddresses(absl::Span<const Address> addresses) {
-  const absl::flat_hash_set<Address> wanted(addresses.begin(), addresses.end());
-  if (wanted.size() > kMaxAddresses) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(wanted.size(), " virtual addresses; an interface takes ", kMaxAddresses, " at most"));
-  }
-  std::vector<Address> gone;
-  for (const Address& address : addresses_) {
-    if (!wanted.contains(address)) gone.push_back(address);
-  }
-  for (const Address& address : wanted) {
-    if (addresses_.contains(address)) continue;
-    if (absl::Status status = AddAddress(address); !status.ok()) return status;
-  }
-  for (const Address& address : gone) {
-    if (bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.vips), address.bytes.data()) != 0 && errno != ENOENT) {
-      return BpfStatus(errno, absl::StrCat("removing virtual address ", FormatAddress(address)));
+absl::Status RedirectProgram::SetServices(absl::Span<const Service> services) {
+  std::vector<ServiceKey> keys;
+  for (const Service& service : services) {
+    keys.push_back({service.address.bytes, htons(service.port), service.protocol});
+    // Their later fragments have no ports.
+    if (keys.size() == 1 || service.address != services[&service - services.data() - 1].address) {
+      keys.push_back({service.address.bytes, 0, 0});
     }
-    addresses_.erase(address);
   }
-  return absl::OkStatus();
+  if (keys.size() > kMaxAddresses) {
+    return absl::InvalidArgumentError(absl::StrCat(keys.size(),
+                                                   " ports of servers that answer through nat; an interface takes ",
+                                                   kMaxAddresses, " at most: use shorter port ranges, or full_nat"));
+  }
+  const int error = services_.Replace(bpf_map__fd(skeleton_->maps.services), keys);
+  return error == 0 ? absl::OkStatus() : BpfStatus(error, "changing the servers that answer through nat");
+}
+
+absl::Status RedirectProgram::SetLocalAddresses(absl::Span<const Address> addresses) {
+  const int error = addresses.size() > kMaxAddresses
+                        ? E2BIG
+                        : local_addresses_.Replace(bpf_map__fd(skeleton_->maps.locals), addresses);
+  return error == 0 ? absl::OkStatus() : BpfStatus(error, "changing the node's own addresses");
 }
 
 }  // namespace sluice

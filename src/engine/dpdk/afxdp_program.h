@@ -7,15 +7,17 @@
 // Thread-safety: none; the control thread's, in the network namespace of the interface.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/address.h"
+#include "engine/dpdk/afxdp_set.h"
+#include "engine/dpdk/port.h"
 
 struct redirect_bpf;
 
@@ -23,7 +25,7 @@ namespace sluice {
 
 class RedirectProgram {
  public:
-  // Most virtual addresses of an interface.
+  // Most virtual addresses, services and addresses of the node itself.
   static constexpr size_t kMaxAddresses = 65'536;
 
   // Loads it for an interface of at most `queues` RX queues. PermissionDeniedError without the rights to.
@@ -45,17 +47,34 @@ class RedirectProgram {
   // Replaces the set: new addresses come before old ones go. InvalidArgumentError, and nothing changed, when there
   // are too many.
   absl::Status SetVirtualAddresses(absl::Span<const Address> addresses);
+  // What comes from these is the workers' as well, unless it is for the node itself.
+  absl::Status SetServices(absl::Span<const Service> services);
+  absl::Status SetLocalAddresses(absl::Span<const Address> addresses);
 
  private:
+  // As in bpf/redirect.bpf.c; network order. Protocol and port 0: the server's later fragments.
+  struct ServiceKey {
+    std::array<uint8_t, 16> address{};
+    uint16_t port = 0;
+    uint16_t protocol = 0;
+    bool operator==(const ServiceKey&) const = default;
+
+    template <typename H>
+    friend H AbslHashValue(H h, const ServiceKey& key) {
+      return H::combine(std::move(h), key.address, key.port, key.protocol);
+    }
+  };
+
   explicit RedirectProgram(redirect_bpf* skeleton) : skeleton_(skeleton) {}
 
   absl::Status AttachFresh(int ifindex, const std::string& interface);
   absl::Status Replace(int ifindex, const std::string& interface, uint32_t program_id, bool generic);
   absl::Status InheritAddresses(int program_fd);
-  absl::Status AddAddress(const Address& address);
 
   redirect_bpf* skeleton_;
-  absl::flat_hash_set<Address> addresses_;
+  AfxdpSet<Address> addresses_;
+  AfxdpSet<ServiceKey> services_;
+  AfxdpSet<Address> local_addresses_;
   // 0 when not attached.
   int ifindex_ = 0;
   bool generic_ = false;

@@ -21,8 +21,10 @@
 #include "engine/connection_tables.h"
 #include "engine/counters.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/local_addresses.h"
 #include "engine/dpdk/port_set.h"
 #include "engine/dpdk/worker.h"
+#include "engine/session_tables.h"
 
 namespace sluice {
 namespace {
@@ -77,6 +79,7 @@ class DpdkEngine : public Engine {
   std::vector<EnginePort> ports() override;
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections_->occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return sessions_->occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
@@ -89,11 +92,14 @@ class DpdkEngine : public Engine {
   bool WaitForWorkers();
   bool running() const { return launched_ > 0 && launched_ == workers_.size(); }
   absl::Status SetVirtualAddresses(const std::set<Address>& addresses);
+  absl::Status SetServices(const std::vector<Service>& services);
+  void FollowLocalAddresses(EngineNews* news);
   void SendAnnouncements();
   bool FollowPorts(EngineNews* news);
 
   std::unique_ptr<PortSet> ports_;
   std::unique_ptr<ConnectionTables> connections_;
+  std::unique_ptr<SessionTables> sessions_;
   rte_rcu_qsbr* qsbr_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
   // The worker that sends what comes from the kernel's sides, whose threads start before it exists.
@@ -105,6 +111,8 @@ class DpdkEngine : public Engine {
   // Generations that a worker may still be reading because it did not answer in time.
   std::vector<std::shared_ptr<const Tables>> unreleased_;
   std::set<Address> virtual_addresses_;
+  std::vector<Service> services_;
+  std::set<Address> local_addresses_;
   // For the next Poll.
   std::vector<std::string> messages_;
   std::deque<Address> announcements_;
@@ -140,6 +148,10 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
     notes->push_back(absl::StrCat("the connection table (", options.max_connections * 12 >> 20,
                                   " MiB) lies in pages of normal size; huge pages make look-ups in it faster"));
   }
+  absl::StatusOr<SessionTables> sessions =
+      SessionTables::Create(options.workers, options.max_sessions, options.huge_pages);
+  if (!sessions.ok()) return sessions.status();
+  engine->sessions_ = std::make_unique<SessionTables>(*std::move(sessions));
   if (absl::Status status = engine->CreateWorkers(options); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
@@ -151,6 +163,7 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
   if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, options.workers) != 0) {
     return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
   }
+  const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
   for (uint32_t i = 0; i < options.workers; i++) {
     Worker::Options worker_options;
     worker_options.index = i;
@@ -160,7 +173,7 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     worker_options.qsbr = qsbr_;
     worker_options.spin = options.spin;
     absl::StatusOr<std::unique_ptr<Worker>> worker =
-        Worker::Create(std::move(worker_options), connections_->partitions());
+        Worker::Create(std::move(worker_options), connections_->partitions(), {sessions_->partitions(), i, ports});
     if (!worker.ok()) return worker.status();
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));
@@ -194,11 +207,41 @@ absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (!running()) {
     if (absl::Status status = StartWorkers(); !status.ok()) return status;
   }
-  const absl::Status status = SetVirtualAddresses(next);
+  absl::Status status = SetVirtualAddresses(next);
+  const std::vector<Service> services_before = services_;
+  if (status.ok()) status = SetServices(current_->services());
   if (status.ok() || old == nullptr) return status;
   Switch(std::move(old));
   SetVirtualAddresses(before).IgnoreError();
+  SetServices(services_before).IgnoreError();
   return status;
+}
+
+// Answers of a server that is gone find no session, so there is no order to be kept with the tables.
+absl::Status DpdkEngine::SetServices(const std::vector<Service>& services) {
+  if (services == services_) return absl::OkStatus();
+  EngineNews news;
+  if (!services.empty()) FollowLocalAddresses(&news);
+  for (uint32_t i = 0; i < ports_->size(); i++) {
+    if (absl::Status status = ports_->port(i).SetServices(services); !status.ok()) {
+      for (uint32_t j = 0; j <= i; j++) ports_->port(j).SetServices(services_).IgnoreError();
+      return status;
+    }
+  }
+  services_ = services;
+  return absl::OkStatus();
+}
+
+// What servers send to the node itself stays the kernel's.
+void DpdkEngine::FollowLocalAddresses(EngineNews* news) {
+  std::set<Address> addresses = ReadLocalAddresses();
+  if (addresses == local_addresses_) return;
+  const std::vector<Address> list(addresses.begin(), addresses.end());
+  for (uint32_t i = 0; i < ports_->size(); i++) {
+    const absl::Status status = ports_->port(i).SetLocalAddresses(list);
+    if (!status.ok()) news->messages.push_back(std::string(status.message()));
+  }
+  local_addresses_ = std::move(addresses);
 }
 
 // All workers run `tables` from here on, and have left the old ones, which a worker that hangs keeps alive.
@@ -248,6 +291,7 @@ EngineCounters DpdkEngine::ReadCounters() {
   }
   for (const std::unique_ptr<Worker>& worker : workers_) {
     AddCounters(worker->counters(), &sum);
+    AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
   for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
@@ -274,7 +318,9 @@ std::vector<EnginePort> DpdkEngine::ports() {
 }
 
 void DpdkEngine::Sweep() {
-  if (current_ != nullptr && ports_ != nullptr) connections_->Sweep(current_->view(), MonotonicNow());
+  if (current_ == nullptr || ports_ == nullptr) return;
+  connections_->Sweep(current_->view(), MonotonicNow());
+  sessions_->Sweep(current_->view(), MonotonicNow());
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {
@@ -308,6 +354,7 @@ EngineNews DpdkEngine::Poll() {
   if (now - last_port_check_ >= kPortCheckIntervalNs) {
     last_port_check_ = now;
     news.ports_changed = FollowPorts(&news);
+    if (!services_.empty()) FollowLocalAddresses(&news);
   }
   SendAnnouncements();
   return news;

@@ -26,6 +26,11 @@ struct DpdkOptions {
   std::vector<Interface> interfaces;
   uint32_t workers = 1;
   uint64_t max_connections = 1 << 20;
+  // NAT sessions over all workers; 0 for none.
+  uint64_t max_sessions = 0;
+  // The ports that the kernel takes for its own connections (ip_local_port_range), which translated clients never get.
+  uint16_t kernel_first_port = 32768;
+  uint16_t kernel_last_port = 60999;
   HugePages huge_pages = HugePages::kPreferred;
   // Workers poll always instead of sleeping when there is nothing to do.
   bool spin = false;

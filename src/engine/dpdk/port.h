@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "base/address.h"
+#include "base/service.h"
 
 struct rte_mbuf;
 
@@ -55,6 +56,11 @@ class Port {
   // Virtual addresses whose packets (and ARP, ND) the workers get; everything else stays with the kernel. A device that
   // hands the workers everything ignores it. Replaces the former set; an address in both never loses a packet.
   virtual absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) = 0;
+  // Servers whose packets the workers get too, as they answer clients' own addresses; but not what is for the node
+  // itself, whose addresses are `SetLocalAddresses`. Both replace the former set. Where the workers get everything,
+  // neither says anything.
+  virtual absl::Status SetServices(absl::Span<const Service> /*services*/) { return absl::OkStatus(); }
+  virtual absl::Status SetLocalAddresses(absl::Span<const Address> /*addresses*/) { return absl::OkStatus(); }
 
   // As it is now: MAC, MTU and link state may change while running.
   virtual PortInfo info() = 0;

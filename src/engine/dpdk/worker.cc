@@ -14,6 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "engine/session_tables.h"
+#include "engine/words.h"
 
 namespace sluice {
 namespace {
@@ -25,10 +27,6 @@ constexpr uint32_t kPatience = 256;
 constexpr int kLongestSleepMs = 50;
 constexpr long kShortSleepNs = 50'000;
 constexpr long kLongestShortSleepNs = 500'000;
-
-void Add(uint64_t& counter, uint64_t value) {
-  __atomic_store_n(&counter, __atomic_load_n(&counter, __ATOMIC_RELAXED) + value, __ATOMIC_RELAXED);
-}
 
 Frame FrameOf(const rte_mbuf* packet) {
   Frame frame;
@@ -47,8 +45,9 @@ void Adopt(rte_mbuf* packet, const Frame& frame) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options, std::vector<Partition> partitions) {
-  absl::StatusOr<BurstPath> path = BurstPath::Create(std::move(partitions));
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options, std::vector<Partition> partitions,
+                                                       WorkerSessions sessions) {
+  absl::StatusOr<BurstPath> path = BurstPath::Create(std::move(partitions), std::move(sessions));
   if (!path.ok()) return path.status();
   auto worker = std::unique_ptr<Worker>(new Worker(std::move(options), *std::move(path)));
   worker->outboxes_.resize(worker->options_.transmit.size());
@@ -126,6 +125,7 @@ uint64_t Worker::Now() {
 
 uint32_t Worker::Round(const sluice_tables& tables, uint64_t now) {
   uint32_t total = SendInjected();
+  path_.Maintain(tables, now);
   std::array<rte_mbuf*, SLUICE_BURST> packets;
   for (const Queue& queue : options_.queues) {
     const uint16_t count = queue.port->Receive(queue.queue, packets.data(), SLUICE_BURST);

@@ -43,7 +43,8 @@ class Worker {
     bool spin = false;
   };
 
-  static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options, std::vector<Partition> partitions);
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options, std::vector<Partition> partitions,
+                                                        WorkerSessions sessions);
   ~Worker();
 
   // Until Stop.
@@ -54,6 +55,7 @@ class Worker {
   bool Inject(rte_mbuf* packet, uint16_t port_index);
 
   const WorkerCounters& counters() const { return path_.counters(); }
+  const SessionCounters& session_counters() const { return path_.session_counters(); }
   // Packets for the kernel that its queue had no room for.
   uint64_t kernel_full() const { return __atomic_load_n(&kernel_full_, __ATOMIC_RELAXED); }
 

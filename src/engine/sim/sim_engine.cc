@@ -29,8 +29,12 @@ struct Buffer {
 
 class Simulation : public SimEngine {
  public:
-  Simulation(const SimOptions& options, ConnectionTables connections, std::vector<BurstPath> paths)
-      : options_(options), connections_(std::move(connections)), paths_(std::move(paths)) {
+  Simulation(const SimOptions& options, ConnectionTables connections, SessionTables sessions,
+             std::vector<BurstPath> paths)
+      : options_(options),
+        connections_(std::move(connections)),
+        sessions_(std::move(sessions)),
+        paths_(std::move(paths)) {
     for (uint32_t i = 0; i < kRssTable; i++) worker_of_hash_.push_back(i % options_.workers);
   }
 
@@ -39,6 +43,7 @@ class Simulation : public SimEngine {
   std::vector<EnginePort> ports() override { return options_.ports; }
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections_.occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return sessions_.occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override { return {}; }
   void Close() override;
@@ -47,6 +52,7 @@ class Simulation : public SimEngine {
   void SetRssIndirection(std::vector<uint32_t> worker_of_hash) override;
   std::vector<SimPacket> TakeAnnouncements() override { return std::exchange(announcements_, {}); }
   const std::vector<Partition>& partitions() const override { return connections_.partitions(); }
+  const std::vector<SessionPartition>& session_partitions() const override { return sessions_.partitions(); }
 
  private:
   // Packets, by their place in what was received, that wait in the receive queue of one partition.
@@ -59,6 +65,7 @@ class Simulation : public SimEngine {
   SimOptions options_;
   // Partition `port * workers + worker`.
   ConnectionTables connections_;
+  SessionTables sessions_;
   std::vector<BurstPath> paths_;
   std::vector<uint32_t> worker_of_hash_;
   std::shared_ptr<const Tables> tables_;
@@ -79,12 +86,18 @@ EngineCounters Simulation::ReadCounters() {
     sum.listeners.resize(tables_->listener_count());
     sum.backends.resize(tables_->backend_slots());
   }
-  for (const BurstPath& path : paths_) AddCounters(path.counters(), &sum);
+  for (const BurstPath& path : paths_) {
+    AddCounters(path.counters(), &sum);
+    AddCounters(path.session_counters(), &sum);
+  }
   return sum;
 }
 
 void Simulation::Sweep() {
-  if (tables_ != nullptr) connections_.Sweep(tables_->view(), options_.clock());
+  if (tables_ == nullptr) return;
+  connections_.Sweep(tables_->view(), options_.clock());
+  sessions_.Sweep(tables_->view(), options_.clock());
+  for (BurstPath& path : paths_) path.Maintain(tables_->view(), options_.clock());
 }
 
 void Simulation::Announce(absl::Span<const Address> addresses) {
@@ -156,13 +169,17 @@ absl::StatusOr<std::unique_ptr<SimEngine>> SimEngine::Open(const SimOptions& opt
   absl::StatusOr<ConnectionTables> connections =
       ConnectionTables::Create(partitions, options.max_connections, HugePages::kOff);
   if (!connections.ok()) return connections.status();
+  absl::StatusOr<SessionTables> sessions =
+      SessionTables::Create(options.workers, options.max_sessions, HugePages::kOff);
+  if (!sessions.ok()) return sessions.status();
+  const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
   std::vector<BurstPath> paths;
   for (uint32_t i = 0; i < options.workers; i++) {
-    absl::StatusOr<BurstPath> path = BurstPath::Create(connections->partitions());
+    absl::StatusOr<BurstPath> path = BurstPath::Create(connections->partitions(), {sessions->partitions(), i, ports});
     if (!path.ok()) return path.status();
     paths.push_back(*std::move(path));
   }
-  return std::make_unique<Simulation>(options, *std::move(connections), std::move(paths));
+  return std::make_unique<Simulation>(options, *std::move(connections), *std::move(sessions), std::move(paths));
 }
 
 }  // namespace sluice

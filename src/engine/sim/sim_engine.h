@@ -12,12 +12,18 @@
 #include "absl/status/statusor.h"
 #include "engine/connection_tables.h"
 #include "engine/engine.h"
+#include "engine/session_tables.h"
 
 namespace sluice {
 
 struct SimOptions {
   uint32_t workers = 1;
   uint64_t max_connections = 65536;
+  // NAT sessions; 0 for none.
+  uint64_t max_sessions = 0;
+  // The kernel's own ports, which translated clients never get.
+  uint16_t kernel_first_port = 32768;
+  uint16_t kernel_last_port = 60999;
   std::vector<EnginePort> ports;
   // CLOCK_MONOTONIC of the simulation, ns.
   std::function<uint64_t()> clock;
@@ -49,6 +55,7 @@ class SimEngine : public Engine {
   virtual std::vector<SimPacket> TakeAnnouncements() = 0;
 
   virtual const std::vector<Partition>& partitions() const = 0;
+  virtual const std::vector<SessionPartition>& session_partitions() const = 0;
 };
 
 }  // namespace sluice

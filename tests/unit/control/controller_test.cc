@@ -35,6 +35,11 @@ class FakeEngine : public Engine {
   std::vector<EnginePort> ports() override { return engine_ports; }
   void Sweep() override { sweeps++; }
   const Occupancy& occupancy() const override { return swept; }
+  // Swept together.
+  const SessionOccupancy& session_occupancy() const override {
+    sessions.sweeps = swept.sweeps;
+    return sessions;
+  }
   void Announce(absl::Span<const Address> addresses) override {
     for (const Address& address : addresses) announced.push_back(FormatAddress(address));
   }
@@ -46,6 +51,8 @@ class FakeEngine : public Engine {
   std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},
                                           {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
   Occupancy swept;
+  mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
+                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
   EngineNews news;
   std::vector<std::string> announced;
   uint32_t publishes = 0;

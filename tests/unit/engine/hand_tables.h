@@ -36,8 +36,8 @@ class HandTables {
   }
 
   sluice_tables view() const {
-    return {&settings,     index_.data(),  ranges_.data(),  listeners.data(),
-            pools_.data(), maglev_.data(), backends.data(), ports.data()};
+    return {&settings,      index_.data(),   ranges_.data(), listeners.data(), pools_.data(),
+            maglev_.data(), backends.data(), ports.data(),   nullptr,          nullptr};
   }
 
   void AddVirtual(const std::string& address, uint32_t flags = SLUICE_VIRTUAL_ECHO | SLUICE_VIRTUAL_ANNOUNCE) {

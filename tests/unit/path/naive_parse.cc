@@ -245,6 +245,7 @@ class Parser {
     Want(quote.size() >= offset + 8, SLUICE_VERDICT_truncated_quote);
     packet_.flow.source = to;
     packet_.flow.protocol = protocol;
+    packet_.quote_l4 = static_cast<uint32_t>(offset);
     memcpy(&packet_.flow.source_port, &quote[offset + 2], 2);
     memcpy(&packet_.flow.destination_port, &quote[offset], 2);
     packet_.kind = SLUICE_PACKET_ICMP_ERROR;

@@ -2,6 +2,7 @@
 #include "tables/builder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <string>
 #include <vector>
@@ -63,11 +64,6 @@ std::vector<uint32_t> MaglevTableOf(const Tables& tables, const std::string& lis
   return {tables.view().maglev + pool.offset, tables.view().maglev + pool.offset + pool.size};
 }
 
-bool IsZero(const sluice_backend& record) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&record);
-  return std::all_of(bytes, bytes + sizeof(record), [](uint8_t byte) { return byte == 0; });
-}
-
 TEST(Builder, EmptyConfigurationHasTables) {
   TestInput input;
   input.Load(kEngine);
@@ -127,7 +123,7 @@ TEST(Builder, WritesBackendsOfEachForwarding) {
   const sluice_backend& gue = tables->view().backends[SlotOf(*tables, "tunnels", "a")];
   EXPECT_EQ(gue.forwarding, SLUICE_GUE);
   EXPECT_EQ(gue.outer_length, 20 + 8 + 4);
-  EXPECT_EQ(gue.gue_port, SLUICE_16(6081));
+  EXPECT_EQ(gue.service_port, SLUICE_16(6081));
   EXPECT_EQ(gue.source.words[3], SLUICE_32(0xc6336402));
   EXPECT_EQ(gue.outer_sum, sluice_outer_sum(SLUICE_32(0xc6336402), SLUICE_32(0x0a000001)));
   EXPECT_EQ(gue.idle, 467);
@@ -256,7 +252,10 @@ TEST(Builder, RetiredSlotWaitsForItsRelease) {
   tables = input.Build(builder);
   EXPECT_EQ(SlotOf(*tables, "web", "a"), 2u);
   EXPECT_EQ(SlotOf(*tables, "web", "b"), 1u);
-  EXPECT_TRUE(IsZero(tables->view().backends[0]));
+  // Only the address is left, which its sessions are found by.
+  sluice_backend gone{};
+  std::memcpy(&gone.destination, TestInput::At("10.0.0.1").bytes.data(), sizeof(gone.destination));
+  EXPECT_EQ(std::memcmp(&tables->view().backends[0], &gone, sizeof(gone)), 0);
   EXPECT_THAT(builder.RetiredSlots(), ElementsAre(0));
   input.Load(WebWith({"{name: a, address: 10.0.0.9}", "{name: b, address: 10.0.0.2}", "{name: c, address: 10.0.0.4}"}));
   EXPECT_EQ(SlotOf(*input.Build(builder), "web", "c"), 3u);
@@ -343,20 +342,29 @@ TEST(Builder, FailedBuildChangesNothing) {
   EXPECT_THAT(builder.RetiredSlots(), IsEmpty());
 }
 
-TEST(Builder, ListenersKeepTheirIndexByName) {
+TEST(Builder, ListenersKeepTheirIndexWhileTheyAndTheirSessionsLive) {
   TestInput input;
   input.Load(Text(kTwoPools));
   Builder builder;
   input.Build(builder);
   input.config.mutable_listeners()->DeleteSubrange(0, 1);
-  input.config.mutable_listeners(0)->set_address("2001:db8::11");
   const auto without = input.Build(builder);
   EXPECT_THAT(without->listener_names(), ElementsAre("", "web6", "dns"));
+  // It may have sessions, which are found by its address; they have no timeouts, so they are over.
+  const sluice_session_terms& gone = without->view().session_terms[0];
+  EXPECT_TRUE(sluice_address_is_ipv4(&gone.address));
+  EXPECT_EQ(gone.established, 0);
+  EXPECT_THAT(builder.RetiredListeners(), ElementsAre(0));
+  // Another address is another listener.
+  input.config.mutable_listeners(0)->set_address("2001:db8::11");
+  EXPECT_THAT(input.Build(builder)->listener_names(), ElementsAre("", "", "dns", "web6"));
+  EXPECT_THAT(builder.RetiredListeners(), ElementsAre(0, 1));
+  builder.ReleaseListener(0);
   v1::Listener* added = input.config.add_listeners();
   *added = input.config.listeners(0);
   added->set_name("new");
   added->set_address("2001:db8::12");
-  EXPECT_THAT(input.Build(builder)->listener_names(), ElementsAre("new", "web6", "dns"));
+  EXPECT_THAT(input.Build(builder)->listener_names(), ElementsAre("new", "", "dns", "web6"));
 }
 
 }  // namespace

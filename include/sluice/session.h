@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * NAT sessions: what identifies one from either side, what its packets make of it, and when it is over. Where sessions
+ * and their buckets lie is the engine's business.
+ *
+ * A bucket's entry is tag 30 | kind 2 | session index 32, the tag of the flow's hash as that side sends it. The entry
+ * finds, the record decides: addresses, ports and protocol are compared exactly.
+ *
+ * Each side of a session has a word of its own, so that whoever gets its packets is the only writer:
+ * acknowledgment 32 | window 16 | flags 4 | last seen 12. Before the first ACK of a side, the upper half is the
+ * sequence number behind its SYN. TCP states follow from both words (RFC 9293 section 3.3.2, as seen from between). */
+#ifndef SLUICE_SESSION_H_
+#define SLUICE_SESSION_H_
+
+#include "sluice/connection.h"
+#include "sluice/hash.h"
+#include "sluice/tables.h"
+#include "sluice/time.h"
+
+enum sluice_session_entry_kind { SLUICE_ENTRY_FORWARD = 1, SLUICE_ENTRY_REVERSE = 2 };
+
+SLUICE_INLINE uint64_t sluice_session_entry(uint64_t hash, enum sluice_session_entry_kind kind, uint32_t session) {
+  return (uint64_t)sluice_tag(hash) << SLUICE_ENTRY_TAG_SHIFT | (uint64_t)kind << SLUICE_ENTRY_STATE_SHIFT | session;
+}
+
+#define SLUICE_WORD_TICK ((uint64_t)SLUICE_TICK_MASK)
+/* The side has sent its SYN; any packet, where there are no SYNs. */
+#define SLUICE_WORD_SYN ((uint64_t)1 << 12)
+/* It has acknowledged something: acknowledgment and window stand. */
+#define SLUICE_WORD_ACK ((uint64_t)1 << 13)
+#define SLUICE_WORD_FIN ((uint64_t)1 << 14)
+#define SLUICE_WORD_RESET ((uint64_t)1 << 15)
+#define SLUICE_WORD_FLAGS ((uint64_t)0xf000)
+#define SLUICE_WORD_WINDOW_SHIFT 16
+#define SLUICE_WORD_NUMBER_SHIFT 32
+
+enum sluice_session_state {
+  SLUICE_SESSION_HANDSHAKE,
+  SLUICE_SESSION_ESTABLISHED,
+  SLUICE_SESSION_HALF_CLOSED,
+  SLUICE_SESSION_CLOSED,
+};
+
+/* Whether the session is `flow`'s, as its client sends it to `listener`. */
+SLUICE_INLINE bool sluice_session_is_forward(const struct sluice_session* session, const struct sluice_flow* flow,
+                                             uint32_t listener) {
+  return session->ports == flow->ports && session->listener == listener && session->protocol == flow->protocol &&
+         !(session->flags & SLUICE_SESSION_REPLACED) && sluice_address_equal(&session->client, &flow->source);
+}
+
+/* Whom the server answers. */
+SLUICE_INLINE const struct sluice_address* sluice_session_source(const struct sluice_tables* tables,
+                                                                 const struct sluice_session* session) {
+  (void)tables;
+  if (session->nat_address == SLUICE_NO_NAT_ADDRESS) return &session->client;
+  return &SLUICE_AT(tables, sluice_nat_address, nat_addresses, session->nat_address)->address;
+}
+
+/* Whether the session is `flow`'s, as its server sends it. `backend` and `source` are the session's. */
+SLUICE_INLINE bool sluice_session_is_reverse(const struct sluice_session* session, const struct sluice_flow* flow,
+                                             const struct sluice_backend* backend,
+                                             const struct sluice_address* source) {
+  return flow->source_port == session->server_port && flow->destination_port == session->source_port &&
+         session->protocol == flow->protocol && sluice_address_equal(&backend->destination, &flow->source) &&
+         sluice_address_equal(source, &flow->destination);
+}
+
+/* The flows of a session as either side sends them: what its entries are hashed by. */
+SLUICE_INLINE struct sluice_flow sluice_session_forward_flow(const struct sluice_session* session,
+                                                             const struct sluice_address* listener) {
+  struct sluice_flow flow = {.source = session->client, .destination = *listener};
+  flow.ports = session->ports;
+  flow.protocol = session->protocol;
+  return flow;
+}
+SLUICE_INLINE struct sluice_flow sluice_session_reverse_flow(const struct sluice_session* session,
+                                                             const struct sluice_address* server,
+                                                             const struct sluice_address* source) {
+  struct sluice_flow flow = {.source = *server, .destination = *source};
+  flow.source_port = session->server_port;
+  flow.destination_port = session->source_port;
+  flow.protocol = session->protocol;
+  return flow;
+}
+
+SLUICE_INLINE enum sluice_session_state sluice_session_state(uint32_t protocol, uint64_t forward, uint64_t reverse) {
+  if (protocol != SLUICE_IP_TCP) return SLUICE_SESSION_ESTABLISHED;
+  const uint64_t either = forward | reverse;
+  const uint64_t both = forward & reverse;
+  if ((either & SLUICE_WORD_RESET) || (both & SLUICE_WORD_FIN)) return SLUICE_SESSION_CLOSED;
+  if (either & SLUICE_WORD_FIN) return SLUICE_SESSION_HALF_CLOSED;
+  return both & SLUICE_WORD_ACK ? SLUICE_SESSION_ESTABLISHED : SLUICE_SESSION_HANDSHAKE;
+}
+
+/* Ticks since either side was seen. */
+SLUICE_INLINE uint32_t sluice_session_age(uint64_t forward, uint64_t reverse, uint32_t tick) {
+  const uint32_t age = sluice_age(tick, (uint32_t)forward & SLUICE_TICK_MASK);
+  const uint32_t other = sluice_age(tick, (uint32_t)reverse & SLUICE_TICK_MASK);
+  return (reverse & SLUICE_WORD_FLAGS) && other < age ? other : age;
+}
+
+SLUICE_INLINE uint32_t sluice_session_timeout(const struct sluice_session_terms* terms,
+                                              enum sluice_session_state state) {
+  if (state == SLUICE_SESSION_ESTABLISHED) return terms->established;
+  if (state == SLUICE_SESSION_HANDSHAKE) return terms->handshake;
+  return state == SLUICE_SESSION_HALF_CLOSED ? terms->half_closed : terms->closed;
+}
+
+/* A listener that is gone has no timeouts: its sessions are over. */
+SLUICE_INLINE bool sluice_session_expired(uint32_t protocol, uint64_t forward, uint64_t reverse,
+                                          const struct sluice_session_terms* terms, uint32_t tick) {
+  const uint32_t timeout = sluice_session_timeout(terms, sluice_session_state(protocol, forward, reverse));
+  return timeout == 0 || sluice_session_age(forward, reverse, tick) > timeout;
+}
+
+/* What a TCP header says, host order. */
+struct sluice_segment {
+  uint32_t sequence;
+  uint32_t acknowledgment;
+  uint16_t window;
+  uint8_t flags;
+};
+#define SLUICE_TCP_FIN 0x01
+#define SLUICE_TCP_SYN 0x02
+#define SLUICE_TCP_RST 0x04
+#define SLUICE_TCP_ACK 0x10
+
+SLUICE_INLINE struct sluice_segment sluice_segment_read(const uint8_t* l4) {
+  const struct sluice_segment segment = {SLUICE_32(sluice_load32(l4 + 4)), SLUICE_32(sluice_load32(l4 + 8)),
+                                         SLUICE_16(sluice_load16(l4 + 14)), l4[13]};
+  return segment;
+}
+
+/* Nibbles of `scales`; this value: the side's SYN had no window scale option (RFC 7323 section 2.2). */
+#define SLUICE_NO_SCALE 15u
+/* By how much the windows are shifted that a side announces: only when both sides have said theirs. */
+SLUICE_INLINE uint32_t sluice_window_shift(uint8_t scales, bool server) {
+  const uint32_t client = scales & 0xf;
+  const uint32_t other = scales >> 4;
+  if (client == SLUICE_NO_SCALE || other == SLUICE_NO_SCALE) return 0;
+  return server ? other : client;
+}
+
+/* Whether the receiver of a FIN or RST would believe it (RFC 9293 section 3.10.7, RFC 5961 section 3): `own` and `peer`
+ * are the words of its sender and of its receiver, `shift` the receiver's window scale. A FIN may come again with data
+ * in front that was acknowledged. */
+SLUICE_INLINE bool sluice_segment_in_window(const struct sluice_segment* segment, uint64_t own, uint64_t peer,
+                                            uint32_t shift) {
+  const uint32_t expected = (uint32_t)(peer >> SLUICE_WORD_NUMBER_SHIFT);
+  if (peer & SLUICE_WORD_ACK) {
+    const uint32_t window = (uint32_t)(peer >> SLUICE_WORD_WINDOW_SHIFT & 0xffff) << shift;
+    const bool again = !(segment->flags & SLUICE_TCP_RST) && expected - segment->sequence < 0x10000;
+    return segment->sequence - expected <= window || again;
+  }
+  /* The receiver has sent a SYN and no more: who refuses it acknowledges it. */
+  if (peer & SLUICE_WORD_SYN) return (segment->flags & SLUICE_TCP_ACK) && segment->acknowledgment == expected;
+  /* The sender gives up its own SYN. */
+  return segment->sequence == (uint32_t)(own >> SLUICE_WORD_NUMBER_SHIFT);
+}
+
+/* A side's word after one of its segments; `believed` is sluice_segment_in_window, which only FIN and RST need. */
+SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_segment* segment, bool believed,
+                                           uint32_t tick) {
+  if (segment->flags & SLUICE_TCP_RST) return believed ? (word & ~SLUICE_WORD_TICK) | SLUICE_WORD_RESET | tick : word;
+  uint64_t flags = word & SLUICE_WORD_FLAGS;
+  if (segment->flags & SLUICE_TCP_SYN) flags |= SLUICE_WORD_SYN;
+  if ((segment->flags & SLUICE_TCP_FIN) && believed) flags |= SLUICE_WORD_FIN;
+  if (segment->flags & SLUICE_TCP_ACK) {
+    flags |= SLUICE_WORD_ACK;
+    return (uint64_t)segment->acknowledgment << SLUICE_WORD_NUMBER_SHIFT |
+           (uint64_t)segment->window << SLUICE_WORD_WINDOW_SHIFT | flags | tick;
+  }
+  if ((segment->flags & SLUICE_TCP_SYN) && !(flags & SLUICE_WORD_ACK))
+    return (uint64_t)(segment->sequence + 1) << SLUICE_WORD_NUMBER_SHIFT | flags | tick;
+  return (word & ~(SLUICE_WORD_TICK | SLUICE_WORD_FLAGS)) | flags | tick;
+}
+
+/* A side's word after a packet without sequence numbers. */
+SLUICE_INLINE uint64_t sluice_word_datagram(uint32_t tick) {
+  return SLUICE_WORD_SYN | tick;
+}
+
+/* The value of a TCP option of `length` bytes and the header's own, or null. `l4` to `end` holds the header. */
+SLUICE_INLINE uint8_t* sluice_tcp_option(uint8_t* l4, const uint8_t* end, uint8_t kind, uint8_t length) {
+  const uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
+  uint32_t at = SLUICE_TCP_BYTES;
+  for (uint32_t i = 0; i < 40 && at + 1 < header; i++) {
+    uint8_t* option = l4 + SLUICE_BOUND(at, 0x3f);
+    if (option + 2 > end || option[0] == 0) return NULL;
+    if (option[0] == 1) {
+      at++;
+      continue;
+    }
+    if (option[0] == kind && option[1] == length)
+      return at + length <= header && option + length <= end ? option + 2 : NULL;
+    if (option[1] < 2) return NULL;
+    at += option[1];
+  }
+  return NULL;
+}
+
+/* The window scale that a SYN offers, or SLUICE_NO_SCALE. RFC 7323 section 2.3: 14 at most. */
+SLUICE_INLINE uint32_t sluice_syn_scale(uint8_t* l4, const uint8_t* end) {
+  const uint8_t* value = sluice_tcp_option(l4, end, 3, 3);
+  if (!value) return SLUICE_NO_SCALE;
+  return *value > 14 ? 14 : *value;
+}
+
+#endif /* SLUICE_SESSION_H_ */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Translated packets within one IP version: other addresses and ports, one hop less, checksums updated by what has
+ * changed (RFC 1624; RFC 3022 section 4.1, 4.3 for ICMP errors and what they quote, RFC 5508). Between versions:
+ * translate46.h.
+ *
+ * The engine puts the new Ethernet header in front of the IP header first; what is here begins with that. */
+#ifndef SLUICE_TRANSLATE_H_
+#define SLUICE_TRANSLATE_H_
+
+#include "sluice/checksum.h"
+#include "sluice/parse.h"
+#include "sluice/session.h"
+#include "sluice/tables.h"
+
+/* Whom the packet is from and to from here on. */
+struct sluice_endpoints {
+  const struct sluice_address* source;
+  const struct sluice_address* destination;
+  /* As they lie in the packet. */
+  uint32_t ports;
+  /* What its transport checksum gains (one's complement, byte order of memory). */
+  uint16_t delta;
+  /* The source is the client's own: an ICMP error from a router on its side keeps that one's. */
+  bool keeps_source;
+};
+
+SLUICE_INLINE uint32_t sluice_ports(uint16_t source, uint16_t destination) {
+  return source | (uint32_t)destination << 16;
+}
+
+/* What a transport checksum gains when a flow becomes another: pseudo header and ports. The prefix of a mapped IPv4
+ * address adds 0xffff, which is nothing, so it holds between IP versions as well (RFC 7915 section 4.5). */
+SLUICE_INLINE uint16_t sluice_flow_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
+  const uint16_t old =
+      sluice_checksum_fold(sluice_checksum_address(&before->source) + sluice_checksum_address(&before->destination) +
+                           sluice_checksum_word(before->ports));
+  const uint32_t sum = sluice_checksum_address(&after->source) + sluice_checksum_address(&after->destination) +
+                       sluice_checksum_word(after->ports);
+  return sluice_checksum_fold(sum + (uint16_t)~old);
+}
+
+SLUICE_INLINE uint16_t sluice_checksum_add(uint16_t checksum, uint16_t delta) {
+  return (uint16_t)~sluice_checksum_fold((uint32_t)(uint16_t)~checksum + delta);
+}
+
+/* `l3` is an IPv4 header. `hop`: 1 takes one hop off, 0 leaves the TTL (a quoted header). */
+SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoints* to, uint32_t hop) {
+  const uint32_t source = to->source->words[3];
+  const uint32_t destination = to->destination->words[3];
+  /* The TTL is the lower byte of its word in memory. */
+  const uint32_t sum = (uint32_t)(uint16_t)~sluice_load16(l3 + 10) + sluice_checksum_word(~sluice_load32(l3 + 12)) +
+                       sluice_checksum_word(~sluice_load32(l3 + 16)) + sluice_checksum_word(source) +
+                       sluice_checksum_word(destination) + (hop ? 0xfffe : 0);
+  l3[8] = (uint8_t)(l3[8] - hop);
+  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_fold(sum));
+  sluice_store32(l3 + 12, source);
+  sluice_store32(l3 + 16, destination);
+}
+
+SLUICE_INLINE void sluice_translate_ipv6(uint8_t* l3, const struct sluice_endpoints* to, uint32_t hop) {
+  l3[7] = (uint8_t)(l3[7] - hop);
+  __builtin_memcpy(l3 + 8, to->source, sizeof(*to->source));
+  __builtin_memcpy(l3 + 24, to->destination, sizeof(*to->destination));
+}
+
+/* Where the checksum stands in a transport header. */
+SLUICE_INLINE uint32_t sluice_checksum_offset(uint32_t protocol) {
+  return protocol == SLUICE_IP_TCP ? 16 : 6;
+}
+
+/* New ports and checksum. False when [l4, end) is too short to hold the checksum, which only a quoted header may be:
+ * the ports, which it has, are written all the same. A UDP checksum of 0 is none and stays so (RFC 768). */
+SLUICE_INLINE bool sluice_translate_transport(uint8_t* l4, const uint8_t* end, uint32_t protocol,
+                                              const struct sluice_endpoints* to) {
+  const bool udp = protocol == SLUICE_IP_UDP;
+  if (l4 + 4 > end) return false;
+  sluice_store32(l4, to->ports);
+  uint8_t* at = l4 + sluice_checksum_offset(protocol);
+  if (at + 2 > end) return false;
+  const uint16_t before = sluice_load16(at);
+  if (udp && before == 0) return true;
+  const uint16_t after = sluice_checksum_add(before, to->delta);
+  sluice_store16(at, udp && after == 0 ? 0xffff : after);
+  return true;
+}
+
+/* A packet that goes the other way: what an ICMP error quotes is one of those. */
+SLUICE_INLINE struct sluice_endpoints sluice_endpoints_turned(const struct sluice_endpoints* to) {
+  const struct sluice_endpoints turned = {to->destination, to->source, to->ports >> 16 | to->ports << 16, to->delta,
+                                          false};
+  return turned;
+}
+
+/* The packet that an ICMP error quotes: `quote` is its IP header, `quote_l4` from there its transport header. Returns
+ * what the sum of the quoted bytes has gained. */
+SLUICE_INLINE uint16_t sluice_translate_quote(uint8_t* quote, const uint8_t* end, uint32_t quote_l4, bool ipv6,
+                                              uint32_t protocol, const struct sluice_endpoints* quoted) {
+  uint8_t* l4 = quote + SLUICE_BOUND(quote_l4, 0x7ff);
+  const uint32_t header = ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES;
+  if (quote + SLUICE_IPV6_BYTES > end && ipv6) return 0;
+  if (quote + SLUICE_IPV4_BYTES > end || l4 + 8 > end) return 0;
+  const uint32_t before = sluice_checksum_bytes(quote, end, header, SLUICE_IPV6_BYTES) +
+                          sluice_checksum_bytes(l4, end, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
+  if (ipv6) {
+    sluice_translate_ipv6(quote, quoted, 0);
+  } else {
+    sluice_translate_ipv4(quote, quoted, 0);
+  }
+  sluice_translate_transport(l4, end, protocol, quoted);
+  const uint32_t after = sluice_checksum_bytes(quote, end, header, SLUICE_IPV6_BYTES) +
+                         sluice_checksum_bytes(l4, end, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
+  return sluice_checksum_fold(after + (uint16_t)~sluice_checksum_fold(before));
+}
+
+/* Who an ICMP error is from, where its own source stays. */
+SLUICE_INLINE struct sluice_address sluice_outer_source(const uint8_t* l3, bool ipv6) {
+  return ipv6 ? sluice_load_address(l3 + 8) : sluice_ipv4(sluice_load32(l3 + 12));
+}
+
+/* An ICMP error: outer addresses, the quoted packet and the checksum over all of it. `to` is where the error goes, with
+ * the ports and the delta of a packet of that direction. */
+SLUICE_INLINE bool sluice_translate_icmp_error(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                               const struct sluice_endpoints* to) {
+  const bool ipv6 = packet->flags & SLUICE_PACKET_IPV6;
+  uint8_t* icmp = l3 + SLUICE_BOUND(packet->l4_offset - packet->l3_offset, 0x7ff);
+  if (l3 + SLUICE_IPV4_BYTES > end || icmp + SLUICE_ICMP_BYTES > end) return false;
+  if (ipv6 && l3 + SLUICE_IPV6_BYTES > end) return false;
+  const struct sluice_address own = sluice_outer_source(l3, ipv6);
+  struct sluice_endpoints outer = *to;
+  if (to->keeps_source) outer.source = &own;
+  /* It was translated on its way here; its checksum takes that back. */
+  const struct sluice_endpoints quoted = sluice_endpoints_turned(to);
+  uint32_t sum = (uint16_t)~sluice_load16(icmp + 2);
+  sum += sluice_translate_quote(icmp + SLUICE_ICMP_BYTES, end, packet->quote_l4, ipv6, packet->flow.protocol, &quoted);
+  if (ipv6) {
+    const struct sluice_address before = sluice_load_address(l3 + 24);
+    sluice_translate_ipv6(l3, &outer, 1);
+    sum += sluice_checksum_address(outer.source) + sluice_checksum_address(outer.destination) +
+           (uint16_t)~sluice_checksum_fold(sluice_checksum_address(&own) + sluice_checksum_address(&before));
+  } else {
+    sluice_translate_ipv4(l3, &outer, 1);
+  }
+  sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
+  return true;
+}
+
+/* Writes the packet whose IP header is at `l3` and which ends at `end` (without the frame's padding) as it goes on.
+ * False when it is shorter than its headers, which only the verifier believes possible. */
+SLUICE_INLINE bool sluice_translate(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                    const struct sluice_endpoints* to) {
+  if (SLUICE_UNLIKELY(packet->kind == SLUICE_PACKET_ICMP_ERROR))
+    return sluice_translate_icmp_error(l3, end, packet, to);
+  if (packet->flags & SLUICE_PACKET_IPV6) {
+    if (l3 + SLUICE_IPV6_BYTES > end) return false;
+    sluice_translate_ipv6(l3, to, 1);
+  } else {
+    if (l3 + SLUICE_IPV4_BYTES > end) return false;
+    sluice_translate_ipv4(l3, to, 1);
+  }
+  if (packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
+  uint8_t* l4 = l3 + SLUICE_BOUND(packet->l4_offset - packet->l3_offset, 0x7ff);
+  return sluice_translate_transport(l4, end, packet->flow.protocol, to);
+}
+
+#endif /* SLUICE_TRANSLATE_H_ */

@@ -1,0 +1,21 @@
+// What a worker counts of the sessions that it owns.
+//
+// Thread-safety: one writer, the worker; readers see each number whole.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice {
+
+struct SessionCounters {
+  uint64_t opened = 0;
+  // Over by timeout, or because backend or listener are gone.
+  uint64_t expired = 0;
+  // Given up for a new one before their time, by what they were.
+  uint64_t evicted_closed = 0;
+  uint64_t evicted_handshake = 0;
+  // Closed sessions whose port was wanted before its quarantine was over.
+  uint64_t ports_taken_early = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,62 @@
+// One packet on its way through the stages of the translated path (session_path.h), and what they read and write of it.
+//
+// Thread-safety: a job is its worker's; the words of a session have one writer each.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/burst.h"
+#include "engine/words.h"
+#include "sluice/parse.h"
+#include "sluice/tables.h"
+
+namespace sluice {
+
+// What is the same for all packets of a burst.
+struct SessionBurst {
+  const sluice_tables& tables;
+  uint64_t now;
+  uint32_t tick;
+  uint16_t ingress;
+};
+
+struct SessionJob {
+  sluice_packet* packet;
+  Frame* frame;
+  uint64_t hash;
+  sluice_bucket* bucket;
+  // What the flow's entry names, until it is compared.
+  sluice_session* session;
+  // SLUICE_NO_LISTENER: for no listener, so perhaps an answer.
+  uint32_t listener;
+  // Whose sessions: an index of the partitions.
+  uint32_t owner;
+  bool reverse;
+};
+
+inline void NoteWord(Word* word, uint64_t before, uint64_t after) {
+  if (after != before) __atomic_store_n(word, after, __ATOMIC_RELAXED);
+}
+
+// The word of the direction.
+inline uint64_t* WordOf(sluice_session* session, bool reverse) {
+  return reverse ? &session->reverse : &session->forward;
+}
+
+inline const uint8_t* Transport(const SessionJob& job) {
+  return job.frame->data + job.packet->l4_offset;
+}
+
+// Source MAC and VLAN tag of a frame, as a session keeps them. One tag at most.
+inline uint64_t WayBack(const SessionJob& job) {
+  const uint8_t* frame = job.frame->data;
+  const uint64_t mac = sluice_load64(frame + SLUICE_MAC_BYTES) & 0xffffffffffff;
+  if (SLUICE_LIKELY(job.packet->l3_offset == SLUICE_ETHERNET_BYTES)) return mac;
+  return mac | static_cast<uint64_t>(SLUICE_16(sluice_load16(frame + SLUICE_ETHERNET_BYTES)) & 0xfff) << 48;
+}
+
+inline Word* WayBackOf(sluice_session* session) {
+  return reinterpret_cast<Word*>(session->client_mac);
+}
+
+}  // namespace sluice

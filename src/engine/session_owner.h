@@ -1,0 +1,73 @@
+// What a worker does to the sessions that it owns: makes them, gives their ports, ends them.
+//
+// Thread-safety: belongs to the owner's worker. Others read the records and buckets meanwhile (session_lookup.h): an
+// entry is written whole and after its record, and taken away before it; the list of free records is first in, first
+// out, so a record is not used again soon.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "absl/types/span.h"
+#include "engine/session_counters.h"
+#include "engine/session_tables.h"
+#include "sluice/nat_port.h"
+#include "sluice/session.h"
+
+namespace sluice {
+
+class SessionOwner {
+ public:
+  // `self` of `owners`; ports as the kernel leaves them.
+  SessionOwner(const SessionPartition& partition, uint32_t self, uint32_t owners, const sluice_nat_ports& ports)
+      : partition_(partition), self_(self), owners_(owners), ports_(ports), free_count_(partition.session_count) {}
+
+  // A new session as `wanted` says, found from both sides from here on; its index, or none when there is no room: of
+  // those that may give way (expired, closed, still in their handshake) none was found. `forward` and `reverse` are the
+  // hashes of its flows.
+  std::optional<uint32_t> Open(const sluice_tables& tables, const sluice_session& wanted, uint64_t forward,
+                               uint64_t reverse, uint32_t tick);
+
+  // A source port for `flow`, which goes from a NAT address (its source) to a server: one of ours that no session
+  // toward this server has. `early`: else the oldest closed session of those looked at gives its port up before its
+  // time. Host order; 0: none.
+  uint16_t TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early);
+
+  // Whether a session of ours has this flow as its server sends it.
+  bool HasReverse(const sluice_tables& tables, const sluice_flow& reverse, uint64_t hash) const;
+
+  // The client opens a new flow in place of this one, whose port stays taken until its time is over.
+  void Replace(const sluice_tables& tables, uint32_t index);
+  void Close(const sluice_tables& tables, uint32_t index);
+
+  // Ends a few of those that the sweep has found to be over.
+  void EndExpired(const sluice_tables& tables, uint32_t tick);
+
+  const SessionCounters& counters() const { return counters_; }
+  uint32_t live() const { return partition_.session_count - free_count_; }
+
+ private:
+  sluice_bucket* Primary(uint64_t hash) const;
+  sluice_bucket* Secondary(uint64_t hash) const;
+  std::optional<uint32_t> TakeRecord(const sluice_tables& tables, uint32_t tick);
+  bool Insert(const sluice_tables& tables, uint64_t hash, uint64_t entry, uint32_t tick);
+  void Remove(uint64_t hash, uint64_t entry);
+  bool GiveUp(const sluice_tables& tables, absl::Span<const uint32_t> candidates, uint32_t tick);
+  const sluice_session* FindReverse(const sluice_tables& tables, const sluice_flow& reverse, uint64_t hash) const;
+
+  SessionPartition partition_;
+  uint32_t self_;
+  uint32_t owners_;
+  sluice_nat_ports ports_;
+  // Free records: `free_count_` of the ring from `free_head_` on.
+  uint32_t free_head_ = 0;
+  uint32_t free_count_;
+  // Where the search for one that may give way goes on.
+  uint32_t hand_ = 0;
+  // How far port searches have come, by server.
+  std::array<uint16_t, 1024> cursors_{};
+  SessionCounters counters_;
+};
+
+}  // namespace sluice

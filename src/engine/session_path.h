@@ -1,0 +1,108 @@
+// The path of translated flows, composed over a burst: what the connection table and the tunnels are to direct server
+// return, sessions and translation are here. The burst (burst.h) hands over the packets of listeners that translate,
+// and, while there are any, those that are for no listener: one of them may be a server's answer.
+//
+// Each session is owned by one worker, which alone opens and ends it; any worker may translate its packets, reading
+// the record and writing the word of the direction that it gets.
+//
+// Thread-safety: a SessionPath belongs to one worker. Its counters may be read by any thread while it works.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/burst.h"
+#include "engine/session_job.h"
+#include "engine/session_owner.h"
+#include "engine/session_tables.h"
+#include "sluice/parse.h"
+#include "sluice/tables.h"
+#include "sluice/time.h"
+#include "sluice/translate.h"
+
+namespace sluice {
+
+class SessionPath {
+ public:
+  // `partitions`: all workers', by index; they outlive this object. `self` is this worker's.
+  SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
+
+  // Gives each job's frame its verdict, and counts it; how many were not forwarded (those are not in
+  // counters->verdicts).
+  uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);
+
+  // Whether a later fragment belongs to a datagram that went through here.
+  bool KnowsFragment(const SessionBurst& burst, const sluice_packet& packet) const;
+
+  // What is to be done between bursts: sessions that are over.
+  void Maintain(const sluice_tables& tables, uint64_t now) { own_.EndExpired(tables, sluice_tick(now)); }
+
+  const SessionCounters& counters() const { return own_.counters(); }
+  uint32_t live() const { return own_.live(); }
+
+ private:
+  struct Sums;
+  // Where a packet goes and what it says there.
+  struct Exit {
+    const uint8_t* destination_mac;
+    const uint8_t* source_mac;
+    uint16_t vlan;
+    uint16_t port;
+    uint16_t mtu;
+    sluice_endpoints to;
+  };
+  // What became of a packet; for the counters.
+  struct Outcome {
+    sluice_verdict verdict = SLUICE_CONTINUE;
+    uint32_t listener = SLUICE_NO_LISTENER;
+    uint32_t slot = 0;
+    bool reverse = false;
+    bool opened = false;
+  };
+  // A session that a packet has found, wherever it is: a copy of its record, and where the record itself is.
+  struct Found {
+    const sluice_session* record = nullptr;
+    sluice_session* live = nullptr;
+    uint32_t owner = 0;
+    // Just now, for this packet.
+    bool opened = false;
+  };
+  enum class Use { kGoOn, kReplace, kOver };
+
+  void Look(const SessionBurst& burst, SessionJob& job) const;
+  uint32_t GuessOwner(const SessionBurst& burst, const SessionJob& job) const;
+  bool Meet(SessionJob& job) const;
+  bool Pass(const SessionBurst& burst, SessionJob& job, Outcome* outcome);
+  bool Matches(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
+  bool NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session) const;
+  Exit ExitOf(const SessionBurst& burst, bool reverse, const sluice_session& session) const;
+  sluice_verdict Emit(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
+  sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
+  static void Count(const Outcome& outcome, uint32_t length, Sums* sums, WorkerCounters* counters);
+
+  Outcome Settle(const SessionBurst& burst, SessionJob& job);
+  sluice_verdict Resolve(const SessionBurst& burst, SessionJob& job, Found* found);
+  sluice_verdict ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found);
+  sluice_verdict Stranger(const SessionBurst& burst, const SessionJob& job) const;
+  bool Find(const SessionBurst& burst, const SessionJob& job, Found* found);
+  bool FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found);
+  bool IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
+  Use UseOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
+  sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  sluice_verdict Open(const SessionBurst& burst, SessionJob& job, Found* found);
+  sluice_verdict ChooseSource(const SessionBurst& burst, const SessionJob& job, const sluice_backend& backend,
+                              sluice_session* wanted);
+  void RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  bool FindFragment(const SessionBurst& burst, const sluice_packet& packet, sluice_fragment* fragment) const;
+  sluice_fragment* FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const;
+
+  std::vector<SessionPartition> partitions_;
+  uint32_t self_;
+  SessionOwner own_;
+  sluice_limiter too_big_{};
+  // The record that a packet has found which does not just pass.
+  sluice_session copy_{};
+};
+
+}  // namespace sluice

@@ -1,0 +1,288 @@
+// What a packet of a translated flow may need that does not just pass: its session wherever it is, a new one,
+// fragments.
+#include <algorithm>
+#include <cstring>
+
+#include "engine/session_job.h"
+#include "engine/session_path.h"
+#include "engine/words.h"
+#include "sluice/listener.h"
+#include "sluice/select.h"
+
+namespace sluice {
+namespace {
+
+// NAT addresses that a new flow tries before it is refused.
+constexpr uint32_t kAddressesTried = 8;
+
+}  // namespace
+
+sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, Found* found) {
+  if (job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
+  const bool flow = job.packet->kind == SLUICE_PACKET_FLOW;
+  if (!Find(burst, job, found)) {
+    if (job.reverse) return Stranger(burst, job);
+    if (!flow) return SLUICE_VERDICT_no_session;
+    const sluice_verdict verdict = Open(burst, job, found);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  } else if (flow) {
+    const sluice_verdict verdict = NoteSlowly(burst, job, *found);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  }
+  if (flow && (job.packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) RememberFragment(burst, job, *found);
+  return SLUICE_CONTINUE;
+}
+
+// For no listener, and nobody's answer.
+sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const SessionJob& job) const {
+  uint32_t flags = 0;
+  if (!sluice_virtual_find(&burst.tables, burst.tables.settings, &job.packet->flow.destination, &flags)) {
+    return SLUICE_VERDICT_pass_not_virtual;
+  }
+  return flags & SLUICE_VIRTUAL_NAT ? SLUICE_VERDICT_no_session : SLUICE_VERDICT_no_listener;
+}
+
+// The session of the packet's flow, if it has one that is not over: ours, else another's. A new connection that another
+// has an entry of is new all the same: it has come here for good.
+bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* found) {
+  if (FindIn(burst, job, self_, found)) {
+    const auto index = static_cast<uint32_t>(found->live - partitions_[self_].sessions);
+    switch (UseOf(burst, job, *found->record)) {
+      case Use::kGoOn:
+        return true;
+      case Use::kReplace:
+        own_.Replace(burst.tables, index);
+        return false;
+      case Use::kOver:
+        own_.Close(burst.tables, index);
+        return false;
+    }
+  }
+  if (!job.reverse && (job.packet->flags & SLUICE_PACKET_SYN)) return false;
+  for (uint32_t i = 0; i < partitions_.size(); i++) {
+    if (i == self_ || !FindIn(burst, job, i, found)) continue;
+    if (UseOf(burst, job, *found->record) == Use::kGoOn) return true;
+  }
+  return false;
+}
+
+// What a packet makes of the session that it has found.
+SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob& job,
+                                    const sluice_session& session) const {
+  const sluice_tables& tables = burst.tables;
+  const sluice_backend* backend = &tables.backends[session.backend];
+  const bool serves = job.reverse || sluice_backend_serves(backend, tables.listeners[job.listener].pool);
+  if (!serves || !(backend->flags & SLUICE_BACKEND_LIVE) ||
+      sluice_session_expired(session.protocol, session.forward, session.reverse,
+                             &tables.session_terms[session.listener], burst.tick)) {
+    return Use::kOver;
+  }
+  const bool opens = !job.reverse && job.packet->kind == SLUICE_PACKET_FLOW && (job.packet->flags & SLUICE_PACKET_SYN);
+  const bool closed = sluice_session_state(session.protocol, session.forward, session.reverse) == SLUICE_SESSION_CLOSED;
+  return opens && closed ? Use::kReplace : Use::kGoOn;
+}
+
+// Another owner's record may change while it is read: it is copied, and the entry that named it looked at again. The
+// owner takes the entry away before it uses the record for somebody else.
+bool SessionPath::FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found) {
+  const SessionPartition& partition = partitions_[owner];
+  const sluice_bucket* buckets[] = {&partition.buckets[sluice_primary_bucket(job.hash, partition.bucket_count)],
+                                    &partition.buckets[sluice_secondary_bucket(job.hash, partition.bucket_count)]};
+  for (const sluice_bucket* bucket : buckets) {
+    for (uint32_t match = sluice_bucket_match(bucket, sluice_tag(job.hash)); match != 0; match &= match - 1) {
+      const uint64_t* at = &bucket->entries[__builtin_ctz(match)];
+      const uint64_t entry = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+      if (!sluice_entry_matches(entry, job.hash)) continue;
+      sluice_session* live = &partition.sessions[static_cast<uint32_t>(entry)];
+      copy_ = LoadWords(live);
+      __atomic_thread_fence(__ATOMIC_ACQUIRE);
+      if (__atomic_load_n(at, __ATOMIC_RELAXED) != entry || !IsOf(burst, job, copy_)) continue;
+      *found = {&copy_, live, owner, false};
+      return true;
+    }
+  }
+  return false;
+}
+
+bool SessionPath::IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const {
+  const sluice_flow* flow = &job.packet->flow;
+  if (!job.reverse) return sluice_session_is_forward(&session, flow, job.listener);
+  return sluice_session_is_reverse(&session, flow, &burst.tables.backends[session.backend],
+                                   sluice_session_source(&burst.tables, &session));
+}
+
+sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+  const sluice_session& session = *found.record;
+  if (!job.reverse) {
+    if (job.packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) return SLUICE_VERDICT_pass_vlan_depth;
+    NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job));
+    if (session.client_egress != burst.ingress) {
+      __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
+    }
+  }
+  uint64_t* at = WordOf(found.live, job.reverse);
+  const uint64_t own = job.reverse ? session.reverse : session.forward;
+  const uint64_t peer = job.reverse ? session.forward : session.reverse;
+  if (session.protocol != SLUICE_IP_TCP) {
+    NoteWord(at, own, sluice_word_datagram(burst.tick));
+    return SLUICE_CONTINUE;
+  }
+  const sluice_segment segment = sluice_segment_read(Transport(job));
+  if (job.reverse && (segment.flags & SLUICE_TCP_SYN)) {
+    uint8_t* l4 = job.frame->data + job.packet->l4_offset;
+    const uint32_t scale = sluice_syn_scale(l4, job.frame->data + job.packet->l3_offset + job.packet->l3_length);
+    const auto scales = static_cast<uint8_t>((session.scales & 0xf) | scale << 4);
+    __atomic_store_n(&found.live->scales, scales, __ATOMIC_RELAXED);
+  }
+  const bool believed =
+      sluice_segment_in_window(&segment, own, peer, sluice_window_shift(session.scales, !job.reverse));
+  if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
+  NoteWord(at, own, sluice_word_segment(own, &segment, believed, burst.tick));
+  return SLUICE_CONTINUE;
+}
+
+// A new session for the flow, with the backend that its hash selects.
+sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Found* found) {
+  const sluice_tables& tables = burst.tables;
+  const sluice_packet& packet = *job.packet;
+  const bool tcp = packet.flow.protocol == SLUICE_IP_TCP;
+  if (tcp && !(packet.flags & SLUICE_PACKET_SYN)) return SLUICE_VERDICT_no_session;
+  if (packet.l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) return SLUICE_VERDICT_pass_vlan_depth;
+  if (sluice_source_is_bad(&tables, tables.settings, &packet.flow.source)) return SLUICE_VERDICT_bad_source;
+  sluice_session wanted{};
+  wanted.backend = sluice_select(&tables, tables.listeners[job.listener].pool, job.hash);
+  if (wanted.backend == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  const sluice_backend& backend = tables.backends[wanted.backend];
+  wanted.client = packet.flow.source;
+  wanted.ports = packet.flow.ports;
+  wanted.listener = static_cast<uint16_t>(job.listener);
+  wanted.protocol = static_cast<uint8_t>(packet.flow.protocol);
+  wanted.server_port = sluice_service_port(&tables, tables.settings, &packet.flow, &backend);
+  wanted.nat_address = SLUICE_NO_NAT_ADDRESS;
+  wanted.source_port = packet.flow.source_port;
+  if (const sluice_verdict verdict = ChooseSource(burst, job, backend, &wanted); verdict != SLUICE_CONTINUE) {
+    return verdict;
+  }
+  const sluice_flow reverse =
+      sluice_session_reverse_flow(&wanted, &backend.destination, sluice_session_source(&tables, &wanted));
+  // Source and destination change places in a sum.
+  wanted.delta = sluice_flow_delta(&packet.flow, &reverse);
+  *WayBackOf(&wanted) = WayBack(job);
+  wanted.client_egress = static_cast<uint8_t>(burst.ingress);
+  wanted.forward = sluice_word_datagram(burst.tick);
+  if (tcp) {
+    uint8_t* l4 = job.frame->data + packet.l4_offset;
+    const sluice_segment segment = sluice_segment_read(l4);
+    const uint8_t* end = job.frame->data + packet.l3_offset + packet.l3_length;
+    wanted.scales = static_cast<uint8_t>(sluice_syn_scale(l4, end) | SLUICE_NO_SCALE << 4);
+    wanted.forward = sluice_word_segment(0, &segment, false, burst.tick);
+  }
+  const std::optional<uint32_t> index =
+      own_.Open(tables, wanted, job.hash, sluice_hash_flow(tables.settings, &reverse), burst.tick);
+  if (!index.has_value()) return SLUICE_VERDICT_sessions_full;
+  copy_ = wanted;
+  *found = {&copy_, &partitions_[self_].sessions[*index], self_, true};
+  return SLUICE_CONTINUE;
+}
+
+// Whom the server sees: the client, if the answers then come back through here and to this session alone.
+sluice_verdict SessionPath::ChooseSource(const SessionBurst& burst, const SessionJob& job,
+                                         const sluice_backend& backend, sluice_session* wanted) {
+  const sluice_tables& tables = burst.tables;
+  if (backend.forwarding == SLUICE_NAT) {
+    const sluice_flow reverse = sluice_session_reverse_flow(wanted, &backend.destination, &wanted->client);
+    // A client that is a server itself would be answered on their own link, or by itself.
+    const bool hairpin = sluice_index_find(&tables, tables.settings, &wanted->client,
+                                           sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0)) != nullptr;
+    if (!hairpin && !own_.HasReverse(tables, reverse, sluice_hash_flow(tables.settings, &reverse))) {
+      return SLUICE_CONTINUE;
+    }
+  }
+  const bool ipv4 = sluice_address_is_ipv4(&backend.destination);
+  const uint32_t first = ipv4 ? 0 : tables.settings->nat_ipv4;
+  const uint32_t count = ipv4 ? tables.settings->nat_ipv4 : tables.settings->nat_ipv6;
+  if (count == 0) return SLUICE_VERDICT_no_nat_address;
+  const uint32_t start = sluice_scale(static_cast<uint32_t>(job.hash), count);
+  sluice_flow toward{};
+  toward.destination = backend.destination;
+  toward.destination_port = wanted->server_port;
+  toward.protocol = wanted->protocol;
+  for (const bool early : {false, true}) {
+    for (uint32_t i = 0; i < std::min(count, kAddressesTried); i++) {
+      const uint32_t address = first + (start + i) % count;
+      toward.source = tables.nat_addresses[address].address;
+      const uint16_t port = own_.TakePort(tables, toward, burst.tick, early);
+      if (port == 0) continue;
+      wanted->nat_address = static_cast<uint16_t>(address);
+      wanted->source_port = SLUICE_16(port);
+      return SLUICE_CONTINUE;
+    }
+  }
+  return SLUICE_VERDICT_no_nat_port;
+}
+
+void SessionPath::RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+  sluice_fragment fragment{};
+  fragment.flow = sluice_fragment_flow(job.packet);
+  fragment.table = found.owner;
+  fragment.session = static_cast<uint32_t>(found.live - partitions_[found.owner].sessions);
+  fragment.tick = static_cast<uint16_t>(burst.tick);
+  fragment.reverse = job.reverse;
+  fragment.used = 1;
+  sluice_fragment* places = FragmentPlaces(burst, fragment.flow, self_);
+  const bool first_older = sluice_age(burst.tick, places[0].tick) >= sluice_age(burst.tick, places[1].tick);
+  const bool same = places[1].used && std::memcmp(&places[1].flow, &fragment.flow, sizeof(fragment.flow)) == 0;
+  const bool first_same = places[0].used && std::memcmp(&places[0].flow, &fragment.flow, sizeof(fragment.flow)) == 0;
+  const bool first = first_same || (!same && (!places[0].used || (places[1].used && first_older)));
+  StoreWords(&places[first ? 0 : 1], fragment);
+}
+
+// Two neighbours in the table of `owner`.
+sluice_fragment* SessionPath::FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const {
+  const uint64_t hash = sluice_hash_flow(burst.tables.settings, &flow);
+  return &partitions_[owner].fragments[hash % SessionPartition::kFragments & ~uint64_t{1}];
+}
+
+bool SessionPath::FindFragment(const SessionBurst& burst, const sluice_packet& packet,
+                               sluice_fragment* fragment) const {
+  const sluice_flow flow = sluice_fragment_flow(&packet);
+  for (uint32_t i = 0; i < partitions_.size(); i++) {
+    // Ours first.
+    const auto owner = static_cast<uint32_t>((self_ + i) % partitions_.size());
+    if (partitions_[owner].session_count == 0) continue;
+    const sluice_fragment* places = FragmentPlaces(burst, flow, owner);
+    for (uint32_t place = 0; place < 2; place++) {
+      *fragment = LoadWords(&places[place]);
+      if (!fragment->used || std::memcmp(&fragment->flow, &flow, sizeof(flow)) != 0) continue;
+      if (sluice_age(burst.tick, fragment->tick) <= SLUICE_FRAGMENT_TICKS) return true;
+    }
+  }
+  return false;
+}
+
+bool SessionPath::KnowsFragment(const SessionBurst& burst, const sluice_packet& packet) const {
+  sluice_fragment fragment;
+  return FindFragment(burst, packet, &fragment);
+}
+
+// The session may be another's by now: then it does not have the addresses of the fragment.
+sluice_verdict SessionPath::ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found) {
+  sluice_fragment fragment;
+  if (!FindFragment(burst, *job.packet, &fragment)) return SLUICE_VERDICT_unknown_fragment;
+  const sluice_tables& tables = burst.tables;
+  sluice_session* live = &partitions_[fragment.table].sessions[fragment.session];
+  copy_ = LoadWords(live);
+  job.reverse = fragment.reverse;
+  const sluice_flow& flow = job.packet->flow;
+  const sluice_address* near = job.reverse ? &tables.backends[copy_.backend].destination : &copy_.client;
+  const sluice_address* far =
+      job.reverse ? sluice_session_source(&tables, &copy_) : &tables.session_terms[copy_.listener].address;
+  if (copy_.protocol == 0 || !(tables.backends[copy_.backend].flags & SLUICE_BACKEND_LIVE) ||
+      !sluice_address_equal(near, &flow.source) || !sluice_address_equal(far, &flow.destination)) {
+    return SLUICE_VERDICT_unknown_fragment;
+  }
+  *found = {&copy_, live, fragment.table, false};
+  return SLUICE_CONTINUE;
+}
+
+}  // namespace sluice

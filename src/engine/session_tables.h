@@ -1,0 +1,72 @@
+// The memory of all workers' NAT sessions, taken once at start, and the sweep that tells their owners what is over.
+//
+// A session is one record of a cache line, found from either side by an entry in a bucket (sluice/session.h): 88 bytes
+// a session, and 4 for the list of free ones.
+//
+// Thread-safety: Sweep and the occupancy belong to the control thread, and run beside the owners: the sweep reads, and
+// hands what has expired to the owner over a queue with one writer and one reader.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/region.h"
+#include "engine/engine.h"
+#include "sluice/tables.h"
+
+namespace sluice {
+
+// Sessions that the sweep has found expired, on their way to the owner.
+struct ExpiredSessions {
+  static constexpr uint32_t kSize = 4096;
+  std::array<uint32_t, kSize> ring{};
+  alignas(64) std::atomic<uint32_t> head{0};
+  alignas(64) std::atomic<uint32_t> tail{0};
+};
+
+// The sessions that one worker owns. A view.
+struct SessionPartition {
+  // Of a partition without sessions: one empty bucket.
+  sluice_bucket* buckets = nullptr;
+  uint32_t bucket_count = 0;
+  sluice_session* sessions = nullptr;
+  uint32_t session_count = 0;
+  // Datagrams under way in fragments; kFragments of them.
+  sluice_fragment* fragments = nullptr;
+  // The owner's: indices of free sessions, a ring of session_count.
+  uint32_t* free = nullptr;
+  ExpiredSessions* expired = nullptr;
+
+  static constexpr uint32_t kFragments = 2048;
+};
+
+class SessionTables {
+ public:
+  // `max_sessions` over all workers; 0 for none. Errors: no memory, no huge pages when they are required.
+  static absl::StatusOr<SessionTables> Create(uint32_t workers, uint64_t max_sessions, HugePages pages);
+
+  const std::vector<SessionPartition>& partitions() const { return partitions_; }
+
+  // Goes over the next hundredth of all sessions at `now` (CLOCK_MONOTONIC, ns): hands on those that are over by their
+  // listener's timeouts or whose backend is gone, and counts the rest.
+  void Sweep(const sluice_tables& tables, uint64_t now);
+  const Engine::SessionOccupancy& occupancy() const { return occupancy_; }
+  bool huge() const { return memory_.huge(); }
+
+ private:
+  void SweepSession(const SessionPartition& partition, uint32_t index, const sluice_tables& tables, uint32_t tick);
+
+  Region memory_;
+  std::vector<std::unique_ptr<ExpiredSessions>> queues_;
+  std::vector<SessionPartition> partitions_;
+  uint64_t total_ = 0;
+  uint64_t position_ = 0;
+  Engine::SessionOccupancy counting_;
+  Engine::SessionOccupancy occupancy_;
+};
+
+}  // namespace sluice
