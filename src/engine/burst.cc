@@ -179,6 +179,7 @@ void BurstPath::CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarde
 // the connection table.
 SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums) {
   std::array<SessionJob, SLUICE_BURST> translated;
+  std::array<Job*, SLUICE_BURST> theirs;
   uint32_t translated_count = 0;
   for (uint32_t i = 0; i < count; i++) {
     Job& job = jobs[i];
@@ -186,26 +187,36 @@ SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint
       burst.Look(job);
       continue;
     }
+    theirs[translated_count] = &job;
     translated[translated_count++] = {&job.packet, job.frame, 0, nullptr, nullptr, job.listener, 0, false};
-    burst.LeaveOut(job, kDone);
   }
-  if (translated_count > 0) {
-    const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
-    sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
+  if (translated_count == 0) return count;
+  const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
+  sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
+  uint32_t left = count - translated_count;
+  for (uint32_t i = 0; i < translated_count; i++) {
+    const bool done = theirs[i]->frame->verdict != SLUICE_CONTINUE;
+    if (SLUICE_LIKELY(done)) {
+      burst.LeaveOut(*theirs[i], kDone);
+    } else {
+      burst.Look(*theirs[i]);
+      left++;
+    }
   }
-  return count - translated_count;
+  return left;
 }
 
 SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
   job.listener = SLUICE_NO_LISTENER;
+  job.frame->verdict = SLUICE_CONTINUE;
   if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return false;
   if (SLUICE_LIKELY(job.packet.kind == SLUICE_PACKET_FLOW || job.packet.kind == SLUICE_PACKET_ICMP_ERROR)) {
     job.listener = sluice_listener_of(&burst.tables, burst.settings, &job.packet.flow);
     if (job.listener == SLUICE_NO_LISTENER) return true;
     return burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS;
   }
-  if (job.packet.kind != SLUICE_PACKET_LATER_FRAGMENT) return false;
-  return sessions_->KnowsFragment({burst.tables, burst.now, burst.tick, burst.ingress}, job.packet);
+  // Whose it is says its first one, which may be in this burst.
+  return job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
 }
 
 void BurstPath::Maintain(const sluice_tables& tables, uint64_t now) {

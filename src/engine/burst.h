@@ -98,7 +98,7 @@ class BurstPath {
   explicit BurstPath(std::vector<Partition> partitions);
 
   uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums);
-  bool IsTranslated(const Burst& burst, Job& job);
+  static bool IsTranslated(const Burst& burst, Job& job);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);

@@ -57,6 +57,7 @@ uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint3
     Outcome outcome;
     if (SLUICE_UNLIKELY(!Pass(burst, job, &outcome))) outcome = Settle(burst, job);
     job.frame->verdict = static_cast<uint8_t>(outcome.verdict);
+    if (SLUICE_UNLIKELY(outcome.verdict == SLUICE_CONTINUE)) continue;
     Count(outcome, length, &sums[outcome.reverse], counters);
     not_forwarded += outcome.verdict != SLUICE_VERDICT_forwarded;
   }
@@ -229,12 +230,11 @@ SLUICE_COLD sluice_verdict SessionPath::TooBig(const SessionBurst& burst, const 
 SLUICE_APART SessionPath::Outcome SessionPath::Settle(const SessionBurst& burst, SessionJob& job) {
   Found found;
   Outcome outcome;
-  const sluice_verdict verdict = Resolve(burst, job, &found);
-  outcome.verdict = verdict;
+  outcome.verdict = Resolve(burst, job, &found);
   outcome.listener = job.listener;
   outcome.reverse = job.reverse;
   outcome.opened = found.opened;
-  if (verdict != SLUICE_CONTINUE) return outcome;
+  if (found.record == nullptr || outcome.verdict != SLUICE_CONTINUE) return outcome;
   outcome.listener = found.record->listener;
   outcome.slot = found.record->backend;
   outcome.verdict = Emit(burst, job, ExitOf(burst, job.reverse, *found.record));

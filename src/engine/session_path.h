@@ -28,12 +28,9 @@ class SessionPath {
   // `partitions`: all workers', by index; they outlive this object. `self` is this worker's.
   SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
 
-  // Gives each job's frame its verdict, and counts it; how many were not forwarded (those are not in
-  // counters->verdicts).
+  // Gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A later
+  // fragment whose first has not been translated is nobody's here: its verdict is SLUICE_CONTINUE, and not counted.
   uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);
-
-  // Whether a later fragment belongs to a datagram that went through here.
-  bool KnowsFragment(const SessionBurst& burst, const sluice_packet& packet) const;
 
   // What is to be done between bursts: sessions that are over.
   void Maintain(const sluice_tables& tables, uint64_t now) { own_.EndExpired(tables, sluice_tick(now)); }

@@ -260,15 +260,10 @@ bool SessionPath::FindFragment(const SessionBurst& burst, const sluice_packet& p
   return false;
 }
 
-bool SessionPath::KnowsFragment(const SessionBurst& burst, const sluice_packet& packet) const {
-  sluice_fragment fragment;
-  return FindFragment(burst, packet, &fragment);
-}
-
 // The session may be another's by now: then it does not have the addresses of the fragment.
 sluice_verdict SessionPath::ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found) {
   sluice_fragment fragment;
-  if (!FindFragment(burst, *job.packet, &fragment)) return SLUICE_VERDICT_unknown_fragment;
+  if (!FindFragment(burst, *job.packet, &fragment)) return SLUICE_CONTINUE;
   const sluice_tables& tables = burst.tables;
   sluice_session* live = &partitions_[fragment.table].sessions[fragment.session];
   copy_ = LoadWords(live);

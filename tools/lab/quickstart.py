@@ -17,7 +17,7 @@ from lab import clients  # noqa: E402
 from lab.balancer import DECAP, SLUICED, Balancer  # noqa: E402
 from lab.network import Lab, run  # noqa: E402
 from lab.process import Failure  # noqa: E402
-from lab.site import TUNNELS, VIRTUAL, Site  # noqa: E402
+from lab.site import NAT_ADDRESSES, TRANSLATED, TUNNELS, VIRTUAL, Site  # noqa: E402
 
 BPF_FILES = pathlib.Path("/sys/fs/bpf")
 PICTURE = """\
@@ -36,6 +36,10 @@ WHY = {
     "gue": "Packets travel to the servers inside UDP (GUE), whose source port differs by flow, so that routers and\n"
            "network cards spread them. The servers unpack them (here with build/tools/decap/decap) and answer the\n"
            "client directly.",
+    "nat": "The destination becomes the server's own address; the client's stays. The servers answer through the balancer\n"
+           "(their route to the client goes by it), which translates back. They hold no virtual address.",
+    "full_nat": "Both ends are translated: servers see an address of the balancer as their client and answer that, whatever\n"
+                "their routes are. They need nothing at all.",
 }
 REAL_MACHINE = """\
  1. build/sluiced --check --config=FILE    tells every mistake of your file with its place
@@ -45,6 +49,7 @@ REAL_MACHINE = """\
  3. On each server: the virtual address on lo, never answered for on the link:
       ip address add 203.0.113.10/32 dev lo; sysctl net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
     and for ipip and gue a tunnel device of its kernel, or: build/tools/decap/decap --interface=eth0
+    With nat instead: a route to the clients by this machine. With full_nat: nothing.
  4. build/sluiced --config=FILE            then edit the file and reload it: build/sluiced --reload --config=FILE
 """
 
@@ -62,10 +67,15 @@ def options_of_command_line():
     parser.add_argument("--engine", choices=["dpdk"], default="dpdk")
     parser.add_argument("--forwarding", choices=sorted(WHY), default="dsr_l2")
     parser.add_argument("--family", type=int, choices=[4, 6], default=4)
+    parser.add_argument("--backend_family", type=int, choices=[4, 6],
+                        help="of the servers, with full_nat; as the client's when absent")
     parser.add_argument("--requests", type=int, default=3000, help="of the first round; 3,000 when absent")
     options = parser.parse_args()
     if options.requests < 30:
         parser.error("--requests: at least 30, or chance decides who gets one")
+    if options.backend_family not in (None, options.family) and options.forwarding != "full_nat":
+        parser.error("--backend_family: only full_nat translates between IPv4 and IPv6")
+    options.backend_family = options.backend_family or options.family
     return options
 
 
@@ -104,10 +114,12 @@ def configuration(site, options):
     engine = {**shipped["engine"], "type": options.engine}
     if options.forwarding in TUNNELS:
         engine["tunnel_source"] = {f"ipv{options.family}": site.address(options.family)}
+    if options.forwarding in TRANSLATED:
+        engine["nat_addresses"] = NAT_ADDRESSES
     listener = next(entry for entry in shipped["listeners"] if (":" in entry["address"]) == (options.family == 6))
     pool = next(entry for entry in shipped["pools"] if entry["name"] == listener["pool"])
     listener["address"] = VIRTUAL[options.family]
-    pool["backends"] = [{"name": backend.name, "address": backend.addresses[options.family]}
+    pool["backends"] = [{"name": backend.name, "address": backend.addresses[options.backend_family]}
                         for backend in site.backends]
     return {"engine": engine, "listeners": [listener], "pools": [pool]}
 
@@ -127,7 +139,7 @@ class Quickstart:
         self.site = Site(self.lab, self.options.forwarding, queues=2)
         self.client = self.site.add_client()
         self.site.add_backends(3)
-        addresses = {backend.name: backend.addresses[self.family] for backend in self.site.backends}
+        addresses = {backend.name: backend.addresses[self.options.backend_family] for backend in self.site.backends}
         client = {4: "203.0.113.100", 6: "2001:db8::100"}[self.family]
         tell(PICTURE.format(client=client, balancer=self.site.address(self.family), virtual=VIRTUAL[self.family],
                             **addresses))

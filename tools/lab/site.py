@@ -9,7 +9,8 @@
                              .2         .11       .12                                  .11    .12
 
 LAN: 203.0.113.0/24 and 2001:db8::/64, far: 198.51.100.0/24 and 2001:db8:1::/64, back: 192.0.2.0/24 and 2001:db8:2::/64.
-The virtual address is 203.0.113.10 and 2001:db8::10: on the link, but of no kernel's interface but the servers' lo.
+The virtual address is 203.0.113.10 and 2001:db8::10: on the link, but of no kernel's interface but the servers' lo;
+and not of that where packets are translated. With nat, servers have a route to each client by the balancer.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ _BACK = {4: "192.0.2.{}/24", 6: "2001:db8:2::{}/64"}
 _MIDDLE = {4: "10.0.0.{}/24", 6: "2001:db8:3::{}/64"}
 FAMILIES = (4, 6)
 TUNNELS = ("ipip", "gue")
+TRANSLATED = ("nat", "full_nat")
+NAT_ADDRESSES = ["203.0.113.64/30", "2001:db8::64:0/126"]
 
 
 def _host(network, family, number):
@@ -47,6 +50,7 @@ class Backend:
     node: Node
     lan: Switch
     addresses: dict  # family -> its own address
+    serves: dict  # family -> the address that clients' packets have when they get here
 
 
 class Site:
@@ -63,6 +67,7 @@ class Site:
         self.node.connect(self.lan, queues=queues, mtu=mtu)
         _address(self.node, _LAN, 2)
         self.backends = []
+        self.clients = []  # (family, network) of those that servers answer through the balancer with nat
         self.back = None
         self.router = None
 
@@ -75,7 +80,20 @@ class Site:
         client = self.lab.node(name)
         client.connect(self.lan, mtu=self.mtu)
         _address(client, _LAN, number)
+        self._answer_by_balancer([_host(_LAN, family, number) for family in FAMILIES])
         return client
+
+    def _answer_by_balancer(self, networks):
+        """With nat, answers to these go through the balancer."""
+        if self.forwarding != "nat":
+            return
+        self.clients += networks
+        for backend in self.backends:
+            self._route_answers(backend.node, networks)
+
+    def _route_answers(self, node, networks):
+        for network in networks:
+            node.add_route(network, self.address(6 if ":" in network else 4))
 
     def add_far_client(self, path_mtu=1500):
         """A client behind two routers, for the servers there are so far on the LAN; the cable between the routers
@@ -95,6 +113,7 @@ class Site:
             self.router.add_route(_network(_FAR, family), _host(_MIDDLE, family, 2), "near0")
             for node in (self.node, *(backend.node for backend in self.backends if backend.lan is self.lan)):
                 node.add_route(_network(_FAR, family), _host(_LAN, family, 1))
+        self._answer_by_balancer([_network(_FAR, family) for family in FAMILIES])
         return client
 
     def _router(self, name, lan, network, number, interface):
@@ -129,12 +148,16 @@ class Site:
         node = self.lab.node(name, net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
         node.connect(lan, mtu=self.mtu)
         _address(node, network, number)
-        for family in FAMILIES:
-            node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
+        own = {family: _host(network, family, number) for family in FAMILIES}
+        if self.forwarding in TRANSLATED:
+            self._route_answers(node, self.clients)
+        else:
+            for family in FAMILIES:
+                node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
         if self.forwarding in TUNNELS:
             node.start("decap", DECAP, "--interface=eth0").wait_for_output("decap: ready")
         servers.web(node, files)
-        backend = Backend(name, node, lan, {family: _host(network, family, number) for family in FAMILIES})
+        backend = Backend(name, node, lan, own, own if self.forwarding in TRANSLATED else VIRTUAL)
         self.backends.append(backend)
         return backend
 
@@ -148,6 +171,8 @@ class Site:
         engine = {"type": "dpdk", "workers": workers, "max_connections": "64k", "interfaces": [{"name": "eth0"}]}
         if self.forwarding in TUNNELS:
             engine["tunnel_source"] = {f"ipv{f}": self.address(f) for f in FAMILIES}
+        if self.forwarding in TRANSLATED:
+            engine["nat_addresses"] = NAT_ADDRESSES
         address = VIRTUAL[family]
         return {
             "engine": engine,
