@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "nat_fixture.h"
 #include "path_fixture.h"
 #include "sluice/dispatch.h"
 #include "sluice/parse.h"
@@ -209,6 +210,36 @@ BENCHMARK(BurstDsrL2Ipv6)->Arg(1000)->Arg(1000000)->UseManualTime();
 BENCHMARK(BurstIpip)->Arg(1000)->Arg(1000000)->UseManualTime();
 BENCHMARK(BurstGue)->Arg(1000)->Arg(1000000)->UseManualTime();
 BENCHMARK(BurstNewFlows)->Arg(64000)->Arg(1000000)->UseManualTime();
+
+// One side's packets of established sessions.
+void Nat(benchmark::State& state, sluice_forwarding forwarding, bool reverse) {
+  Tables tables(forwarding);
+  NatPath path(tables, static_cast<uint64_t>(state.range(0)));
+  const sluice_verdict verdict = reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded;
+  const uint64_t before = path.Count(verdict);
+  Measure(
+      state, [&] { reverse ? path.NextReverse() : path.NextForward(); },
+      [&] { reverse ? path.ProcessReverse() : path.ProcessForward(); });
+  state.counters["bytes/session"] = path.bytes_per_session();
+  if (path.Count(verdict) - before != static_cast<uint64_t>(state.iterations()) * SLUICE_BURST)
+    state.SkipWithError("not all were translated");
+}
+void NatForward(benchmark::State& state) {
+  Nat(state, SLUICE_NAT, false);
+}
+void NatReverse(benchmark::State& state) {
+  Nat(state, SLUICE_NAT, true);
+}
+void FullNatForward(benchmark::State& state) {
+  Nat(state, SLUICE_FULL_NAT, false);
+}
+void FullNatReverse(benchmark::State& state) {
+  Nat(state, SLUICE_FULL_NAT, true);
+}
+BENCHMARK(NatForward)->Arg(1000)->Arg(64000)->Arg(1000000)->UseManualTime();
+BENCHMARK(NatReverse)->Arg(1000)->Arg(64000)->Arg(1000000)->UseManualTime();
+BENCHMARK(FullNatForward)->Arg(1000)->Arg(64000)->Arg(1000000)->UseManualTime();
+BENCHMARK(FullNatReverse)->Arg(1000)->Arg(64000)->Arg(1000000)->UseManualTime();
 
 }  // namespace
 }  // namespace sluice::bench

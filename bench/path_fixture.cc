@@ -26,11 +26,23 @@ Tables::Tables(sluice_forwarding forwarding) {
     backend.idle = 170;
     backend.outer_length = forwarding == SLUICE_DSR_L2 ? 0 : forwarding == SLUICE_IPIP ? 20 : 32;
     backend.outer_sum = sluice_outer_sum(backend.source.words[3], backend.destination.words[3]);
-    backend.service_port = SLUICE_16(6080);
+    backend.service_port = forwarding == SLUICE_GUE ? SLUICE_16(6080) : 0;
   }
+  if (forwarding == SLUICE_NAT || forwarding == SLUICE_FULL_NAT) Translate();
   for (uint32_t i = 0; i < kMaglev; i++) maglev_[i] = i % kBackends;
-  view_ = {&settings_,     index_.data(), nullptr,       listeners_.data(), pools_.data(),
-           maglev_.data(), backends_,     ports_.data(), nullptr,           nullptr};
+  view_ = {&settings_,     index_.data(), nullptr,       listeners_.data(),     pools_.data(),
+           maglev_.data(), backends_,     ports_.data(), session_terms_.data(), nat_addresses_.data()};
+}
+
+void Tables::Translate() {
+  settings_.sessions = 1;
+  settings_.nat_ipv4 = 1;
+  const sluice_address addresses[] = {VirtualIpv4(), VirtualIpv6()};
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    listeners_[i].flags = SLUICE_LISTENER_SESSIONS;
+    session_terms_[i] = {addresses[i], 15, 170, 60, 30, 0, {}};
+  }
+  for (uint32_t slot = 0; slot < kBackends; slot++) backends_[slot].outer_length = 0;
 }
 
 void Tables::AddKey(const sluice_address& address, uint32_t protocol, uint16_t port, sluice_index_kind kind,

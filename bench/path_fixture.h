@@ -35,6 +35,7 @@ class Tables {
   static sluice_address VirtualIpv6() { return {{SLUICE_32(0x20010db8), 0, 0, SLUICE_32(0x10)}}; }
 
  private:
+  void Translate();
   void AddKey(const sluice_address& address, uint32_t protocol, uint16_t port, sluice_index_kind kind, uint32_t value);
 
   sluice_settings settings_{};
@@ -45,6 +46,8 @@ class Tables {
   Region backend_memory_ = MustCreate(sizeof(sluice_backend) * (kBackends + 1));
   sluice_backend* backends_ = backend_memory_.As<sluice_backend>();
   std::vector<sluice_port> ports_ = {{{2, 0, 0, 0, 0, 1}, 9000}};
+  std::vector<sluice_session_terms> session_terms_ = std::vector<sluice_session_terms>(2);
+  std::vector<sluice_nat_address> nat_addresses_ = {{sluice_ipv4(SLUICE_32(0xc6336440))}};
   sluice_tables view_{};
 };
 

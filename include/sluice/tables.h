@@ -186,7 +186,8 @@ struct sluice_session {
   /* As in the client's packets: its own port, then the virtual one. */
   uint32_t ports;
   uint16_t listener;
-  uint16_t reserved;
+  /* What the checksum of the IPv4 header gains by other addresses, from client to server; the other way it loses it. */
+  uint16_t address_delta;
   /* Slot. */
   uint32_t backend;
   /* As in packets to the server: source and destination port. */

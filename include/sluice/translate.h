@@ -29,15 +29,20 @@ SLUICE_INLINE uint32_t sluice_ports(uint16_t source, uint16_t destination) {
   return source | (uint32_t)destination << 16;
 }
 
-/* What a transport checksum gains when a flow becomes another: pseudo header and ports. The prefix of a mapped IPv4
- * address adds 0xffff, which is nothing, so it holds between IP versions as well (RFC 7915 section 4.5). */
-SLUICE_INLINE uint16_t sluice_flow_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
+/* What a checksum gains when a flow gets other addresses. The prefix of a mapped IPv4 address adds 0xffff, which is
+ * nothing, so it holds between IP versions as well (RFC 7915 section 4.5). */
+SLUICE_INLINE uint16_t sluice_address_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
   const uint16_t old =
-      sluice_checksum_fold(sluice_checksum_address(&before->source) + sluice_checksum_address(&before->destination) +
-                           sluice_checksum_word(before->ports));
-  const uint32_t sum = sluice_checksum_address(&after->source) + sluice_checksum_address(&after->destination) +
-                       sluice_checksum_word(after->ports);
-  return sluice_checksum_fold(sum + (uint16_t)~old);
+      sluice_checksum_fold(sluice_checksum_address(&before->source) + sluice_checksum_address(&before->destination));
+  return sluice_checksum_fold(sluice_checksum_address(&after->source) + sluice_checksum_address(&after->destination) +
+                              (uint16_t)~old);
+}
+
+/* What a transport checksum gains when a flow becomes another: addresses (pseudo header) and ports. */
+SLUICE_INLINE uint16_t sluice_flow_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
+  const uint16_t old = sluice_checksum_fold(sluice_checksum_word(before->ports));
+  return sluice_checksum_fold(sluice_checksum_word(after->ports) + (uint16_t)~old +
+                              sluice_address_delta(before, after));
 }
 
 SLUICE_INLINE uint16_t sluice_checksum_add(uint16_t checksum, uint16_t delta) {
@@ -53,6 +58,15 @@ SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoi
                        sluice_checksum_word(~sluice_load32(l3 + 16)) + sluice_checksum_word(source) +
                        sluice_checksum_word(destination) + (hop ? 0xfffe : 0);
   l3[8] = (uint8_t)(l3[8] - hop);
+  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_fold(sum));
+  sluice_store32(l3 + 12, source);
+  sluice_store32(l3 + 16, destination);
+}
+
+/* The same with one hop less, where it is known what the checksum gains by the addresses. */
+SLUICE_INLINE void sluice_translate_ipv4_by(uint8_t* l3, uint32_t source, uint32_t destination, uint16_t delta) {
+  const uint32_t sum = (uint32_t)(uint16_t)~sluice_load16(l3 + 10) + delta + 0xfffe;
+  l3[8]--;
   sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_fold(sum));
   sluice_store32(l3 + 12, source);
   sluice_store32(l3 + 16, destination);

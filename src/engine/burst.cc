@@ -181,19 +181,28 @@ SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint
   std::array<SessionJob, SLUICE_BURST> translated;
   std::array<Job*, SLUICE_BURST> theirs;
   uint32_t translated_count = 0;
+  bool fragments = false;
+  const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
   for (uint32_t i = 0; i < count; i++) {
     Job& job = jobs[i];
     if (!IsTranslated(burst, job)) {
       burst.Look(job);
       continue;
     }
+    fragments |= job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
+    job.frame->verdict = SLUICE_CONTINUE;
     theirs[translated_count] = &job;
-    translated[translated_count++] = {&job.packet, job.frame, 0, nullptr, nullptr, job.listener, 0, false};
+    SessionJob& session_job = translated[translated_count++];
+    session_job.packet = &job.packet;
+    session_job.frame = job.frame;
+    session_job.listener = job.listener;
+    sessions_->Look(burst.settings, session_job);
   }
   if (translated_count == 0) return count;
-  const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
   sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
   uint32_t left = count - translated_count;
+  // Nothing is left but perhaps later fragments of what is not translated.
+  if (SLUICE_LIKELY(left == 0 && !fragments)) return 0;
   for (uint32_t i = 0; i < translated_count; i++) {
     const bool done = theirs[i]->frame->verdict != SLUICE_CONTINUE;
     if (SLUICE_LIKELY(done)) {
@@ -208,7 +217,6 @@ SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint
 
 SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
   job.listener = SLUICE_NO_LISTENER;
-  job.frame->verdict = SLUICE_CONTINUE;
   if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return false;
   if (SLUICE_LIKELY(job.packet.kind == SLUICE_PACKET_FLOW || job.packet.kind == SLUICE_PACKET_ICMP_ERROR)) {
     job.listener = sluice_listener_of(&burst.tables, burst.settings, &job.packet.flow);

@@ -21,16 +21,14 @@ struct SessionBurst {
 };
 
 struct SessionJob {
-  sluice_packet* packet;
+  const sluice_packet* packet;
   Frame* frame;
   uint64_t hash;
   sluice_bucket* bucket;
-  // What the flow's entry names, until it is compared.
+  // What the flow's entry names among ours, until it is compared; anybody's when it has none.
   sluice_session* session;
   // SLUICE_NO_LISTENER: for no listener, so perhaps an answer.
   uint32_t listener;
-  // Whose sessions: an index of the partitions.
-  uint32_t owner;
   bool reverse;
 };
 

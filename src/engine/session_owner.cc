@@ -48,6 +48,12 @@ uint32_t Occupied(const sluice_bucket& bucket) {
   return occupied;
 }
 
+uint64_t* FindEmpty(sluice_bucket* bucket) {
+  uint64_t* end = bucket->entries + SLUICE_BUCKET_ENTRIES;
+  uint64_t* at = std::find(bucket->entries, end, SLUICE_ENTRY_EMPTY);
+  return at == end ? nullptr : at;
+}
+
 uint64_t ForwardHash(const sluice_tables& tables, const sluice_session& session) {
   const sluice_flow flow = sluice_session_forward_flow(&session, &tables.session_terms[session.listener].address);
   return sluice_hash_flow(tables.settings, &flow);
@@ -123,10 +129,10 @@ bool SessionOwner::Insert(const sluice_tables& tables, uint64_t hash, uint64_t e
   sluice_bucket* other = Secondary(hash);
   const uint32_t occupied = Occupied(*bucket);
   if (occupied >= SLUICE_PRIMARY_FILL && Occupied(*other) < occupied) bucket = other;
-  uint64_t* end = bucket->entries + SLUICE_BUCKET_ENTRIES;
-  uint64_t* at = std::find(bucket->entries, end, SLUICE_ENTRY_EMPTY);
-  if (at == end) {
-    // Both are full, which is one in millions at capacity: somebody in them gives way, or the new flow does.
+  uint64_t* at = FindEmpty(bucket);
+  if (at == nullptr) at = MakeRoom(tables, hash);
+  if (at == nullptr) {
+    // Nor has any of them another place: somebody in them gives way, or the new flow does.
     std::array<uint32_t, 2 * SLUICE_BUCKET_ENTRIES> candidates;
     for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
       candidates[i] = static_cast<uint32_t>(bucket->entries[i]);
@@ -140,6 +146,25 @@ bool SessionOwner::Insert(const sluice_tables& tables, uint64_t hash, uint64_t e
   }
   __atomic_store_n(at, entry, __ATOMIC_RELEASE);
   return true;
+}
+
+// Both buckets of the flow are full, which is one in millions at capacity: an entry that also has a place elsewhere
+// moves there (Pagh and Rodler, 2001, but never more than one). It is in both places for a moment, never in none.
+uint64_t* SessionOwner::MakeRoom(const sluice_tables& tables, uint64_t hash) {
+  for (sluice_bucket* bucket : {Primary(hash), Secondary(hash)}) {
+    for (uint64_t& entry : bucket->entries) {
+      const sluice_session& session = partition_.sessions[static_cast<uint32_t>(entry)];
+      const bool forward = sluice_entry_state(entry) == SLUICE_ENTRY_FORWARD;
+      const uint64_t own = forward ? ForwardHash(tables, session) : ReverseHash(tables, session);
+      sluice_bucket* other = Primary(own) == bucket ? Secondary(own) : Primary(own);
+      uint64_t* place = FindEmpty(other);
+      if (place == nullptr) continue;
+      __atomic_store_n(place, entry, __ATOMIC_RELEASE);
+      __atomic_store_n(&entry, SLUICE_ENTRY_EMPTY, __ATOMIC_RELEASE);
+      return &entry;
+    }
+  }
+  return nullptr;
 }
 
 void SessionOwner::Remove(uint64_t hash, uint64_t entry) {

@@ -52,6 +52,7 @@ class SessionOwner {
   sluice_bucket* Secondary(uint64_t hash) const;
   std::optional<uint32_t> TakeRecord(const sluice_tables& tables, uint32_t tick);
   bool Insert(const sluice_tables& tables, uint64_t hash, uint64_t entry, uint32_t tick);
+  uint64_t* MakeRoom(const sluice_tables& tables, uint64_t hash);
   void Remove(uint64_t hash, uint64_t entry);
   bool GiveUp(const sluice_tables& tables, absl::Span<const uint32_t> candidates, uint32_t tick);
   const sluice_session* FindReverse(const sluice_tables& tables, const sluice_flow& reverse, uint64_t hash) const;

@@ -1,5 +1,7 @@
 #include "engine/session_path.h"
 
+#include <cstddef>
+
 #include "engine/reply_frame.h"
 #include "engine/session_job.h"
 #include "engine/words.h"
@@ -14,28 +16,45 @@
 
 namespace sluice {
 
-// Packets of one burst mostly have one listener: those are added up first.
-struct SessionPath::Sums {
+// Packets of one direction mostly have one listener: those are added up first.
+struct SessionPath::Tally {
   uint32_t listener = SLUICE_NO_LISTENER;
   uint64_t packets = 0;
   uint64_t bytes = 0;
 
-  void Flush(WorkerCounters* counters, bool reverse) {
-    if (listener == SLUICE_NO_LISTENER || packets == 0) return;
-    sluice_traffic& traffic = counters->listeners.As<sluice_traffic>()[listener];
-    Add(reverse ? traffic.answer_packets : traffic.packets, packets);
-    Add(reverse ? traffic.answer_bytes : traffic.bytes, bytes);
+  SLUICE_HOT void Add(WorkerCounters* counters, bool reverse, uint32_t of, uint32_t length) {
+    if (SLUICE_UNLIKELY(of != listener)) {
+      Flush(counters, reverse);
+      listener = of;
+    }
+    packets++;
+    bytes += length;
+  }
+
+  SLUICE_APART void Flush(WorkerCounters* counters, bool reverse) {
+    if (listener != SLUICE_NO_LISTENER && packets > 0) {
+      AddTraffic(&counters->listeners.As<sluice_traffic>()[listener], reverse, packets, bytes);
+    }
     packets = bytes = 0;
   }
+
+  static SLUICE_HOT void AddTraffic(sluice_traffic* traffic, bool reverse, uint64_t packets, uint64_t bytes) {
+    uint64_t* counter = reverse ? &traffic->answer_packets : &traffic->packets;
+    sluice::Add(counter[0], packets);
+    sluice::Add(counter[1], bytes);
+  }
 };
+static_assert(offsetof(sluice_traffic, bytes) == offsetof(sluice_traffic, packets) + 8 &&
+                  offsetof(sluice_traffic, answer_bytes) == offsetof(sluice_traffic, answer_packets) + 8,
+              "counted in pairs");
 
 SessionPath::SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports)
     : partitions_(std::move(partitions)),
       self_(self),
-      own_(partitions_[self], self, static_cast<uint32_t>(partitions_.size()), ports) {}
+      partition_(partitions_[self]),
+      own_(partition_, self, static_cast<uint32_t>(partitions_.size()), ports) {}
 
 uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters) {
-  for (uint32_t i = 0; i < count; i++) Look(burst, jobs[i]);
   std::array<SessionJob*, SLUICE_BURST> missed;
   uint32_t missed_count = 0;
   for (uint32_t i = 0; i < count; i++) {
@@ -43,114 +62,153 @@ uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint3
     missed_count += !Meet(jobs[i]);
   }
   for (uint32_t i = 0; i < missed_count; i++) {
-    const SessionPartition& owner = partitions_[missed[i]->owner];
-    missed[i]->bucket = &owner.buckets[sluice_secondary_bucket(missed[i]->hash, owner.bucket_count)];
+    missed[i]->bucket = &partition_.buckets[sluice_secondary_bucket(missed[i]->hash, partition_.bucket_count)];
     __builtin_prefetch(missed[i]->bucket);
   }
   for (uint32_t i = 0; i < missed_count; i++) Meet(*missed[i]);
-  std::array<Sums, 2> sums;
-  uint32_t not_forwarded = 0;
+  std::array<Tally, 2> tallies;
+  uint32_t returned = 0;
+  uint32_t others = 0;
   // In order, so that the second packet of a new flow finds what the first one made.
   for (uint32_t i = 0; i < count; i++) {
-    SessionJob& job = jobs[i];
+    const SessionJob& job = jobs[i];
     const uint32_t length = job.packet->l3_length;
-    Outcome outcome;
-    if (SLUICE_UNLIKELY(!Pass(burst, job, &outcome))) outcome = Settle(burst, job);
-    job.frame->verdict = static_cast<uint8_t>(outcome.verdict);
-    if (SLUICE_UNLIKELY(outcome.verdict == SLUICE_CONTINUE)) continue;
-    Count(outcome, length, &sums[outcome.reverse], counters);
-    not_forwarded += outcome.verdict != SLUICE_VERDICT_forwarded;
+    const sluice_verdict verdict = Pass(burst, job);
+    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) {
+      others += SettleAndCount(burst, jobs[i], counters);
+      continue;
+    }
+    job.frame->verdict = static_cast<uint8_t>(verdict);
+    returned += job.reverse;
+    tallies[job.reverse].Add(counters, job.reverse, job.session->listener, length);
+    Tally::AddTraffic(&counters->backends.As<sluice_traffic>()[job.session->backend], job.reverse, 1, length);
   }
-  sums[0].Flush(counters, false);
-  sums[1].Flush(counters, true);
-  return not_forwarded;
+  for (const bool reverse : {false, true}) tallies[reverse].Flush(counters, reverse);
+  Add(counters->verdicts[SLUICE_VERDICT_returned], returned);
+  return returned + others;
 }
 
-SLUICE_HOT void SessionPath::Count(const Outcome& outcome, uint32_t length, Sums* sums, WorkerCounters* counters) {
-  if (SLUICE_UNLIKELY(outcome.listener != sums->listener)) {
-    sums->Flush(counters, outcome.reverse);
-    sums->listener = outcome.listener;
+// One at a time. Whether it was not forwarded.
+SLUICE_APART bool SessionPath::SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters) {
+  const uint32_t length = job.packet->l3_length;
+  const Outcome outcome = Settle(burst, job);
+  job.frame->verdict = static_cast<uint8_t>(outcome.verdict);
+  if (outcome.verdict == SLUICE_CONTINUE) return true;
+  if (outcome.verdict != SLUICE_VERDICT_forwarded) Add(counters->verdicts[outcome.verdict], 1);
+  if (outcome.listener != SLUICE_NO_LISTENER) {
+    sluice_traffic* listener = &counters->listeners.As<sluice_traffic>()[outcome.listener];
+    Tally::AddTraffic(listener, job.reverse, 1, length);
+    Add(listener->new_flows, outcome.opened);
   }
-  sums->packets++;
-  sums->bytes += length;
-  if (SLUICE_UNLIKELY(outcome.verdict != SLUICE_VERDICT_forwarded)) Add(counters->verdicts[outcome.verdict], 1);
-  if (SLUICE_UNLIKELY(outcome.verdict != SLUICE_VERDICT_forwarded && outcome.verdict != SLUICE_VERDICT_returned))
-    return;
-  sluice_traffic& backend = counters->backends.As<sluice_traffic>()[outcome.slot];
-  Add(outcome.reverse ? backend.answer_packets : backend.packets, 1);
-  Add(outcome.reverse ? backend.answer_bytes : backend.bytes, length);
-  if (SLUICE_UNLIKELY(outcome.opened)) {
-    Add(backend.new_flows, 1);
-    Add(counters->listeners.As<sluice_traffic>()[outcome.listener].new_flows, 1);
+  if (outcome.verdict == SLUICE_VERDICT_forwarded || outcome.verdict == SLUICE_VERDICT_returned) {
+    sluice_traffic* backend = &counters->backends.As<sluice_traffic>()[outcome.slot];
+    Tally::AddTraffic(backend, job.reverse, 1, length);
+    Add(backend->new_flows, outcome.opened);
   }
-}
-
-// The bucket is on its way from here on. An answer to a translated source says by its port whose it is.
-SLUICE_HOT void SessionPath::Look(const SessionBurst& burst, SessionJob& job) const {
-  job.hash = sluice_hash_flow(burst.tables.settings, &job.packet->flow);
-  job.reverse = job.listener == SLUICE_NO_LISTENER;
-  job.owner = self_;
-  if (job.reverse && partitions_.size() > 1) job.owner = GuessOwner(burst, job);
-  const SessionPartition& owner = partitions_[job.owner];
-  job.bucket = &owner.buckets[sluice_primary_bucket(job.hash, owner.bucket_count)];
-  __builtin_prefetch(job.bucket);
-}
-
-SLUICE_APART uint32_t SessionPath::GuessOwner(const SessionBurst& burst, const SessionJob& job) const {
-  uint32_t flags = 0;
-  const sluice_flow& flow = job.packet->flow;
-  sluice_virtual_find(&burst.tables, burst.tables.settings, &flow.destination, &flags);
-  if (!(flags & SLUICE_VIRTUAL_NAT)) return self_;
-  return sluice_nat_owner(SLUICE_16(flow.destination_port), static_cast<uint32_t>(partitions_.size()));
+  return outcome.verdict != SLUICE_VERDICT_forwarded;
 }
 
 // The record is on its way from here on.
 SLUICE_HOT bool SessionPath::Meet(SessionJob& job) const {
   const uint32_t match = sluice_bucket_match(job.bucket, sluice_tag(job.hash));
-  const uint64_t* at = &job.bucket->entries[static_cast<uint32_t>(__builtin_ctz(match | 1u << 7))];
-  const auto index = static_cast<uint32_t>(__atomic_load_n(at, __ATOMIC_ACQUIRE));
-  sluice_session* session = &partitions_[job.owner].sessions[index];
-  job.session = match != 0 ? session : nullptr;
-  __builtin_prefetch(session, 1);
+  // The last entry stands in for one that isn't there.
+  const uint64_t* at =
+      &job.bucket->entries[static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)))];
+  job.session = &partition_.sessions[static_cast<uint32_t>(__atomic_load_n(at, __ATOMIC_RELAXED))];
+  __builtin_prefetch(job.session, 1);
   return match != 0;
 }
 
-// The common case: a packet in the midst of a session of ours. False when there is more to be done for it.
-SLUICE_HOT bool SessionPath::Pass(const SessionBurst& burst, SessionJob& job, Outcome* outcome) {
-  const uint32_t flags = SLUICE_PACKET_SYN | SLUICE_PACKET_CLOSE | SLUICE_PACKET_FIRST_FRAGMENT;
-  // Kind (0 is a flow) and flags in one comparison.
-  if (SLUICE_UNLIKELY((sluice_load32(&job.packet->kind) & (0xff | flags << 8)) != 0)) return false;
+// The common case: a packet in the midst of a session of ours, within one IP version. SLUICE_CONTINUE when there is
+// more to be done for it.
+SLUICE_HOT sluice_verdict SessionPath::Pass(const SessionBurst& burst, const SessionJob& job) {
+  const sluice_packet& packet = *job.packet;
   sluice_session* session = job.session;
-  if (SLUICE_UNLIKELY(session == nullptr || job.owner != self_)) return false;
-  if (SLUICE_UNLIKELY(!Matches(burst, job, *session))) return false;
-  if (!job.reverse && SLUICE_UNLIKELY(WayBack(job) != *WayBackOf(session) || session->client_egress != burst.ingress)) {
-    return false;
+  const uint32_t ipv6 = packet.flags & SLUICE_PACKET_IPV6;
+  // Kind (0 is a flow) and flags in one comparison: neither SYN, FIN, RST nor a fragment. So are protocol and flags of
+  // the session: both sides of the packet's version, not replaced.
+  const uint32_t both = ipv6 * (SLUICE_SESSION_CLIENT_IPV6 | SLUICE_SESSION_SERVER_IPV6) << 8;
+  if (SLUICE_UNLIKELY((sluice_load32(&packet.kind) & 0xffff) != ipv6 << 8 ||
+                      sluice_load16(&session->protocol) != (packet.flow.protocol | both))) {
+    return SLUICE_CONTINUE;
   }
-  if (SLUICE_UNLIKELY(!NoteQuickly(burst, job, session))) return false;
-  outcome->listener = session->listener;
-  outcome->slot = session->backend;
-  outcome->reverse = job.reverse;
-  outcome->opened = false;
-  outcome->verdict = Emit(burst, job, ExitOf(burst, job.reverse, *session));
-  return true;
+  if (SLUICE_UNLIKELY(!Matches(burst, job, *session) || !NoteQuickly(burst, job, session))) return SLUICE_CONTINUE;
+  return job.reverse ? Return(burst, job, *session) : Forward(burst, job, *session);
 }
 
-// Exactly, and whether the backend is still there for it.
+// Exactly, and whether the backend is still there for it, and the packets still come the same way.
 SLUICE_HOT bool SessionPath::Matches(const SessionBurst& burst, const SessionJob& job,
                                      const sluice_session& session) const {
   const sluice_backend* backend = &burst.tables.backends[session.backend];
   const sluice_flow* flow = &job.packet->flow;
   if (job.reverse) {
-    return sluice_session_is_reverse(&session, flow, backend, sluice_session_source(&burst.tables, &session)) &&
-           (backend->flags & SLUICE_BACKEND_LIVE);
+    return SLUICE_LIKELY(sluice_load32(&session.source_port) == (flow->ports >> 16 | flow->ports << 16)) &&
+           SLUICE_LIKELY(sluice_address_equal(&backend->destination, &flow->source)) &&
+           SLUICE_LIKELY(sluice_address_equal(sluice_session_source(&burst.tables, &session), &flow->destination)) &&
+           SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE);
   }
-  return sluice_session_is_forward(&session, flow, job.listener) &&
-         sluice_backend_serves(backend, burst.tables.listeners[job.listener].pool);
+  return SLUICE_LIKELY(session.ports == flow->ports) && SLUICE_LIKELY(session.listener == job.listener) &&
+         SLUICE_LIKELY(sluice_address_equal(&session.client, &flow->source)) &&
+         SLUICE_LIKELY(sluice_backend_serves(backend, burst.tables.listeners[job.listener].pool)) &&
+         SLUICE_LIKELY(WayBack(job) == *WayBackOf(const_cast<sluice_session*>(&session))) &&
+         SLUICE_LIKELY(session.client_egress == burst.ingress);
+}
+
+// Whether the packet may not go on: its TTL or hop limit is used up.
+SLUICE_HOT bool SessionPath::LastHop(const SessionJob& job) {
+  return job.frame->data[job.packet->l3_offset + (job.packet->flags & SLUICE_PACKET_IPV6 ? 7 : 8)] <= 1;
+}
+
+// New addresses, ports and one hop less in a packet that keeps its place and its IP version.
+SLUICE_HOT void SessionPath::TranslateInPlace(const SessionJob& job, const sluice_address* source,
+                                              const sluice_address* destination, uint32_t ports, uint16_t address_delta,
+                                              uint16_t delta) {
+  uint8_t* l3 = job.frame->data + SLUICE_ETHERNET_BYTES;
+  uint8_t* l4 = job.frame->data + job.packet->l4_offset;
+  const sluice_endpoints to = {source, destination, ports, delta, false};
+  if (job.packet->flags & SLUICE_PACKET_IPV6) {
+    sluice_translate_ipv6(l3, &to, 1);
+  } else {
+    sluice_translate_ipv4_by(l3, source->words[3], destination->words[3], address_delta);
+  }
+  // The parser has seen the whole transport header.
+  sluice_translate_transport(l4, l4 + SLUICE_TCP_BYTES, job.packet->flow.protocol, &to);
+}
+
+SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, const SessionJob& job,
+                                               const sluice_session& session) {
+  const sluice_packet& packet = *job.packet;
+  const sluice_backend* backend = &burst.tables.backends[session.backend];
+  if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES || LastHop(job) || backend->vlan != 0 ||
+                      !(backend->flags & SLUICE_BACKEND_NEXT_HOP) || packet.l3_length > backend->mtu)) {
+    return Emit(burst, job, ExitOf(burst, false, session));
+  }
+  sluice_write_macs(job.frame->data, backend);
+  job.frame->egress = backend->port;
+  TranslateInPlace(job, sluice_session_source(&burst.tables, &session), &backend->destination,
+                   sluice_load32(&session.source_port), session.address_delta, session.delta);
+  return SLUICE_VERDICT_forwarded;
+}
+
+SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, const SessionJob& job,
+                                              const sluice_session& session) {
+  const sluice_packet& packet = *job.packet;
+  const sluice_port* port = &burst.tables.ports[session.client_egress];
+  if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES || LastHop(job) || session.client_vlan != 0 ||
+                      packet.l3_length > port->mtu)) {
+    return Emit(burst, job, ExitOf(burst, true, session));
+  }
+  __builtin_memcpy(job.frame->data, session.client_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(job.frame->data + SLUICE_MAC_BYTES, port->mac, SLUICE_MAC_BYTES);
+  job.frame->egress = session.client_egress;
+  TranslateInPlace(job, &burst.tables.session_terms[session.listener].address, &session.client,
+                   session.ports >> 16 | session.ports << 16, static_cast<uint16_t>(~session.address_delta),
+                   static_cast<uint16_t>(~session.delta));
+  return SLUICE_VERDICT_returned;
 }
 
 // Writes down that the packet has passed. False when it changes the session's state, or the session is over.
-SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const SessionJob& job,
-                                         sluice_session* session) const {
+SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session) {
   uint64_t* at = WordOf(session, job.reverse);
   const uint64_t word = __atomic_load_n(at, __ATOMIC_RELAXED);
   uint64_t after = sluice_word_datagram(burst.tick);
@@ -200,7 +258,7 @@ SLUICE_HOT sluice_verdict SessionPath::Emit(const SessionBurst& burst, const Ses
   Frame& frame = *job.frame;
   if (SLUICE_UNLIKELY(exit.mtu == 0)) return SLUICE_VERDICT_no_next_hop;
   const bool ipv6 = packet.flags & SLUICE_PACKET_IPV6;
-  if (SLUICE_UNLIKELY(frame.data[packet.l3_offset + (ipv6 ? 7 : 8)] <= 1)) return SLUICE_VERDICT_ttl_expired;
+  if (SLUICE_UNLIKELY(LastHop(job))) return SLUICE_VERDICT_ttl_expired;
   if (SLUICE_UNLIKELY(sluice_address_is_ipv4(exit.to.destination) == ipv6)) return SLUICE_VERDICT_untranslatable;
   if (SLUICE_UNLIKELY(packet.l3_length > exit.mtu)) return TooBig(burst, job, exit.mtu);
   const int32_t growth =
@@ -232,7 +290,6 @@ SLUICE_APART SessionPath::Outcome SessionPath::Settle(const SessionBurst& burst,
   Outcome outcome;
   outcome.verdict = Resolve(burst, job, &found);
   outcome.listener = job.listener;
-  outcome.reverse = job.reverse;
   outcome.opened = found.opened;
   if (found.record == nullptr || outcome.verdict != SLUICE_CONTINUE) return outcome;
   outcome.listener = found.record->listener;

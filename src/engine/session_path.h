@@ -16,6 +16,7 @@
 #include "engine/session_job.h"
 #include "engine/session_owner.h"
 #include "engine/session_tables.h"
+#include "sluice/hash.h"
 #include "sluice/parse.h"
 #include "sluice/tables.h"
 #include "sluice/time.h"
@@ -28,8 +29,18 @@ class SessionPath {
   // `partitions`: all workers', by index; they outlive this object. `self` is this worker's.
   SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
 
-  // Gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A later
-  // fragment whose first has not been translated is nobody's here: its verdict is SLUICE_CONTINUE, and not counted.
+  // First: where a packet's entry would be, whose bucket is on its way from here on. `packet`, `frame` and `listener`
+  // are given.
+  void Look(const sluice_settings* settings, SessionJob& job) const {
+    job.hash = sluice_hash_flow(settings, &job.packet->flow);
+    job.reverse = job.listener == SLUICE_NO_LISTENER;
+    job.bucket = &partition_.buckets[sluice_primary_bucket(job.hash, partition_.bucket_count)];
+    __builtin_prefetch(job.bucket);
+  }
+
+  // Then gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A
+  // later fragment whose first has not been translated is nobody's here: its verdict is SLUICE_CONTINUE, and not
+  // counted.
   uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);
 
   // What is to be done between bursts: sessions that are over.
@@ -39,7 +50,7 @@ class SessionPath {
   uint32_t live() const { return own_.live(); }
 
  private:
-  struct Sums;
+  struct Tally;
   // Where a packet goes and what it says there.
   struct Exit {
     const uint8_t* destination_mac;
@@ -54,7 +65,6 @@ class SessionPath {
     sluice_verdict verdict = SLUICE_CONTINUE;
     uint32_t listener = SLUICE_NO_LISTENER;
     uint32_t slot = 0;
-    bool reverse = false;
     bool opened = false;
   };
   // A session that a packet has found, wherever it is: a copy of its record, and where the record itself is.
@@ -67,16 +77,20 @@ class SessionPath {
   };
   enum class Use { kGoOn, kReplace, kOver };
 
-  void Look(const SessionBurst& burst, SessionJob& job) const;
   uint32_t GuessOwner(const SessionBurst& burst, const SessionJob& job) const;
   bool Meet(SessionJob& job) const;
-  bool Pass(const SessionBurst& burst, SessionJob& job, Outcome* outcome);
+  sluice_verdict Pass(const SessionBurst& burst, const SessionJob& job);
   bool Matches(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
-  bool NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session) const;
+  static bool NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session);
+  sluice_verdict Forward(const SessionBurst& burst, const SessionJob& job, const sluice_session& session);
+  sluice_verdict Return(const SessionBurst& burst, const SessionJob& job, const sluice_session& session);
+  static bool LastHop(const SessionJob& job);
+  static void TranslateInPlace(const SessionJob& job, const sluice_address* source, const sluice_address* destination,
+                               uint32_t ports, uint16_t address_delta, uint16_t delta);
   Exit ExitOf(const SessionBurst& burst, bool reverse, const sluice_session& session) const;
   sluice_verdict Emit(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
   sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
-  static void Count(const Outcome& outcome, uint32_t length, Sums* sums, WorkerCounters* counters);
+  bool SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
 
   Outcome Settle(const SessionBurst& burst, SessionJob& job);
   sluice_verdict Resolve(const SessionBurst& burst, SessionJob& job, Found* found);
@@ -96,6 +110,8 @@ class SessionPath {
 
   std::vector<SessionPartition> partitions_;
   uint32_t self_;
+  // Ours.
+  SessionPartition partition_;
   SessionOwner own_;
   sluice_limiter too_big_{};
   // The record that a packet has found which does not just pass.

@@ -59,11 +59,22 @@ bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* 
     }
   }
   if (!job.reverse && (job.packet->flags & SLUICE_PACKET_SYN)) return false;
+  const uint32_t guess = partitions_.size() > 1 && job.reverse ? GuessOwner(burst, job) : self_;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
-    if (i == self_ || !FindIn(burst, job, i, found)) continue;
+    const auto owner = static_cast<uint32_t>((guess + i) % partitions_.size());
+    if (owner == self_ || !FindIn(burst, job, owner, found)) continue;
     if (UseOf(burst, job, *found->record) == Use::kGoOn) return true;
   }
   return false;
+}
+
+// An answer to a translated source says by its port whose it is.
+uint32_t SessionPath::GuessOwner(const SessionBurst& burst, const SessionJob& job) const {
+  uint32_t flags = 0;
+  const sluice_flow& flow = job.packet->flow;
+  sluice_virtual_find(&burst.tables, burst.tables.settings, &flow.destination, &flags);
+  if (!(flags & SLUICE_VIRTUAL_NAT)) return self_;
+  return sluice_nat_owner(SLUICE_16(flow.destination_port), static_cast<uint32_t>(partitions_.size()));
 }
 
 // What a packet makes of the session that it has found.
@@ -167,6 +178,9 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
       sluice_session_reverse_flow(&wanted, &backend.destination, sluice_session_source(&tables, &wanted));
   // Source and destination change places in a sum.
   wanted.delta = sluice_flow_delta(&packet.flow, &reverse);
+  wanted.address_delta = sluice_address_delta(&packet.flow, &reverse);
+  if (packet.flags & SLUICE_PACKET_IPV6) wanted.flags |= SLUICE_SESSION_CLIENT_IPV6;
+  if (backend.flags & SLUICE_BACKEND_OUTER_IPV6) wanted.flags |= SLUICE_SESSION_SERVER_IPV6;
   *WayBackOf(&wanted) = WayBack(job);
   wanted.client_egress = static_cast<uint8_t>(burst.ingress);
   wanted.forward = sluice_word_datagram(burst.tick);

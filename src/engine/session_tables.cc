@@ -19,7 +19,8 @@ size_t Aligned(size_t bytes) {
 struct Layout {
   uint32_t sessions;
   uint32_t buckets;
-  size_t sessions_bytes() const { return size_t{sessions} * sizeof(sluice_session); }
+  // One that is nobody's at least: an empty bucket's entries name it.
+  size_t sessions_bytes() const { return std::max<size_t>(sessions, 1) * sizeof(sluice_session); }
   size_t buckets_bytes() const { return size_t{buckets} * sizeof(sluice_bucket); }
   size_t fragments_bytes() const {
     return sessions == 0 ? 0 : size_t{SessionPartition::kFragments} * sizeof(sluice_fragment);

@@ -56,6 +56,8 @@ class SessionTables {
   void Sweep(const sluice_tables& tables, uint64_t now);
   const Engine::SessionOccupancy& occupancy() const { return occupancy_; }
   bool huge() const { return memory_.huge(); }
+  // Taken for sessions and all that belongs to them.
+  size_t bytes() const { return memory_.size(); }
 
  private:
   void SweepSession(const SessionPartition& partition, uint32_t index, const sluice_tables& tables, uint32_t tick);
