@@ -10,6 +10,7 @@
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
 #include "sluice/select.h"
+#include "sluice/unfinished.h"
 
 // The stages are one function when compiled; what is rare stays out of its way.
 #define SLUICE_HOT inline __attribute__((always_inline))
@@ -28,7 +29,6 @@ inline void Add(sluice_traffic& traffic, uint64_t packets, uint64_t bytes, uint6
 // Nobody's bucket, for packets that have their verdict before the connection table is asked.
 alignas(64) constexpr sluice_bucket kEmptyBucket{};
 
-// Of a job that the sessions have seen to.
 constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT + 1);
 
 }  // namespace
@@ -89,11 +89,6 @@ struct BurstPath::Burst {
   const sluice_backend* Follow(Job& job, uint32_t* slot) const;
 };
 
-uint32_t BucketsFor(uint64_t flows) {
-  const uint64_t buckets = (flows * 12 + sizeof(sluice_bucket) - 1) / sizeof(sluice_bucket);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(buckets, 2, UINT32_MAX));
-}
-
 BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
 BurstPath::BurstPath(BurstPath&& other) noexcept = default;
 BurstPath::~BurstPath() = default;
@@ -122,12 +117,15 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
   const Burst burst{tables, tables.settings, now, tick, sluice_entry_noted(tick), ingress, own, partitions_[own]};
   std::array<Job, SLUICE_BURST> jobs;
   uint64_t bytes = 0;
+  bool unfinished = false;
   for (uint32_t i = 0; i < count; i++) {
     bytes += frames[i].length;
+    unfinished |= frames[i].unfinished;
     jobs[i].frame = &frames[i];
     jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
   }
+  if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs.data(), count);
   Sums settled;
   if (SLUICE_LIKELY(tables.settings->sessions == 0)) {
     for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
@@ -223,12 +221,19 @@ SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
     if (job.listener == SLUICE_NO_LISTENER) return true;
     return burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS;
   }
-  // Whose it is says its first one, which may be in this burst.
+  // Whose it is says its first one, perhaps of this burst.
   return job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
 }
 
-void BurstPath::Maintain(const sluice_tables& tables, uint64_t now) {
-  if (sessions_ != nullptr) sessions_->Maintain(tables, now);
+void BurstPath::Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {
+  if (sessions_ != nullptr) sessions_->Maintain(tables, now, outlet);
+}
+
+SLUICE_COLD void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {
+  for (Job* job = jobs; job != jobs + count; job++) {
+    if (job->frame->unfinished && job->verdict == SLUICE_CONTINUE)
+      sluice_finish_checksum(job->frame->data, &job->packet);
+  }
 }
 
 const SessionCounters& BurstPath::session_counters() const {

@@ -38,6 +38,18 @@ struct Frame {
   // Out: a sluice_verdict, and the port of a transmitted frame.
   uint16_t egress = 0;
   uint8_t verdict = SLUICE_CONTINUE;
+  // In: its transport checksum may have been left to a device that isn't there (sluice/unfinished.h).
+  bool unfinished = false;
+};
+
+// Where frames of our own making leave. Rarely used, so never mind the call.
+class Outlet {
+ public:
+  virtual ~Outlet() = default;
+  // An empty frame with room for SLUICE_RESET_BYTES; null when there is none.
+  virtual Frame* Take() = 0;
+  // Sends what Take gave by its `egress`.
+  virtual void Send(Frame* frame) = 0;
 };
 
 // The flow state of one (interface, RX queue). A view.
@@ -83,8 +95,9 @@ class BurstPath {
   void Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
                uint32_t count);
 
-  // Between bursts, also when there is nothing to receive: ends sessions that are over.
-  void Maintain(const sluice_tables& tables, uint64_t now);
+  // Between bursts, also when there is nothing to receive: ends sessions that are over, and tells both ends so where
+  // the listener wants it.
+  void Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet);
 
   WorkerCounters& counters() { return counters_; }
   const WorkerCounters& counters() const { return counters_; }
@@ -97,6 +110,7 @@ class BurstPath {
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions);
 
+  static void FinishChecksums(Job* jobs, uint32_t count);
   uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums);
   static bool IsTranslated(const Burst& burst, Job& job);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);

@@ -5,6 +5,11 @@
 
 namespace sluice {
 
+uint32_t BucketsFor(uint64_t flows) {
+  const uint64_t buckets = (flows * 12 + sizeof(sluice_bucket) - 1) / sizeof(sluice_bucket);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(buckets, 2, UINT32_MAX));
+}
+
 absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, uint64_t max_connections,
                                                           HugePages pages) {
   ConnectionTables tables;

@@ -33,6 +33,7 @@ void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
 void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
   sum->sessions.opened += Read(counters.opened);
   sum->sessions.expired += Read(counters.expired);
+  sum->sessions.resets += Read(counters.resets);
   sum->sessions.evicted_closed += Read(counters.evicted_closed);
   sum->sessions.evicted_handshake += Read(counters.evicted_handshake);
   sum->sessions.ports_taken_early += Read(counters.ports_taken_early);

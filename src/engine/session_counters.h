@@ -11,6 +11,8 @@ struct SessionCounters {
   uint64_t opened = 0;
   // Over by timeout, or because backend or listener are gone.
   uint64_t expired = 0;
+  // RSTs sent to ends of expired sessions.
+  uint64_t resets = 0;
   // Given up for a new one before their time, by what they were.
   uint64_t evicted_closed = 0;
   uint64_t evicted_handshake = 0;

@@ -10,7 +10,6 @@ namespace {
 // What one new flow may look at: ports, and records that might give way.
 constexpr uint32_t kPortsTried = 128;
 constexpr uint32_t kRecordsTried = 16;
-constexpr uint32_t kExpiredAtOnce = 16;
 
 struct Words {
   explicit Words(const sluice_session& session)
@@ -194,20 +193,26 @@ void SessionOwner::Close(const sluice_tables& tables, uint32_t index) {
   free_count_++;
 }
 
-void SessionOwner::EndExpired(const sluice_tables& tables, uint32_t tick) {
+std::optional<uint32_t> SessionOwner::NextExpired(const sluice_tables& tables, uint32_t tick, uint32_t* budget) {
   ExpiredSessions& queue = *partition_.expired;
   uint32_t head = queue.head.load(std::memory_order_relaxed);
   const uint32_t tail = queue.tail.load(std::memory_order_acquire);
-  if (SLUICE_LIKELY(head == tail)) return;
-  const uint32_t end = head + std::min(tail - head, kExpiredAtOnce);
-  for (; head != end; head++) {
+  std::optional<uint32_t> found;
+  while (head != tail && *budget > 0 && !found.has_value()) {
     const uint32_t index = queue.ring[head % ExpiredSessions::kSize];
     const sluice_session& session = partition_.sessions[index];
-    if (session.protocol == 0 || !IsOver(tables, session, Words(session), tick)) continue;
-    Close(tables, index);
-    Add(counters_.expired, 1);
+    // It may have come back to life, or be gone already.
+    if (session.protocol != 0 && IsOver(tables, session, Words(session), tick)) found = index;
+    head++;
+    (*budget)--;
   }
   queue.head.store(head, std::memory_order_release);
+  return found;
+}
+
+void SessionOwner::Expire(const sluice_tables& tables, uint32_t index) {
+  Close(tables, index);
+  Add(counters_.expired, 1);
 }
 
 const sluice_session* SessionOwner::FindReverse(const sluice_tables& tables, const sluice_flow& reverse,

@@ -41,9 +41,17 @@ class SessionOwner {
   void Replace(const sluice_tables& tables, uint32_t index);
   void Close(const sluice_tables& tables, uint32_t index);
 
-  // Ends a few of those that the sweep has found to be over.
-  void EndExpired(const sluice_tables& tables, uint32_t tick);
+  // Whether the sweep has found any: one look at a line that is rarely written.
+  bool AnyExpired() const {
+    return partition_.expired->head.load(std::memory_order_relaxed) !=
+           partition_.expired->tail.load(std::memory_order_relaxed);
+  }
+  // The next one that the sweep has found to be over, and is; then it is for the caller to end it with Expire. None:
+  // for now that was all, or enough for once: `budget` is what is left of a round.
+  std::optional<uint32_t> NextExpired(const sluice_tables& tables, uint32_t tick, uint32_t* budget);
+  void Expire(const sluice_tables& tables, uint32_t index);
 
+  SessionCounters& counters() { return counters_; }
   const SessionCounters& counters() const { return counters_; }
   uint32_t live() const { return partition_.session_count - free_count_; }
 

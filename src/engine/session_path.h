@@ -44,7 +44,10 @@ class SessionPath {
   uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);
 
   // What is to be done between bursts: sessions that are over.
-  void Maintain(const sluice_tables& tables, uint64_t now) { own_.EndExpired(tables, sluice_tick(now)); }
+  void Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {
+    if (SLUICE_LIKELY(!own_.AnyExpired())) return;
+    EndExpired(tables, sluice_tick(now), outlet);
+  }
 
   const SessionCounters& counters() const { return own_.counters(); }
   uint32_t live() const { return own_.live(); }
@@ -92,6 +95,8 @@ class SessionPath {
   sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
   bool SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
 
+  void EndExpired(const sluice_tables& tables, uint32_t tick, Outlet* outlet);
+  void ResetBothEnds(const sluice_tables& tables, const sluice_session& session, Outlet* outlet);
   Outcome Settle(const SessionBurst& burst, SessionJob& job);
   sluice_verdict Resolve(const SessionBurst& burst, SessionJob& job, Found* found);
   sluice_verdict ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found);

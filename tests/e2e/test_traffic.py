@@ -4,8 +4,8 @@
               |             |
               '--- web1 web2 web3 (nginx, dnsmasq, iperf3; decap for ipip and gue)
 
-Servers have the virtual address on lo and answer the client themselves, with that as their source. With nat and full_nat
-they have it not, and answers come back through the balancer.
+Servers have the virtual address on lo and answer the client themselves, with that as their source. With nat and
+full_nat they do not have it, and answers come back through the balancer.
 """
 
 import re

@@ -36,8 +36,8 @@ WHY = {
     "gue": "Packets travel to the servers inside UDP (GUE), whose source port differs by flow, so that routers and\n"
            "network cards spread them. The servers unpack them (here with build/tools/decap/decap) and answer the\n"
            "client directly.",
-    "nat": "The destination becomes the server's own address, the client's stays. The servers answer through the balancer\n"
-           "(their route to the client goes by it), which translates back. They hold no virtual address.",
+    "nat": "The destination becomes the server's own address, the client's stays. The servers answer through the\n"
+           "balancer (their route to the client goes by it), which translates back. They hold no virtual address.",
     "full_nat": "Both ends are translated: servers see an address of the balancer as their client and answer that,\n"
                 "whatever their routes are. They need nothing at all.",
 }

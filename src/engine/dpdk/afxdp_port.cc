@@ -131,6 +131,9 @@ absl::Status AfxdpPort::Start(absl::Span<UmemPool* const> pool_of_queue) {
     if (absl::Status status = program_->SetSocket(queue, sockets[queue]->fd()); !status.ok()) return status;
   }
   sockets_ = std::move(sockets);
+  // A device that writes into our memory has computed them; veth, virtio and the like hand over what the kernel had.
+  unfinished_checksums_ =
+      std::any_of(sockets_.begin(), sockets_.end(), [](const auto& socket) { return !socket->zero_copy(); });
   return absl::OkStatus();
 }
 

@@ -171,6 +171,7 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     worker_options.transmit = ports_->TransmitQueues(i);
     worker_options.tables = &view_;
     worker_options.qsbr = qsbr_;
+    worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
     absl::StatusOr<std::unique_ptr<Worker>> worker =
         Worker::Create(std::move(worker_options), connections_->partitions(), {sessions_->partitions(), i, ports});

@@ -144,6 +144,8 @@ absl::Status EthdevPort::Start(absl::Span<rte_mempool* const> pool_of_queue) {
   if (absl::Status status = SetUpQueues(pool_of_queue); !status.ok()) return status;
   if (const int result = rte_eth_dev_start(device_.port_id()); result != 0) return Refusal("starting", result);
   started_ = true;
+  // A virtual device passes on what its peer's kernel had.
+  unfinished_checksums_ = options_.pci.empty();
   AcceptMulticast();
   // Of a device that can't, the counters start where they are.
   rte_eth_stats_reset(device_.port_id());

@@ -53,6 +53,10 @@ class Port {
   // A file descriptor that polls readable when the queue has packets, or -1 when the device has none.
   virtual int WaitHandle(uint16_t queue) = 0;
 
+  // Whether packets may come with a transport checksum that their sender left to its device, and which the device is
+  // none of hardware to have finished (sluice/unfinished.h). The same always once the port has started.
+  bool unfinished_checksums() const { return unfinished_checksums_; }
+
   // Virtual addresses whose packets (and ARP, ND) the workers get; everything else stays with the kernel. A device that
   // hands the workers everything ignores it. Replaces the former set; an address in both never loses a packet.
   virtual absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) = 0;
@@ -65,6 +69,9 @@ class Port {
   // As it is now: MAC, MTU and link state may change while running.
   virtual PortInfo info() = 0;
   virtual PortCounters ReadCounters() = 0;
+
+ protected:
+  bool unfinished_checksums_ = false;
 };
 
 }  // namespace sluice

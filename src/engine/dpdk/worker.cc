@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -27,6 +28,12 @@ constexpr uint32_t kPatience = 256;
 constexpr int kLongestSleepMs = 50;
 constexpr long kShortSleepNs = 50'000;
 constexpr long kLongestShortSleepNs = 500'000;
+
+// A device that has looked at the checksum says so; one that is none of hardware may hand over an unfinished one.
+bool MayBeUnfinished(const rte_mbuf* packet, const Port* port) {
+  return port->unfinished_checksums() ||
+         (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
 
 Frame FrameOf(const rte_mbuf* packet) {
   Frame frame;
@@ -75,6 +82,7 @@ Worker::~Worker() {
     rte_ring_free(injected_);
   }
   if (wake_ >= 0) close(wake_);
+  rte_pktmbuf_free(made_);
 }
 
 void Worker::Run() {
@@ -125,7 +133,7 @@ uint64_t Worker::Now() {
 
 uint32_t Worker::Round(const sluice_tables& tables, uint64_t now) {
   uint32_t total = SendInjected();
-  path_.Maintain(tables, now);
+  path_.Maintain(tables, now, this);
   std::array<rte_mbuf*, SLUICE_BURST> packets;
   for (const Queue& queue : options_.queues) {
     const uint16_t count = queue.port->Receive(queue.queue, packets.data(), SLUICE_BURST);
@@ -143,7 +151,10 @@ void Worker::Process(const sluice_tables& tables, uint64_t now, const Queue& que
                      uint16_t count) {
   std::array<Frame, SLUICE_BURST> frames;
   for (uint16_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
-  for (uint16_t i = 0; i < count; i++) frames[i] = FrameOf(packets[i]);
+  for (uint16_t i = 0; i < count; i++) {
+    frames[i] = FrameOf(packets[i]);
+    frames[i].unfinished = MayBeUnfinished(packets[i], queue.port);
+  }
   path_.Process(tables, now, queue.port_index, queue.partition, frames.data(), count);
   for (uint16_t i = 0; i < count; i++) {
     if (sluice_verdict_kind(frames[i].verdict) == SLUICE_KIND_TRANSMIT) {
@@ -174,6 +185,18 @@ uint32_t Worker::SendInjected() {
     Send(packet->port, packet);
   }
   return count;
+}
+
+Frame* Worker::Take() {
+  if (made_ == nullptr) made_ = rte_pktmbuf_alloc(options_.pool);
+  if (made_ == nullptr) return nullptr;
+  made_frame_ = FrameOf(made_);
+  return &made_frame_;
+}
+
+void Worker::Send(Frame* frame) {
+  Adopt(made_, *frame);
+  Send(frame->egress, std::exchange(made_, nullptr));
 }
 
 void Worker::Send(uint16_t port_index, rte_mbuf* packet) {

@@ -16,11 +16,12 @@
 #include "engine/dpdk/kernel_side.h"
 #include "engine/dpdk/port.h"
 
+struct rte_mempool;
 struct rte_rcu_qsbr;
 
 namespace sluice {
 
-class Worker {
+class Worker : private Outlet {
  public:
   // One receive queue; its flows live in a partition of its own.
   struct Queue {
@@ -39,13 +40,15 @@ class Worker {
     // The published tables; the worker reads it once a burst and reports to `qsbr` when it has left the old ones.
     const std::atomic<const sluice_tables*>* tables = nullptr;
     rte_rcu_qsbr* qsbr = nullptr;
+    // For frames of the path's own making.
+    rte_mempool* pool = nullptr;
     // Poll always; else sleep when there is nothing to do.
     bool spin = false;
   };
 
   static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options, std::vector<Partition> partitions,
                                                         WorkerSessions sessions);
-  ~Worker();
+  ~Worker() override;
 
   // Until Stop.
   void Run();
@@ -67,6 +70,9 @@ class Worker {
   };
 
   Worker(Options options, BurstPath path) : options_(std::move(options)), path_(std::move(path)) {}
+
+  Frame* Take() override;
+  void Send(Frame* frame) override;
 
   // One turn over all queues; how many packets there were.
   uint32_t Round(const sluice_tables& tables, uint64_t now);
@@ -90,6 +96,9 @@ class Worker {
   std::atomic<bool> stop_ = false;
   std::atomic<bool> asleep_ = false;
   uint64_t kernel_full_ = 0;
+  // What Take has given and Send has not sent.
+  rte_mbuf* made_ = nullptr;
+  Frame made_frame_;
   uint64_t now_ = 0;
   uint64_t now_cycles_ = 0;
   uint64_t now_valid_cycles_ = 0;

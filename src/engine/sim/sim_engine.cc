@@ -1,6 +1,7 @@
 #include "engine/sim/sim_engine.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "engine/burst.h"
 #include "engine/counters.h"
 #include "engine/sim/rss.h"
+#include "sluice/reset.h"
 
 namespace sluice {
 namespace {
@@ -22,9 +24,27 @@ struct Buffer {
     frame.length = static_cast<uint32_t>(packet.size());
     frame.headroom = SLUICE_HEADROOM;
     frame.tailroom = SLUICE_TAILROOM;
+    frame.unfinished = true;
   }
   std::vector<uint8_t> bytes;
   Frame frame;
+};
+
+// Frames that the path makes by itself.
+class SimOutlet : public Outlet {
+ public:
+  Frame* Take() override {
+    frame_ = Frame();
+    frame_.data = bytes_.data();
+    return &frame_;
+  }
+  void Send(Frame* frame) override { packets.push_back({{frame->data, frame->data + frame->length}, frame->egress}); }
+
+  std::vector<SimPacket> packets;
+
+ private:
+  std::array<uint8_t, SLUICE_RESET_BYTES> bytes_{};
+  Frame frame_;
 };
 
 class Simulation : public SimEngine {
@@ -51,6 +71,7 @@ class Simulation : public SimEngine {
   std::vector<SimResult> Receive(absl::Span<const SimPacket> packets) override;
   void SetRssIndirection(std::vector<uint32_t> worker_of_hash) override;
   std::vector<SimPacket> TakeAnnouncements() override { return std::exchange(announcements_, {}); }
+  std::vector<SimPacket> TakeResets() override { return std::exchange(outlet_.packets, {}); }
   const std::vector<Partition>& partitions() const override { return connections_.partitions(); }
   const std::vector<SessionPartition>& session_partitions() const override { return sessions_.partitions(); }
 
@@ -70,6 +91,7 @@ class Simulation : public SimEngine {
   std::vector<uint32_t> worker_of_hash_;
   std::shared_ptr<const Tables> tables_;
   std::vector<SimPacket> announcements_;
+  SimOutlet outlet_;
   bool closed_ = false;
 };
 
@@ -97,7 +119,7 @@ void Simulation::Sweep() {
   if (tables_ == nullptr) return;
   connections_.Sweep(tables_->view(), options_.clock());
   sessions_.Sweep(tables_->view(), options_.clock());
-  for (BurstPath& path : paths_) path.Maintain(tables_->view(), options_.clock());
+  for (BurstPath& path : paths_) path.Maintain(tables_->view(), options_.clock(), &outlet_);
 }
 
 void Simulation::Announce(absl::Span<const Address> addresses) {

@@ -53,6 +53,8 @@ class SimEngine : public Engine {
 
   // Frames that Announce sent, since the last call.
   virtual std::vector<SimPacket> TakeAnnouncements() = 0;
+  // RSTs to the ends of expired sessions, since the last call. Sweep finds what has expired.
+  virtual std::vector<SimPacket> TakeResets() = 0;
 
   virtual const std::vector<Partition>& partitions() const = 0;
   virtual const std::vector<SessionPartition>& session_partitions() const = 0;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Transport checksums that a sender's kernel has left to its device: the field holds the sum of the pseudo header, and
+ * nobody has finished it when that device is a virtual one (veth, virtio, tap) and hands the packet over in memory. A
+ * checksum that is updated by what a translation changes must be a finished one.
+ *
+ * Nothing in the frame says so but the field itself. One valid checksum in 65,536 looks like an unfinished one, so a
+ * packet that does is summed whole: if the checksum is right as it is, it stays. */
+#ifndef SLUICE_UNFINISHED_H_
+#define SLUICE_UNFINISHED_H_
+
+#include "sluice/checksum.h"
+#include "sluice/parse.h"
+#include "sluice/translate.h"
+
+/* Sum of the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) of a packet as the parser left it. */
+SLUICE_INLINE uint16_t sluice_pseudo_sum(const struct sluice_packet* packet, uint32_t length) {
+  return sluice_checksum_fold(sluice_checksum_address(&packet->flow.source) +
+                              sluice_checksum_address(&packet->flow.destination) + SLUICE_16(packet->flow.protocol) +
+                              SLUICE_16(length));
+}
+
+/* Finishes the checksum of a whole TCP or UDP packet in the frame at `data` if it is an unfinished one. Returns whether
+ * it was. */
+SLUICE_INLINE bool sluice_finish_checksum(uint8_t* data, const struct sluice_packet* packet) {
+  if (packet->kind != SLUICE_PACKET_FLOW || (packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) return false;
+  const uint32_t length = packet->l3_length - (uint32_t)(packet->l4_offset - packet->l3_offset);
+  uint8_t* l4 = data + packet->l4_offset;
+  uint8_t* at = l4 + sluice_checksum_offset(packet->flow.protocol);
+  const uint16_t pseudo = sluice_pseudo_sum(packet, length);
+  /* 0 and 0xffff are one number to a sum, but 0 in a UDP packet is no checksum. */
+  if (sluice_load16(at) != pseudo) return false;
+  const uint16_t sum = sluice_checksum_fold(sluice_checksum_bytes(l4, l4 + length, length, length));
+  if (sluice_checksum_fold((uint32_t)sum + pseudo) == 0xffff) return false;
+  /* The field's own part of the sum is the pseudo header's. */
+  const uint16_t checksum = (uint16_t)~sum;
+  sluice_store16(at, checksum == 0 && packet->flow.protocol == SLUICE_IP_UDP ? 0xffff : checksum);
+  return true;
+}
+
+#endif /* SLUICE_UNFINISHED_H_ */
