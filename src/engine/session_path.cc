@@ -1,5 +1,6 @@
 #include "engine/session_path.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "engine/reply_frame.h"
@@ -8,6 +9,7 @@
 #include "sluice/listener.h"
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
+#include "sluice/translate46.h"
 
 // The stages are one function when compiled; what is rare stays out of its way.
 #define SLUICE_HOT inline __attribute__((always_inline))
@@ -259,7 +261,7 @@ SLUICE_HOT sluice_verdict SessionPath::Emit(const SessionBurst& burst, const Ses
   if (SLUICE_UNLIKELY(exit.mtu == 0)) return SLUICE_VERDICT_no_next_hop;
   const bool ipv6 = packet.flags & SLUICE_PACKET_IPV6;
   if (SLUICE_UNLIKELY(LastHop(job))) return SLUICE_VERDICT_ttl_expired;
-  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(exit.to.destination) == ipv6)) return SLUICE_VERDICT_untranslatable;
+  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(exit.to.destination) == ipv6)) return EmitAcross(burst, job, exit);
   if (SLUICE_UNLIKELY(packet.l3_length > exit.mtu)) return TooBig(burst, job, exit.mtu);
   const int32_t growth =
       SLUICE_ETHERNET_BYTES + (exit.vlan != 0 ? SLUICE_VLAN_BYTES : 0) - static_cast<int32_t>(packet.l3_offset);
@@ -267,12 +269,41 @@ SLUICE_HOT sluice_verdict SessionPath::Emit(const SessionBurst& burst, const Ses
   uint8_t* l3 = frame.data + packet.l3_offset;
   frame.data -= growth;
   frame.length += static_cast<uint32_t>(growth);
-  frame.egress = exit.port;
-  __builtin_memcpy(frame.data, exit.destination_mac, SLUICE_MAC_BYTES);
-  __builtin_memcpy(frame.data + SLUICE_MAC_BYTES, exit.source_mac, SLUICE_MAC_BYTES);
-  sluice_write_l2_type(frame.data, exit.vlan,
-                       ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
+  Address(exit, ipv6, &frame);
   sluice_translate(l3, l3 + packet.l3_length, &packet, &exit.to);
+  return job.reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded;
+}
+
+SLUICE_HOT void SessionPath::Address(const Exit& exit, bool ipv6, Frame* frame) {
+  frame->egress = exit.port;
+  __builtin_memcpy(frame->data, exit.destination_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(frame->data + SLUICE_MAC_BYTES, exit.source_mac, SLUICE_MAC_BYTES);
+  sluice_write_l2_type(frame->data, exit.vlan,
+                       ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
+}
+
+// As a packet of the other IP version. Padding behind it is cut off.
+SLUICE_APART sluice_verdict SessionPath::EmitAcross(const SessionBurst& burst, const SessionJob& job,
+                                                    const Exit& exit) {
+  const sluice_packet& packet = *job.packet;
+  Frame& frame = *job.frame;
+  const bool ipv6 = packet.flags & SLUICE_PACKET_IPV6;
+  const int32_t difference = SLUICE_IPV6_BYTES - SLUICE_IPV4_BYTES;
+  const int32_t near = burst.tables.ports[burst.ingress].mtu + (ipv6 ? -difference : difference);
+  const uint8_t* before = frame.data + packet.l3_offset;
+  sluice_crossing crossing{};
+  const sluice_verdict verdict =
+      sluice_crossing_read(before, before + packet.l3_length, &packet, std::min<int32_t>(near, exit.mtu), &crossing);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  if (crossing.length > exit.mtu) return TooBig(burst, job, sluice_crossing_mtu(&crossing, ipv6, exit.mtu));
+  const int32_t l2 = SLUICE_ETHERNET_BYTES + (exit.vlan != 0 ? SLUICE_VLAN_BYTES : 0);
+  const int32_t growth = l2 + crossing.after - packet.l3_offset - crossing.before;
+  if (growth > frame.headroom) return SLUICE_VERDICT_no_headroom;
+  frame.data -= growth;
+  frame.length = l2 + crossing.length;
+  Address(exit, !ipv6, &frame);
+  uint8_t* l3 = frame.data + l2;
+  sluice_crossing_write(l3, l3 + crossing.length, &packet, &crossing, &exit.to, exit.mtu);
   return job.reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded;
 }
 

@@ -92,6 +92,8 @@ class SessionPath {
                                uint32_t ports, uint16_t address_delta, uint16_t delta);
   Exit ExitOf(const SessionBurst& burst, bool reverse, const sluice_session& session) const;
   sluice_verdict Emit(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
+  sluice_verdict EmitAcross(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
+  static void Address(const Exit& exit, bool ipv6, Frame* frame);
   sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
   bool SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
 
