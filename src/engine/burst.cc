@@ -1,7 +1,6 @@
 #include "engine/burst.h"
 
-#include <algorithm>
-
+#include "engine/burst_job.h"
 #include "engine/reply_frame.h"
 #include "engine/session_path.h"
 #include "engine/words.h"
@@ -10,84 +9,25 @@
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
 #include "sluice/select.h"
-#include "sluice/unfinished.h"
-
-// The stages are one function when compiled; what is rare stays out of its way.
-#define SLUICE_HOT inline __attribute__((always_inline))
-#define SLUICE_APART __attribute__((noinline))
-#define SLUICE_COLD __attribute__((noinline, cold))
 
 namespace sluice {
 namespace {
 
-inline void Add(sluice_traffic& traffic, uint64_t packets, uint64_t bytes, uint64_t new_flows) {
-  sluice::Add(traffic.packets, packets);
-  sluice::Add(traffic.bytes, bytes);
+// As in connection.h: to the machine it is two aligned words, each written whole; to the thread sanitizer a race.
+inline void Add(sluice_traffic& traffic, Volume volume, uint64_t new_flows) {
+#ifdef SLUICE_THREAD_SANITIZER
+  sluice::Add(traffic.packets, volume[0]);
+  sluice::Add(traffic.bytes, volume[1]);
+#else
+  *reinterpret_cast<Volume*>(&traffic) += volume;
+#endif
   if (SLUICE_UNLIKELY(new_flows > 0)) sluice::Add(traffic.new_flows, new_flows);
 }
 
 // Nobody's bucket, for packets that have their verdict before the connection table is asked.
 alignas(64) constexpr sluice_bucket kEmptyBucket{};
 
-constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT + 1);
-
 }  // namespace
-
-// What the stages know of one packet. Two cache lines: parse and hash fill the first, the look-ups the second.
-struct alignas(64) BurstPath::Job {
-  sluice_packet packet;
-  uint64_t hash;
-  Frame* frame;
-  sluice_bucket* bucket;
-  // The flow's own entry, if it has one, usable or not.
-  uint64_t* at;
-  // Of packets that are to be settled: null until they have one.
-  const sluice_backend* backend;
-  uint32_t slot;
-  uint32_t listener;
-  sluice_verdict verdict;
-};
-
-struct BurstPath::Counted {
-  uint32_t listener;
-  uint32_t length;
-};
-
-// Packets of one burst mostly have one verdict and one listener: those are added up first.
-struct BurstPath::Sums {
-  uint64_t not_forwarded = 0;
-  uint32_t listener = SLUICE_NO_LISTENER;
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
-  uint64_t new_flows = 0;
-};
-
-// What is the same for all packets of a burst.
-struct BurstPath::Burst {
-  const sluice_tables tables;
-  const sluice_settings* settings;
-  uint64_t now;
-  uint32_t tick;
-  // What an entry says when there is nothing to note in it.
-  uint64_t noted;
-  uint16_t ingress;
-  uint32_t own;
-  Partition partition;
-
-  sluice_bucket* Primary(uint64_t hash) const {
-    return &partition.buckets[sluice_primary_bucket(hash, partition.count)];
-  }
-  sluice_bucket* Secondary(uint64_t hash) const {
-    return &partition.buckets[sluice_secondary_bucket(hash, partition.count)];
-  }
-
-  void Look(Job& job) const;
-  static void LeaveOut(Job& job, sluice_verdict verdict);
-  sluice_verdict Dispatch(Job& job) const;
-  uint64_t Hash(const Job& job) const;
-  bool Meet(Job& job) const;
-  const sluice_backend* Follow(Job& job, uint32_t* slot) const;
-};
 
 BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
 BurstPath::BurstPath(BurstPath&& other) noexcept = default;
@@ -116,6 +56,7 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
   const uint32_t tick = sluice_tick(now);
   const Burst burst{tables, tables.settings, now, tick, sluice_entry_noted(tick), ingress, own, partitions_[own]};
   std::array<Job, SLUICE_BURST> jobs;
+  const bool both = tables.settings->sessions != 0;
   uint64_t bytes = 0;
   bool unfinished = false;
   for (uint32_t i = 0; i < count; i++) {
@@ -124,11 +65,12 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
     jobs[i].frame = &frames[i];
     jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
+    if (SLUICE_LIKELY(!both)) burst.Aim(jobs[i]);
   }
   if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs.data(), count);
   Sums settled;
-  if (SLUICE_LIKELY(tables.settings->sessions == 0)) {
-    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
+  if (SLUICE_LIKELY(!both)) {
+    for (uint32_t i = 0; i < count; i++) burst.FindListener(jobs[i]);
   } else if (LookForBoth(burst, jobs.data(), count, settled) == 0) {
     return CountBurst(count, bytes, settled.not_forwarded);
   }
@@ -149,7 +91,7 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
     __builtin_prefetch(missed[i]->bucket, 1);
   }
   Sums sums;
-  if (met_count > 0) sums.listener = met[0]->listener;
+  if (met_count > 0) Begin(burst, met[0]->listener, sums);
   // Bit i for job i.
   uint32_t unsettled = 0;
   for (uint32_t i = 0; i < met_count; i++) {
@@ -173,100 +115,49 @@ void BurstPath::CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarde
   Add(counters_.bytes, bytes);
 }
 
-// Step 3 where some listeners translate: their packets, and those for nobody, are the sessions'. How many are left for
-// the connection table.
-SLUICE_APART uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums) {
-  std::array<SessionJob, SLUICE_BURST> translated;
-  std::array<Job*, SLUICE_BURST> theirs;
-  uint32_t translated_count = 0;
-  bool fragments = false;
-  const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
-  for (uint32_t i = 0; i < count; i++) {
-    Job& job = jobs[i];
-    if (!IsTranslated(burst, job)) {
-      burst.Look(job);
-      continue;
-    }
-    fragments |= job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
-    job.frame->verdict = SLUICE_CONTINUE;
-    theirs[translated_count] = &job;
-    SessionJob& session_job = translated[translated_count++];
-    session_job.packet = &job.packet;
-    session_job.frame = job.frame;
-    session_job.listener = job.listener;
-    sessions_->Look(burst.settings, session_job);
+SLUICE_APART void BurstPath::Burst::Look(Job& job) const {
+  Aim(job);
+  FindListener(job);
+}
+
+// Where the connection table has the flow. That bucket is on its way from here on, while listeners are looked for.
+SLUICE_HOT void BurstPath::Burst::Aim(Job& job) const {
+  if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) {
+    // Whatever the parser had begun to write there.
+    job.packet.kind = SLUICE_PACKET_UNUSABLE;
+    return LeaveOut(job, job.verdict, SLUICE_NO_LISTENER);
   }
-  if (translated_count == 0) return count;
-  sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
-  uint32_t left = count - translated_count;
-  // Nothing is left but perhaps later fragments of what is not translated.
-  if (SLUICE_LIKELY(left == 0 && !fragments)) return 0;
-  for (uint32_t i = 0; i < translated_count; i++) {
-    const bool done = theirs[i]->frame->verdict != SLUICE_CONTINUE;
-    if (SLUICE_LIKELY(done)) {
-      burst.LeaveOut(*theirs[i], kDone);
-    } else {
-      burst.Look(*theirs[i]);
-      left++;
-    }
-  }
-  return left;
+  if (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW)) return Dispatch(job);
+  Fetch(job, sluice_hash_flow(settings, &job.packet.flow));
 }
 
-SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
-  job.listener = SLUICE_NO_LISTENER;
-  if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return false;
-  if (SLUICE_LIKELY(job.packet.kind == SLUICE_PACKET_FLOW || job.packet.kind == SLUICE_PACKET_ICMP_ERROR)) {
-    job.listener = sluice_listener_of(&burst.tables, burst.settings, &job.packet.flow);
-    if (job.listener == SLUICE_NO_LISTENER) return true;
-    return burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS;
-  }
-  // Whose it is says its first one, perhaps of this burst.
-  return job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
-}
-
-void BurstPath::Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {
-  if (sessions_ != nullptr) sessions_->Maintain(tables, now, outlet);
-}
-
-SLUICE_COLD void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {
-  for (Job* job = jobs; job != jobs + count; job++) {
-    if (job->frame->unfinished && job->verdict == SLUICE_CONTINUE)
-      sluice_finish_checksum(job->frame->data, &job->packet);
-  }
-}
-
-const SessionCounters& BurstPath::session_counters() const {
-  static constexpr SessionCounters kNone;
-  return sessions_ != nullptr ? sessions_->counters() : kNone;
-}
-
-// Step 3: listener. The bucket is on its way from here on.
-SLUICE_HOT void BurstPath::Burst::Look(Job& job) const {
-  job.listener = SLUICE_NO_LISTENER;
-  if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return LeaveOut(job, job.verdict);
-  const bool flow = job.packet.kind == SLUICE_PACKET_FLOW;
-  const sluice_verdict verdict =
-      SLUICE_LIKELY(flow) ? sluice_listener_find(&tables, settings, &job.packet.flow, &job.listener) : Dispatch(job);
-  if (SLUICE_UNLIKELY(verdict != SLUICE_CONTINUE)) return LeaveOut(job, verdict);
-  job.hash = SLUICE_LIKELY(flow) ? sluice_hash_flow(settings, &job.packet.flow) : Hash(job);
-  job.bucket = Primary(job.hash);
+SLUICE_HOT void BurstPath::Burst::Fetch(Job& job, uint64_t hash) const {
+  job.hash = hash;
+  job.bucket = Primary(hash);
   __builtin_prefetch(job.bucket, 1);
 }
 
 // Its verdict stands; what follows finds nothing for it, in whichever bucket.
-SLUICE_COLD void BurstPath::Burst::LeaveOut(Job& job, sluice_verdict verdict) {
+SLUICE_COLD void BurstPath::Burst::LeaveOut(Job& job, sluice_verdict verdict, uint32_t listener) {
   job.verdict = verdict;
+  job.listener = listener;
   job.hash = 0;
   job.bucket = const_cast<sluice_bucket*>(&kEmptyBucket);
 }
 
-SLUICE_COLD sluice_verdict BurstPath::Burst::Dispatch(Job& job) const {
-  return sluice_dispatch(&tables, settings, &job.packet, &job.listener);
+// Step 3 for all that is no flow, and so has no listener to be found by its ports.
+SLUICE_COLD void BurstPath::Burst::Dispatch(Job& job) const {
+  job.listener = SLUICE_NO_LISTENER;
+  const sluice_verdict verdict = sluice_dispatch(&tables, settings, &job.packet, &job.listener);
+  if (verdict != SLUICE_CONTINUE) return LeaveOut(job, verdict, job.listener);
+  Fetch(job, sluice_packet_hash(settings, &job.packet));
 }
 
-SLUICE_COLD uint64_t BurstPath::Burst::Hash(const Job& job) const {
-  return sluice_packet_hash(settings, &job.packet);
+// Step 3: a flow's listener.
+SLUICE_HOT void BurstPath::Burst::FindListener(Job& job) const {
+  if (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW)) return;
+  const sluice_verdict verdict = sluice_listener_find(&tables, settings, &job.packet.flow, &job.listener);
+  if (SLUICE_UNLIKELY(verdict != SLUICE_CONTINUE)) LeaveOut(job, verdict, SLUICE_NO_LISTENER);
 }
 
 // Step 4, first half: the entry in the bucket; the backend's record is on its way from here on.
@@ -304,15 +195,27 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
 
 // Steps 4 and 5 for a packet that has met its entry. False when there is more to be done for it.
 SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
-  uint32_t slot;
-  const sluice_backend* backend = burst.Follow(job, &slot);
-  if (SLUICE_UNLIKELY(backend == nullptr)) return false;
+  if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(burst, job.listener, sums);
+  const uint64_t entry = SLUICE_LOAD_ENTRY(job.at);
+  uint32_t slot = sluice_entry_slot(entry);
+  const sluice_backend* backend = &burst.tables.backends[slot];
   // Read before the frame is written, which may be anywhere for all that the compiler knows.
-  const Counted counted{job.listener, job.packet.l3_length};
+  const uint32_t length = job.packet.l3_length;
   Frame& frame = *job.frame;
-  const sluice_verdict verdict = Forward(burst, job, frame, backend);
+  sluice_verdict verdict = SLUICE_VERDICT_forwarded;
+  const bool known =
+      sluice_nothing_to_note(entry, &job.packet, burst.noted) && SLUICE_LIKELY(backend->pool == sums.pool);
+  // Nearly all packets: known, and of a live backend, as only those change in nothing but their MAC addresses.
+  if (SLUICE_LIKELY(known && sluice_only_macs_change(&job.packet, backend))) {
+    sluice_write_macs(frame.data, backend);
+    frame.egress = backend->port;
+  } else {
+    if (!known || !(backend->flags & SLUICE_BACKEND_LIVE)) backend = burst.Follow(job, &slot);
+    if (backend == nullptr) return false;
+    verdict = Forward(burst, job, frame, backend);
+  }
   frame.verdict = static_cast<uint8_t>(verdict);
-  Count(counted, verdict, slot, false, sums);
+  Count(length, verdict, slot, false, sums);
   return true;
 }
 
@@ -327,7 +230,8 @@ SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
     verdict = ReplyInPlace(burst.tables, burst.ingress, job.packet, verdict, 0, job.frame);
   }
   job.frame->verdict = static_cast<uint8_t>(verdict);
-  Count({job.listener, job.packet.l3_length}, verdict, job.slot, new_flow, sums);
+  if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(burst, job.listener, sums);
+  Count(job.packet.l3_length, verdict, job.slot, new_flow, sums);
 }
 
 // Step 4, the rest: other partitions, a new flow; and the entry that later fragments will find. Whether it was new.
@@ -474,27 +378,30 @@ SLUICE_COLD sluice_verdict BurstPath::TooBig(const Burst& burst, const Job& job,
   return ReplyInPlace(burst.tables, burst.ingress, job.packet, SLUICE_VERDICT_replied_too_big, mtu, job.frame);
 }
 
-SLUICE_HOT void BurstPath::Count(const Counted& counted, sluice_verdict verdict, uint32_t slot, bool new_flow,
-                                 Sums& sums) {
-  if (SLUICE_UNLIKELY(counted.listener != sums.listener)) {
-    Flush(sums);
-    sums.listener = counted.listener;
-    sums.packets = sums.bytes = sums.new_flows = 0;
-  }
-  sums.packets++;
-  sums.bytes += counted.length;
+SLUICE_HOT void BurstPath::Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums) {
+  const Volume packet{1, length};
+  sums.volume += packet;
   if (SLUICE_LIKELY(verdict == SLUICE_VERDICT_forwarded)) {
     sums.new_flows += new_flow;
-    Add(counters_.backends.As<sluice_traffic>()[slot], 1, counted.length, new_flow);
+    Add(counters_.backends.As<sluice_traffic>()[slot], packet, new_flow);
   } else {
     sums.not_forwarded++;
     Add(counters_.verdicts[verdict], 1);
   }
 }
 
+// Sums are of one listener.
+SLUICE_HOT void BurstPath::Begin(const Burst& burst, uint32_t listener, Sums& sums) {
+  Flush(sums);
+  sums.listener = listener;
+  sums.pool = listener == SLUICE_NO_LISTENER ? SLUICE_NO_POOL : burst.tables.listeners[listener].pool;
+  sums.volume = Volume{};
+  sums.new_flows = 0;
+}
+
 SLUICE_HOT void BurstPath::Flush(const Sums& sums) {
   if (sums.listener == SLUICE_NO_LISTENER) return;
-  Add(counters_.listeners.As<sluice_traffic>()[sums.listener], sums.packets, sums.bytes, sums.new_flows);
+  Add(counters_.listeners.As<sluice_traffic>()[sums.listener], sums.volume, sums.new_flows);
 }
 
 }  // namespace sluice

@@ -105,14 +105,13 @@ class BurstPath {
 
  private:
   struct Job;
-  struct Counted;
   struct Sums;
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions);
 
   static void FinishChecksums(Job* jobs, uint32_t count);
   uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums);
-  static bool IsTranslated(const Burst& burst, Job& job);
+  bool IsTranslated(const Burst& burst, Job& job);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);
@@ -125,7 +124,8 @@ class BurstPath {
   void InsertFragment(const Burst& burst, const Job& job);
   sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
   sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);
-  void Count(const Counted& counted, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
+  void Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
+  void Begin(const Burst& burst, uint32_t listener, Sums& sums);
   void Flush(const Sums& sums);
 
   std::vector<Partition> partitions_;

@@ -29,16 +29,14 @@ class SessionPath {
   // `partitions`: all workers', by index; they outlive this object. `self` is this worker's.
   SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
 
-  // First: where a packet's entry would be, whose bucket is on its way from here on. `packet`, `frame` and `listener`
-  // are given.
-  void Look(const sluice_settings* settings, SessionJob& job) const {
-    job.hash = sluice_hash_flow(settings, &job.packet->flow);
-    job.reverse = job.listener == SLUICE_NO_LISTENER;
-    job.bucket = &partition_.buckets[sluice_primary_bucket(job.hash, partition_.bucket_count)];
-    __builtin_prefetch(job.bucket);
+  // Where the entry of a flow of this hash is looked for first, on its way from here on.
+  sluice_bucket* Fetch(uint64_t hash) const {
+    sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
+    __builtin_prefetch(bucket);
+    return bucket;
   }
 
-  // Then gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A
+  // Gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A
   // later fragment whose first has not been translated is nobody's here: its verdict is SLUICE_CONTINUE, and not
   // counted.
   uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);

@@ -1,0 +1,81 @@
+// What the stages of a burst know of one packet, and of all of them. Internal to burst.cc and burst_mixed.cc.
+//
+// Thread-safety: one worker's.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/burst.h"
+#include "sluice/hash.h"
+
+// The stages are one function when compiled; what is rare stays out of its way.
+#define SLUICE_HOT inline __attribute__((always_inline))
+#define SLUICE_APART __attribute__((noinline))
+#define SLUICE_COLD __attribute__((noinline, cold))
+
+namespace sluice {
+
+// Of a job that the sessions have seen to.
+inline constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT + 1);
+
+// Packets and bytes as sluice_traffic begins, added in one step.
+using Volume = uint64_t __attribute__((vector_size(16), may_alias));
+static_assert(offsetof(sluice_traffic, packets) == 0 && offsetof(sluice_traffic, bytes) == 8 &&
+              sizeof(sluice_traffic) % sizeof(Volume) == 0);
+
+// What the stages know of one packet. Two cache lines: parse and hash fill the first, the look-ups the second.
+struct alignas(64) BurstPath::Job {
+  sluice_packet packet;
+  uint64_t hash;
+  Frame* frame;
+  sluice_bucket* bucket;
+  // The flow's own entry, if it has one, usable or not.
+  uint64_t* at;
+  // Of packets that are to be settled: null until they have one.
+  const sluice_backend* backend;
+  uint32_t slot;
+  uint32_t listener;
+  sluice_verdict verdict;
+};
+
+// Packets of one burst mostly have one verdict and one listener: those are added up first, and the listener's pool is
+// read once.
+struct BurstPath::Sums {
+  uint64_t not_forwarded = 0;
+  uint32_t listener = SLUICE_NO_LISTENER;
+  uint32_t pool = SLUICE_NO_POOL;
+  Volume volume{};
+  uint64_t new_flows = 0;
+};
+
+// What is the same for all packets of a burst.
+struct BurstPath::Burst {
+  const sluice_tables tables;
+  const sluice_settings* settings;
+  uint64_t now;
+  uint32_t tick;
+  // What an entry says when there is nothing to note in it.
+  uint64_t noted;
+  uint16_t ingress;
+  uint32_t own;
+  Partition partition;
+
+  sluice_bucket* Primary(uint64_t hash) const {
+    return &partition.buckets[sluice_primary_bucket(hash, partition.count)];
+  }
+  sluice_bucket* Secondary(uint64_t hash) const {
+    return &partition.buckets[sluice_secondary_bucket(hash, partition.count)];
+  }
+
+  // Steps 3 and half of 4 for one packet: its bucket, its listener.
+  void Look(Job& job) const;
+  void Aim(Job& job) const;
+  void Fetch(Job& job, uint64_t hash) const;
+  static void LeaveOut(Job& job, sluice_verdict verdict, uint32_t listener);
+  void Dispatch(Job& job) const;
+  void FindListener(Job& job) const;
+  bool Meet(Job& job) const;
+  const sluice_backend* Follow(Job& job, uint32_t* slot) const;
+};
+
+}  // namespace sluice
