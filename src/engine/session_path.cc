@@ -81,8 +81,13 @@ uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint3
       continue;
     }
     job.frame->verdict = static_cast<uint8_t>(verdict);
-    returned += job.reverse;
     tallies[job.reverse].Add(counters, job.reverse, job.session->listener, length);
+    if (SLUICE_UNLIKELY(verdict != (job.reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded))) {
+      Add(counters->verdicts[verdict], 1);
+      others++;
+      continue;
+    }
+    returned += job.reverse;
     Tally::AddTraffic(&counters->backends.As<sluice_traffic>()[job.session->backend], job.reverse, 1, length);
   }
   for (const bool reverse : {false, true}) tallies[reverse].Flush(counters, reverse);
