@@ -192,7 +192,10 @@ void Controller::ReleaseSlots() {
   const Engine::SessionOccupancy& sessions = options_.engine->session_occupancy();
   if (occupancy.sweeps == sweeps_seen_ && sessions.sweeps == session_sweeps_seen_) return;
   // About once a second.
-  if (retry_ && occupancy.sweeps != sweeps_seen_) stale_ = true;
+  if (occupancy.sweeps != sweeps_seen_) {
+    if (retry_) stale_ = true;
+    ReportRefusals();
+  }
   sweeps_seen_ = occupancy.sweeps;
   session_sweeps_seen_ = sessions.sweeps;
   // The sweep that was under way at retirement may have passed an entry already: the one after it counts.
@@ -210,6 +213,25 @@ void Controller::ReleaseSlots() {
     builder_.ReleaseListener(entry.first);
     return true;
   });
+}
+
+// Once for each second in which there were any: whoever is refused looks at the log first.
+void Controller::ReportRefusals() {
+  const EngineCounters counters = options_.engine->ReadCounters();
+  const uint64_t ports = counters.verdicts[SLUICE_VERDICT_no_nat_port];
+  const uint64_t sessions = counters.verdicts[SLUICE_VERDICT_sessions_full];
+  if (ports > ports_refused_) {
+    spdlog::warn(
+        "{} packets of new flows refused: every port of the NAT addresses toward their backend is taken; add to "
+        "engine.nat_addresses, or shorten the timeouts of the listener",
+        ports - ports_refused_);
+  }
+  if (sessions > sessions_refused_) {
+    spdlog::warn("{} packets of new flows refused: all {} sessions are in use; raise engine.max_sessions",
+                 sessions - sessions_refused_, options_.engine->session_occupancy().sessions);
+  }
+  ports_refused_ = ports;
+  sessions_refused_ = sessions;
 }
 
 bool Controller::settled() const {

@@ -58,6 +58,7 @@ class Controller {
   void FollowPorts();
   void FollowRetired(const std::vector<uint32_t>& slots, Retired* retired) const;
   void ReleaseSlots();
+  void ReportRefusals();
   void Rebuild();
   void Learn(const Address& address);
   void WatchBackends(const v1::Config& config);
@@ -75,6 +76,9 @@ class Controller {
   Retired retired_listeners_;
   uint64_t sweeps_seen_ = 0;
   uint64_t session_sweeps_seen_ = 0;
+  // Flows refused for want of ports and of sessions, as last said.
+  uint64_t ports_refused_ = 0;
+  uint64_t sessions_refused_ = 0;
   uint32_t generation_ = 0;
   // Next hops or ports have changed since the last build.
   bool stale_ = false;

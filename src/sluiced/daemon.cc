@@ -192,9 +192,12 @@ void Daemon::LogTotals() {
     if (counters.verdicts[i] > 0) absl::StrAppend(&reasons, " ", sluice_verdict_name(i), "=", counters.verdicts[i]);
   }
   spdlog::info(
-      "totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={} kernel_dropped={}",
+      "totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={} kernel_dropped={} "
+      "sessions_opened={} sessions_expired={} sessions_evicted={} ports_taken_early={} resets_sent={}",
       counters.received, reasons, counters.transmit_full, counters.port_receive_dropped, counters.port_transmit_dropped,
-      counters.kernel_dropped);
+      counters.kernel_dropped, counters.sessions.opened, counters.sessions.expired,
+      counters.sessions.evicted_closed + counters.sessions.evicted_handshake, counters.sessions.ports_taken_early,
+      counters.sessions.resets);
 }
 
 }  // namespace sluice

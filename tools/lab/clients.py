@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from lab.process import Failure
-from lab.servers import HERE, PYTHON
+from lab.servers import HERE, MANY_PORT, PYTHON
 
 
 def url(address, port=80, path=""):
@@ -55,6 +55,27 @@ class HeldConnections:
         line = self._process.stdout.readline()
         if not line:
             raise Failure(f"http_hold.py ended early:\n{self._process.tail()}")
+        return json.loads(line)
+
+
+class ManyConnections:
+    """Thousands of connections that each have echoed; see tcp_many.py for the answers. A process has some 20,000."""
+
+    def __init__(self, node, address, count, port=MANY_PORT, timeout=10, name="tcp-many"):
+        command = (PYTHON, "-B", HERE / "tcp_many.py", "hold", address, port, count, timeout)
+        self._process = node.start(name, *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.first = self._read()
+
+    def command(self, words):
+        """"open N", "close N" or "ask"; the answer."""
+        self._process.stdin.write(words + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failure(f"tcp_many.py ended early:\n{self._process.tail()}")
         return json.loads(line)
 
 

@@ -13,6 +13,7 @@ PYTHON = "/usr/bin/python3"
 WEB_PORT = 80
 UPLOAD_PORT = 8081
 ECHO_PORT = 8082
+MANY_PORT = 8083
 DNS_NAME = "who.example"
 
 # Every answer to / is the server's name. Connections may idle for long: tests hold them open.
@@ -68,6 +69,11 @@ def udp_echo(node, *addresses):
     """Sends each UDP datagram to ECHO_PORT of these addresses back, with the node's name in front."""
     command = (PYTHON, "-B", HERE / "echo_server.py", ECHO_PORT, node.name, *addresses)
     return _start(node, "echo", ECHO_PORT, command, "-u")
+
+
+def many(node):
+    """TCP on MANY_PORT of all addresses that holds any number of connections and sends back what comes."""
+    return _start(node, "many", MANY_PORT, (PYTHON, "-B", HERE / "tcp_many.py", "serve", MANY_PORT))
 
 
 def dns(node, *addresses):

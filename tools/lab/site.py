@@ -181,6 +181,7 @@ class Site:
                  "protocol": "tcp", "pool": "web"},
                 {"name": "dns", "address": address, "ports": [53], "protocol": "tcp_udp", "pool": "web"},
                 {"name": "echo", "address": address, "ports": [servers.ECHO_PORT], "protocol": "udp", "pool": "web"},
+                {"name": "many", "address": address, "ports": [servers.MANY_PORT], "protocol": "tcp", "pool": "web"},
                 {"name": "iperf", "address": address, "ports": [5201], "protocol": "tcp_udp", "pool": "one"},
             ],
             "pools": [
