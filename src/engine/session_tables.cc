@@ -67,6 +67,11 @@ absl::StatusOr<SessionTables> SessionTables::Create(uint32_t workers, uint64_t m
 }
 
 void SessionTables::Sweep(const sluice_tables& tables, uint64_t now) {
+  // Nothing to count, and megabytes of zeros to leave alone.
+  if (total_ == 0) {
+    occupancy_.sweeps++;
+    return;
+  }
   const uint32_t tick = sluice_tick(now);
   const uint64_t end = std::min(total_, position_ + (total_ + 99) / 100);
   for (; position_ < end; position_++) {
