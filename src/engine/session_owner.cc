@@ -135,12 +135,13 @@ bool SessionOwner::Insert(const sluice_tables& tables, uint64_t hash, uint64_t e
     std::array<uint32_t, 2 * SLUICE_BUCKET_ENTRIES> candidates;
     for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
       candidates[i] = static_cast<uint32_t>(bucket->entries[i]);
-      candidates[i + SLUICE_BUCKET_ENTRIES] = static_cast<uint32_t>(Primary(hash)->entries[i]);
+      candidates[i + SLUICE_BUCKET_ENTRIES] = static_cast<uint32_t>(other->entries[i]);
     }
     // Not the one that is being made.
     const auto self = static_cast<uint32_t>(entry);
-    for (uint32_t& candidate : candidates) candidate = candidate == self ? candidates[0] : candidate;
-    if (candidates[0] == self || !GiveUp(tables, candidates, tick)) return false;
+    const uint32_t another = candidates[candidates[0] == self ? 1 : 0];
+    std::replace(candidates.begin(), candidates.end(), self, another);
+    if (!GiveUp(tables, candidates, tick)) return false;
     return Insert(tables, hash, entry, tick);
   }
   __atomic_store_n(at, entry, __ATOMIC_RELEASE);

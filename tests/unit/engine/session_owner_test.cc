@@ -286,6 +286,23 @@ TEST_F(FullBucketsTest, NobodyEstablishedGivesWayAndNothingStays) {
   EXPECT_EQ(EntriesIn(0) + EntriesIn(1), 16u);
 }
 
+// Whichever of the buckets it is in.
+TEST_F(FullBucketsTest, AClosedOneOfEitherBucketGivesWay) {
+  Fill();
+  for (const uint32_t bucket : {0, 1}) {
+    const auto only_there =
+        std::find_if(sessions_.begin(), sessions_.end(), [&](uint32_t index) { return EntriesOf(index, bucket) == 2; });
+    ASSERT_NE(only_there, sessions_.end());
+    Set(*only_there, SLUICE_SESSION_CLOSED);
+    const std::optional<uint32_t> fresh = Open(Next());
+    ASSERT_TRUE(fresh.has_value()) << "bucket " << bucket;
+    EXPECT_FALSE(Lives(*only_there));
+    Set(*fresh, SLUICE_SESSION_ESTABLISHED);
+    sessions_.erase(only_there);
+  }
+  EXPECT_EQ(owner_.counters().evicted_closed, 2u);
+}
+
 TEST_F(SessionOwnerTest, EndsWhatTheSweepHasFoundAndLooksAgain) {
   const uint32_t over = OpenIn(SLUICE_SESSION_CLOSED, 5000, 1024, 21);
   const uint32_t lives = OpenIn(SLUICE_SESSION_CLOSED, 5001, 1025, 20);
