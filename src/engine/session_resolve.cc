@@ -55,7 +55,8 @@ bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* 
         return false;
       case Use::kOver:
         own_.Close(burst.tables, index);
-        return false;
+        // The flow may have gone on elsewhere, and come back.
+        break;
     }
   }
   if (!job.reverse && (job.packet->flags & SLUICE_PACKET_SYN)) return false;
