@@ -125,18 +125,15 @@ bool SessionPath::IsOf(const SessionBurst& burst, const SessionJob& job, const s
 
 sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found) {
   const sluice_session& session = *found.record;
-  if (!job.reverse) {
-    if (job.packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) return SLUICE_VERDICT_pass_vlan_depth;
-    NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job));
-    if (session.client_egress != burst.ingress) {
-      __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
-    }
+  if (!job.reverse && job.packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) {
+    return SLUICE_VERDICT_pass_vlan_depth;
   }
   uint64_t* at = WordOf(found.live, job.reverse);
   const uint64_t own = job.reverse ? session.reverse : session.forward;
   const uint64_t peer = job.reverse ? session.forward : session.reverse;
   if (session.protocol != SLUICE_IP_TCP) {
     NoteWord(at, own, sluice_word_datagram(burst.tick));
+    NoteWayBack(burst, job, found);
     return SLUICE_CONTINUE;
   }
   const sluice_segment segment = sluice_segment_read(Transport(job));
@@ -150,7 +147,16 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
       sluice_segment_in_window(&segment, own, peer, sluice_window_shift(session.scales, !job.reverse));
   if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
   NoteWord(at, own, sluice_word_segment(own, &segment, believed, burst.tick));
+  NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;
+}
+
+// Answers go where the client's last packet came from; one that was refused says nothing about that.
+void SessionPath::NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+  if (job.reverse) return;
+  NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job));
+  if (found.record->client_egress == burst.ingress) return;
+  __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
 }
 
 // A new session for the flow, with the backend that its hash selects.
