@@ -48,6 +48,12 @@ SLUICE_INLINE bool sluice_session_is_forward(const struct sluice_session* sessio
          !(session->flags & SLUICE_SESSION_REPLACED) && sluice_address_equal(&session->client, &flow->source);
 }
 
+/* Whether both are of one flow as its client sends it; one of them may have been replaced. */
+SLUICE_INLINE bool sluice_session_same_client(const struct sluice_session* a, const struct sluice_session* b) {
+  return a->ports == b->ports && a->listener == b->listener && a->protocol == b->protocol &&
+         sluice_address_equal(&a->client, &b->client);
+}
+
 /* Whom the server answers. */
 SLUICE_INLINE const struct sluice_address* sluice_session_source(const struct sluice_tables* tables,
                                                                  const struct sluice_session* session) {

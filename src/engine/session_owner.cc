@@ -232,8 +232,16 @@ const sluice_session* SessionOwner::FindReverse(const sluice_tables& tables, con
   return nullptr;
 }
 
-bool SessionOwner::HasReverse(const sluice_tables& tables, const sluice_flow& reverse, uint64_t hash) const {
-  return FindReverse(tables, reverse, hash) != nullptr;
+bool SessionOwner::MakeWay(const sluice_tables& tables, const sluice_session& wanted, const sluice_flow& reverse,
+                           uint64_t hash, uint32_t tick) {
+  const sluice_session* holder = FindReverse(tables, reverse, hash);
+  if (holder == nullptr) return true;
+  const bool over = IsOver(tables, *holder, Words(*holder), tick);
+  const bool replaced = (holder->flags & SLUICE_SESSION_REPLACED) && sluice_session_same_client(holder, &wanted);
+  if (!over && !replaced) return false;
+  Close(tables, static_cast<uint32_t>(holder - partition_.sessions));
+  if (over) Add(counters_.expired, 1);
+  return true;
 }
 
 uint16_t SessionOwner::TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early) {

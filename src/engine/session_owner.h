@@ -34,8 +34,10 @@ class SessionOwner {
   // time. Host order; 0: none.
   uint16_t TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early);
 
-  // Whether a session of ours has this flow as its server sends it.
-  bool HasReverse(const sluice_tables& tables, const sluice_flow& reverse, uint64_t hash) const;
+  // Whether no session of ours has this flow, as its server sends it, in the way of `wanted`. One that is over gives
+  // way, and so does one that the same client has replaced: without a port of ours there is none to keep.
+  bool MakeWay(const sluice_tables& tables, const sluice_session& wanted, const sluice_flow& reverse, uint64_t hash,
+               uint32_t tick);
 
   // The client opens a new flow in place of this one, whose port stays taken until its time is over.
   void Replace(const sluice_tables& tables, uint32_t index);

@@ -215,7 +215,7 @@ sluice_verdict SessionPath::ChooseSource(const SessionBurst& burst, const Sessio
     // A client that is a server itself would be answered on their own link, or by itself.
     const bool hairpin = sluice_index_find(&tables, tables.settings, &wanted->client,
                                            sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0)) != nullptr;
-    if (!hairpin && !own_.HasReverse(tables, reverse, sluice_hash_flow(tables.settings, &reverse))) {
+    if (!hairpin && own_.MakeWay(tables, *wanted, reverse, sluice_hash_flow(tables.settings, &reverse), burst.tick)) {
       return SLUICE_CONTINUE;
     }
   }

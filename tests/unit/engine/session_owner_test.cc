@@ -187,6 +187,36 @@ TEST_F(SessionOwnersTest, OnlyItsOwnPorts) {
   EXPECT_EQ(ports, expected);
 }
 
+TEST_F(SessionOwnerTest, AServersAnswersHaveOneSession) {
+  sluice_session own{};
+  own.client = PathAddress("192.0.2.7");
+  own.ports = SLUICE_16(5000) | static_cast<uint32_t>(SLUICE_16(80)) << 16;
+  own.backend = 1;
+  own.source_port = SLUICE_16(5000);
+  own.server_port = SLUICE_16(8080);
+  own.nat_address = SLUICE_NO_NAT_ADDRESS;
+  own.protocol = SLUICE_IP_TCP;
+  const auto makes_way = [&](const sluice_session& wanted) {
+    const sluice_flow reverse = ReverseFlowOf(tables_.view(), wanted);
+    return owner_.MakeWay(tables_.view(), wanted, reverse, ReverseHashOf(tables_.view(), wanted), kNow);
+  };
+  EXPECT_TRUE(makes_way(own));
+  const std::optional<uint32_t> index = Open(own);
+  Set(*index, SLUICE_SESSION_CLOSED);
+  EXPECT_FALSE(makes_way(own));
+  owner_.Replace(tables_.view(), *index);
+  sluice_session other = own;
+  other.listener = 1;
+  EXPECT_FALSE(makes_way(other)) << "of another listener";
+  EXPECT_TRUE(makes_way(own)) << "the client's own earlier one";
+  EXPECT_FALSE(Lives(*index));
+  EXPECT_EQ(owner_.counters().expired, 0u);
+  const std::optional<uint32_t> again = Open(own);
+  Set(*again, SLUICE_SESSION_ESTABLISHED, 101);
+  EXPECT_TRUE(makes_way(other)) << "that one is over";
+  EXPECT_EQ(owner_.counters().expired, 1u);
+}
+
 class FullOwnerTest : public SessionOwnerTest {
  protected:
   FullOwnerTest() : SessionOwnerTest(8, 6) {}
