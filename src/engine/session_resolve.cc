@@ -178,14 +178,6 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
   wanted.server_port = sluice_service_port(&tables, tables.settings, &packet.flow, &backend);
   wanted.nat_address = SLUICE_NO_NAT_ADDRESS;
   wanted.source_port = packet.flow.source_port;
-  if (const sluice_verdict verdict = ChooseSource(burst, job, backend, &wanted); verdict != SLUICE_CONTINUE) {
-    return verdict;
-  }
-  const sluice_flow reverse =
-      sluice_session_reverse_flow(&wanted, &backend.destination, sluice_session_source(&tables, &wanted));
-  // Source and destination change places in a sum.
-  wanted.delta = sluice_flow_delta(&packet.flow, &reverse);
-  wanted.address_delta = sluice_address_delta(&packet.flow, &reverse);
   if (packet.flags & SLUICE_PACKET_IPV6) wanted.flags |= SLUICE_SESSION_CLIENT_IPV6;
   if (backend.flags & SLUICE_BACKEND_OUTER_IPV6) wanted.flags |= SLUICE_SESSION_SERVER_IPV6;
   *WayBackOf(&wanted) = WayBack(job);
@@ -198,27 +190,76 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
     wanted.scales = static_cast<uint8_t>(sluice_syn_scale(l4, end) | SLUICE_NO_SCALE << 4);
     wanted.forward = sluice_word_segment(0, &segment, false, burst.tick);
   }
-  const std::optional<uint32_t> index =
-      own_.Open(tables, wanted, job.hash, sluice_hash_flow(tables.settings, &reverse), burst.tick);
+  if (!KeepsSource(burst, backend, wanted)) {
+    const sluice_verdict verdict = TakeSource(burst, job, backend, &wanted);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  }
+  std::optional<uint32_t> index = Enter(burst, job, &wanted);
+  // Another worker may have entered one at the same moment: both see that, and neither keeps its source.
+  if (index.has_value() && wanted.nat_address == SLUICE_NO_NAT_ADDRESS && IsTakenElsewhere(burst, wanted)) {
+    own_.Close(tables, *index);
+    const sluice_verdict verdict = TakeSource(burst, job, backend, &wanted);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+    index = Enter(burst, job, &wanted);
+  }
   if (!index.has_value()) return SLUICE_VERDICT_sessions_full;
   copy_ = wanted;
   *found = {&copy_, &partitions_[self_].sessions[*index], self_, true};
   return SLUICE_CONTINUE;
 }
 
-// Whom the server sees: the client, if the answers then come back through here and to this session alone.
-sluice_verdict SessionPath::ChooseSource(const SessionBurst& burst, const SessionJob& job,
-                                         const sluice_backend& backend, sluice_session* wanted) {
+std::optional<uint32_t> SessionPath::Enter(const SessionBurst& burst, const SessionJob& job, sluice_session* wanted) {
+  const sluice_flow& forward = job.packet->flow;
+  const sluice_flow reverse = ReverseFlow(burst, *wanted);
+  // Source and destination change places in a sum.
+  wanted->delta = sluice_flow_delta(&forward, &reverse);
+  wanted->address_delta = sluice_address_delta(&forward, &reverse);
+  return own_.Open(burst.tables, *wanted, job.hash, sluice_hash_flow(burst.tables.settings, &reverse), burst.tick);
+}
+
+sluice_flow SessionPath::ReverseFlow(const SessionBurst& burst, const sluice_session& session) {
+  return sluice_session_reverse_flow(&session, &burst.tables.backends[session.backend].destination,
+                                     sluice_session_source(&burst.tables, &session));
+}
+
+// Whether the server sees the client itself: if the answers then come back through here and to this session alone.
+bool SessionPath::KeepsSource(const SessionBurst& burst, const sluice_backend& backend, const sluice_session& wanted) {
   const sluice_tables& tables = burst.tables;
-  if (backend.forwarding == SLUICE_NAT) {
-    const sluice_flow reverse = sluice_session_reverse_flow(wanted, &backend.destination, &wanted->client);
-    // A client that is a server itself would be answered on their own link, or by itself.
-    const bool hairpin = sluice_index_find(&tables, tables.settings, &wanted->client,
-                                           sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0)) != nullptr;
-    if (!hairpin && own_.MakeWay(tables, *wanted, reverse, sluice_hash_flow(tables.settings, &reverse), burst.tick)) {
-      return SLUICE_CONTINUE;
-    }
+  if (backend.forwarding != SLUICE_NAT) return false;
+  // A client that is a server itself would be answered on their own link, or by itself.
+  const bool hairpin = sluice_index_find(&tables, tables.settings, &wanted.client,
+                                         sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0)) != nullptr;
+  if (hairpin) return false;
+  const sluice_flow reverse = ReverseFlow(burst, wanted);
+  return own_.MakeWay(tables, wanted, reverse, sluice_hash_flow(tables.settings, &reverse), burst.tick) &&
+         !IsTakenElsewhere(burst, wanted);
+}
+
+// Whether another worker has a session with the same answers. One of the same flow, which has moved here, is no
+// obstacle: its answers are translated alike.
+bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_session& wanted) {
+  if (partitions_.size() == 1) return false;
+  sluice_packet answer{};
+  answer.flow = ReverseFlow(burst, wanted);
+  SessionJob job{};
+  job.packet = &answer;
+  job.hash = sluice_hash_flow(burst.tables.settings, &answer.flow);
+  job.listener = SLUICE_NO_LISTENER;
+  job.reverse = true;
+  // Ours is entered before we look at theirs.
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  Found found;
+  for (uint32_t i = 0; i < partitions_.size(); i++) {
+    if (i == self_ || !FindIn(burst, job, i, &found) || sluice_session_same_client(found.record, &wanted)) continue;
+    if (UseOf(burst, job, *found.record) == Use::kGoOn) return true;
   }
+  return false;
+}
+
+// An address and a port of ours in the client's place.
+sluice_verdict SessionPath::TakeSource(const SessionBurst& burst, const SessionJob& job, const sluice_backend& backend,
+                                       sluice_session* wanted) {
+  const sluice_tables& tables = burst.tables;
   const bool ipv4 = sluice_address_is_ipv4(&backend.destination);
   const uint32_t first = ipv4 ? 0 : tables.settings->nat_ipv4;
   const uint32_t count = ipv4 ? tables.settings->nat_ipv4 : tables.settings->nat_ipv6;
