@@ -78,6 +78,8 @@ std::optional<uint32_t> SessionOwner::Open(const sluice_tables& tables, const sl
                                            uint64_t reverse, uint32_t tick) {
   const std::optional<uint32_t> index = TakeRecord(tables, tick);
   if (!index.has_value()) return std::nullopt;
+  // Whoever reads the new record does not find the entry again that named the old one.
+  __atomic_thread_fence(__ATOMIC_RELEASE);
   StoreWords(&partition_.sessions[*index], wanted);
   if (!Insert(tables, reverse, sluice_session_entry(reverse, SLUICE_ENTRY_REVERSE, *index), tick) ||
       !Insert(tables, forward, sluice_session_entry(forward, SLUICE_ENTRY_FORWARD, *index), tick)) {
@@ -88,10 +90,10 @@ std::optional<uint32_t> SessionOwner::Open(const sluice_tables& tables, const sl
   return index;
 }
 
-// A free record; else the first of the next few that may give way.
+// A free record, while there are enough; else the place of the one that may give way first, of the next few.
 std::optional<uint32_t> SessionOwner::TakeRecord(const sluice_tables& tables, uint32_t tick) {
   if (partition_.session_count == 0) return std::nullopt;
-  if (free_count_ == 0) {
+  if (free_count_ <= spare_) {
     std::array<uint32_t, kRecordsTried> candidates;
     for (uint32_t& candidate : candidates) {
       candidate = hand_;

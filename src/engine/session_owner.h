@@ -5,6 +5,7 @@
 // out, so a record is not used again soon.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -21,7 +22,12 @@ class SessionOwner {
  public:
   // `self` of `owners`; ports as the kernel leaves them.
   SessionOwner(const SessionPartition& partition, uint32_t self, uint32_t owners, const sluice_nat_ports& ports)
-      : partition_(partition), self_(self), owners_(owners), ports_(ports), free_count_(partition.session_count) {}
+      : partition_(partition),
+        self_(self),
+        owners_(owners),
+        ports_(ports),
+        free_count_(partition.session_count),
+        spare_(std::min(partition.session_count / 16, kMostSpare)) {}
 
   // A new session as `wanted` says, found from both sides from here on; its index, or none when there is no room: of
   // those that may give way (expired, closed, still in their handshake) none was found. `forward` and `reverse` are the
@@ -58,6 +64,8 @@ class SessionOwner {
   uint32_t live() const { return partition_.session_count - free_count_; }
 
  private:
+  static constexpr uint32_t kMostSpare = 64;
+
   sluice_bucket* Primary(uint64_t hash) const;
   sluice_bucket* Secondary(uint64_t hash) const;
   std::optional<uint32_t> TakeRecord(const sluice_tables& tables, uint32_t tick);
@@ -74,6 +82,9 @@ class SessionOwner {
   // Free records: `free_count_` of the ring from `free_head_` on.
   uint32_t free_head_ = 0;
   uint32_t free_count_;
+  // So many always stay free: also in a full table a record rests for a while before it is used again, and whoever has
+  // just read it does not write into another session.
+  uint32_t spare_;
   // Where the search for one that may give way goes on.
   uint32_t hand_ = 0;
   // How far port searches have come, by server.

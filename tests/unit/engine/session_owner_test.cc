@@ -263,6 +263,26 @@ TEST_F(FullOwnerTest, OneWhoseBackendIsGoneGivesWayFirst) {
   EXPECT_EQ(Open(FullNatSession(6000, 1035)), sessions_[5]);
 }
 
+class FullTableTest : public SessionOwnerTest {
+ protected:
+  FullTableTest() : SessionOwnerTest(320, 200) {}
+};
+
+// Others may have read it just now, and write into it yet.
+TEST_F(FullTableTest, ARecordRestsBeforeItIsUsedAgain) {
+  std::vector<uint32_t> turn(320);
+  uint32_t least = UINT32_MAX;
+  for (uint32_t i = 1; i < 5000; i++) {
+    const std::optional<uint32_t> index = Open(FullNatSession(static_cast<uint16_t>(i), static_cast<uint16_t>(i)));
+    ASSERT_TRUE(index.has_value());
+    Set(*index, SLUICE_SESSION_HANDSHAKE, (5000 - i) / 1000);
+    if (turn[*index] != 0) least = std::min(least, i - turn[*index]);
+    turn[*index] = i;
+  }
+  EXPECT_EQ(owner_.live(), 300u);
+  EXPECT_GE(least, 20u);
+}
+
 TEST_F(FullOwnerTest, NoSessionsAtAll) {
   PartitionMemory none(0, 1);
   SessionOwner owner(none.view(), 0, 1, kSixteen);

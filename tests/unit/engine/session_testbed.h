@@ -43,16 +43,18 @@ class SessionTestTables : public HandTables {
     return tables;
   }
 
-  std::vector<sluice_session_terms> terms;
-  std::vector<sluice_nat_address> nat_addresses;
-
- private:
+  // A listener on tcp 80.
   void AddTranslated(const char* address, uint32_t pool) {
     AddVirtual(address);
     listeners[AddListener(address, SLUICE_IP_TCP, 80, pool, kTerms.established)].flags = SLUICE_LISTENER_SESSIONS;
     terms.push_back(kTerms);
     terms.back().address = PathAddress(address);
   }
+
+  std::vector<sluice_session_terms> terms;
+  std::vector<sluice_nat_address> nat_addresses;
+
+ private:
   void AddServer(uint32_t slot, uint32_t pool, sluice_forwarding forwarding, const char* address, uint16_t port) {
     sluice_backend& backend = AddBackend(slot, pool, kTerms.established);
     backend.forwarding = static_cast<uint8_t>(forwarding);
