@@ -171,6 +171,7 @@ void Simulation::ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> que
   for (size_t i = 0; i < queued.size(); i++) frames[i] = buffers.emplace_back(packets[queued[i]].bytes).frame;
   paths_[worker].Process(tables_->view(), options_.clock(), port, partition, frames.data(),
                          static_cast<uint32_t>(queued.size()));
+  paths_[worker].Maintain(tables_->view(), options_.clock(), &outlet_);
   for (size_t i = 0; i < queued.size(); i++) {
     SimResult& result = (*results)[queued[i]];
     result.verdict = static_cast<sluice_verdict>(frames[i].verdict);
