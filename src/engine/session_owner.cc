@@ -79,7 +79,7 @@ std::optional<uint32_t> SessionOwner::Open(const sluice_tables& tables, const sl
   const std::optional<uint32_t> index = TakeRecord(tables, tick);
   if (!index.has_value()) return std::nullopt;
   // Whoever reads the new record does not find the entry again that named the old one.
-  __atomic_thread_fence(__ATOMIC_RELEASE);
+  ReleaseFence();
   StoreWords(&partition_.sessions[*index], wanted);
   if (!Insert(tables, reverse, sluice_session_entry(reverse, SLUICE_ENTRY_REVERSE, *index), tick) ||
       !Insert(tables, forward, sluice_session_entry(forward, SLUICE_ENTRY_FORWARD, *index), tick)) {

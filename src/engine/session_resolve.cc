@@ -107,7 +107,7 @@ bool SessionPath::FindIn(const SessionBurst& burst, const SessionJob& job, uint3
       if (!sluice_entry_matches(entry, job.hash)) continue;
       sluice_session* live = &partition.sessions[static_cast<uint32_t>(entry)];
       copy_ = LoadWords(live);
-      __atomic_thread_fence(__ATOMIC_ACQUIRE);
+      AcquireFence();
       if (__atomic_load_n(at, __ATOMIC_RELAXED) != entry || !IsOf(burst, job, copy_)) continue;
       *found = {&copy_, live, owner, false};
       return true;
@@ -247,7 +247,7 @@ bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_sessi
   job.listener = SLUICE_NO_LISTENER;
   job.reverse = true;
   // Ours is entered before we look at theirs.
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  FullFence();
   Found found;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
     if (i == self_ || !FindIn(burst, job, i, &found) || sluice_session_same_client(found.record, &wanted)) continue;
