@@ -24,6 +24,11 @@ using packet_test::WordAt;
 constexpr uint64_t kNow = uint64_t{3000} << SLUICE_TICK_SHIFT;
 constexpr uint32_t kSequence = 100;
 constexpr uint32_t kBurst = 8;
+#ifdef SLUICE_THREAD_SANITIZER
+constexpr uint32_t kBursts = 1000;
+#else
+constexpr uint32_t kBursts = 6000;
+#endif
 // Few records and few ports, so that both are used again and again.
 constexpr uint64_t kSessions = 400;
 constexpr uint16_t kKernelFirst = 1224;
@@ -159,7 +164,6 @@ class SessionWorkersTest : public testing::Test {
 };
 
 TEST_F(SessionWorkersTest, AnswersToSessionsOfAnother) {
-  constexpr uint32_t kBursts = 6000;
   std::thread owner([this] {
     for (uint32_t burst = 0; burst < kBursts && !HasFailure(); burst++) Open(burst);
     done_ = true;
