@@ -13,8 +13,9 @@ constexpr uint32_t kFrame = 60;
 constexpr uint8_t kSyn = 2;
 constexpr uint8_t kAck = 16;
 
+// With those that an owner keeps free.
 SessionTables MustCreateSessions(uint64_t flows) {
-  absl::StatusOr<SessionTables> sessions = SessionTables::Create(1, flows, HugePages::kPreferred);
+  absl::StatusOr<SessionTables> sessions = SessionTables::Create(1, flows + 64, HugePages::kPreferred);
   if (!sessions.ok()) std::abort();
   return *std::move(sessions);
 }

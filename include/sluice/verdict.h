@@ -39,7 +39,7 @@
   X(unknown_fragment,         DROP, "later fragment whose first has not been seen") \
   X(no_backend,               DROP, "the pool has no backend that can take flows") \
   X(no_next_hop,              DROP, "the backend has no next hop") \
-  X(ttl_expired,              DROP, "TTL or hop limit used up before the tunnel") \
+  X(ttl_expired,              DROP, "TTL or hop limit used up here") \
   X(too_big,                  DROP, "packet exceeds the MTU toward its backend; telling the client was rate-limited or impossible") \
   X(no_session,               DROP, "no session, and the packet cannot open one") \
   X(sessions_full,            DROP, "the session table has room for no other") \

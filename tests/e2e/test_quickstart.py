@@ -74,9 +74,10 @@ def remember():
     _before[:] = _shared()
 
 
-@pytest.mark.parametrize("forwarding,family", [("dsr_l2", 4), ("gue", 6)])
-def test_it_passes_and_leaves_nothing(forwarding, family):
-    run = Quickstart(f"--forwarding={forwarding}", f"--family={family}", "--requests=900")
+@pytest.mark.parametrize("forwarding,family,more", [
+    ("dsr_l2", 4, []), ("gue", 6, []), ("nat", 4, []), ("full_nat", 6, ["--backend_family=4"])])
+def test_it_passes_and_leaves_nothing(forwarding, family, more):
+    run = Quickstart(f"--forwarding={forwarding}", f"--family={family}", "--requests=900", *more)
     code, last = run.finish()
     assert code == 0, run.output()
     match = re.fullmatch(rf"quickstart: PASS engine=dpdk forwarding={forwarding} family={family} requests=900 failed=0 "
