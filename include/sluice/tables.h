@@ -229,18 +229,16 @@ struct sluice_fragment {
 } __attribute__((aligned(64)));
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_fragment) == 64, "one cache line");
 
-/* Counters of one listener or one backend in one worker. */
+/* Counters of one listener or one backend in one worker; of clients' packets, and in a record of its own of answers
+ * that came back through us, which have no flows. */
 struct sluice_traffic {
   uint64_t packets;
-  /* Layer-3 bytes as the client sent them. */
+  /* Layer-3 bytes as the sender sent them. */
   uint64_t bytes;
   uint64_t new_flows;
-  /* Answers that came back through us, as the server sent them. */
-  uint64_t answer_packets;
-  uint64_t answer_bytes;
-  uint64_t reserved[3];
+  uint64_t reserved;
 };
-SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 64, "one cache line");
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 32, "two to a cache line");
 
 #ifdef __bpf__
 /* The composing program defines one BPF array map for each table: sluice_settings_map, sluice_index_map, ... */

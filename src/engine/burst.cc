@@ -42,9 +42,10 @@ absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions, W
 
 absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
   BurstPath path(std::move(partitions));
-  absl::StatusOr<Region> listeners = Region::Create(sizeof(sluice_traffic) * (SLUICE_LISTENERS + 1), HugePages::kOff);
+  absl::StatusOr<Region> listeners =
+      Region::Create(2 * sizeof(sluice_traffic) * (SLUICE_LISTENERS + 1), HugePages::kOff);
   if (!listeners.ok()) return listeners.status();
-  absl::StatusOr<Region> backends = Region::Create(sizeof(sluice_traffic) * (SLUICE_BACKENDS + 1), HugePages::kOff);
+  absl::StatusOr<Region> backends = Region::Create(2 * sizeof(sluice_traffic) * (SLUICE_BACKENDS + 1), HugePages::kOff);
   if (!backends.ok()) return backends.status();
   path.counters_.listeners = *std::move(listeners);
   path.counters_.backends = *std::move(backends);
@@ -52,28 +53,32 @@ absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
 }
 
 void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
-                        uint32_t count) {
+                        uint32_t count, bool unfinished) {
   const uint32_t tick = sluice_tick(now);
   const Burst burst{tables, tables.settings, now, tick, sluice_entry_noted(tick), ingress, own, partitions_[own]};
+  if (SLUICE_UNLIKELY(tables.settings->sessions != 0 || unfinished)) {
+    return ProcessMixed(burst, frames, count, unfinished);
+  }
   std::array<Job, SLUICE_BURST> jobs;
-  const bool both = tables.settings->sessions != 0;
   uint64_t bytes = 0;
-  bool unfinished = false;
   for (uint32_t i = 0; i < count; i++) {
     bytes += frames[i].length;
-    unfinished |= frames[i].unfinished;
     jobs[i].frame = &frames[i];
     jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
-    if (SLUICE_LIKELY(!both)) burst.Aim(jobs[i]);
+    burst.Aim(jobs[i]);
   }
-  if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs.data(), count);
-  Sums settled;
-  if (SLUICE_LIKELY(!both)) {
-    for (uint32_t i = 0; i < count; i++) burst.FindListener(jobs[i]);
-  } else if (LookForBoth(burst, jobs.data(), count, settled) == 0) {
-    return CountBurst(count, bytes, settled.not_forwarded);
-  }
+  for (uint32_t i = 0; i < count; i++) burst.FindListener(jobs[i]);
+  CountBurst(count, bytes, Finish(burst, jobs.data(), count));
+}
+
+// For bursts that have taken another way to here.
+SLUICE_APART uint64_t BurstPath::FinishMixed(const Burst& burst, Job* jobs, uint32_t count) {
+  return Finish(burst, jobs, count);
+}
+
+// Steps 4 and 5 for packets that have been looked up. How many were not forwarded.
+SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t count) {
   // Hits and misses go apart without a branch: which of them a packet is can't be predicted.
   std::array<Job*, SLUICE_BURST> met;
   std::array<Job*, SLUICE_BURST> missed;
@@ -95,18 +100,19 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
   // Bit i for job i.
   uint32_t unsettled = 0;
   for (uint32_t i = 0; i < met_count; i++) {
-    if (SLUICE_UNLIKELY(!Pass(burst, *met[i], sums))) unsettled |= 1u << (met[i] - jobs.data());
+    if (SLUICE_UNLIKELY(!Pass(burst, *met[i], sums))) unsettled |= 1u << (met[i] - jobs);
   }
   for (uint32_t i = 0; i < missed_count; i++) {
     Job& job = *missed[i];
     job.backend = nullptr;
-    if (SLUICE_UNLIKELY(!burst.Meet(job) || !Pass(burst, job, sums))) unsettled |= 1u << (&job - jobs.data());
+    if (SLUICE_UNLIKELY(!burst.Meet(job) || !Pass(burst, job, sums))) unsettled |= 1u << (&job - jobs);
   }
   // In order, so that the second packet of a new flow finds what the first one made.
+  Sums settled;
   for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[__builtin_ctz(unsettled)], settled);
   Flush(sums);
   Flush(settled);
-  CountBurst(count, bytes, sums.not_forwarded + settled.not_forwarded);
+  return sums.not_forwarded + settled.not_forwarded;
 }
 
 void BurstPath::CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded) {

@@ -38,8 +38,6 @@ struct Frame {
   // Out: a sluice_verdict, and the port of a transmitted frame.
   uint16_t egress = 0;
   uint8_t verdict = SLUICE_CONTINUE;
-  // In: its transport checksum may have been left to a device that isn't there (sluice/unfinished.h).
-  bool unfinished = false;
 };
 
 // Where frames of our own making leave. Rarely used, so never mind the call.
@@ -68,9 +66,17 @@ struct WorkerCounters {
   uint64_t received = 0;
   uint64_t bytes = 0;
   uint64_t transmit_full = 0;
-  // sluice_traffic by listener index and by backend slot, room for all that there can be; pages are taken when touched.
+  // sluice_traffic by listener index and by backend slot, room for all that there can be, and behind that the same for
+  // answers; pages are taken when touched.
   Region listeners;
   Region backends;
+
+  sluice_traffic* listener(uint32_t index, bool answers) const {
+    return listeners.As<sluice_traffic>() + index + (answers ? SLUICE_LISTENERS + 1 : 0);
+  }
+  sluice_traffic* backend(uint32_t slot, bool answers) const {
+    return backends.As<sluice_traffic>() + slot + (answers ? SLUICE_BACKENDS + 1 : 0);
+  }
 };
 
 // The sessions that a worker owns, and those of the others; for a path that translates.
@@ -91,9 +97,10 @@ class BurstPath {
   ~BurstPath();
 
   // Gives each of up to SLUICE_BURST frames its verdict. They came from port `ingress`, and their flows live in
-  // partition `own`. `now` is CLOCK_MONOTONIC in ns.
-  void Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
-               uint32_t count);
+  // partition `own`. `now` is CLOCK_MONOTONIC in ns. `unfinished`: their transport checksums may have been left to a
+  // device that isn't there (sluice/unfinished.h).
+  void Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames, uint32_t count,
+               bool unfinished = false);
 
   // Between bursts, also when there is nothing to receive: ends sessions that are over, and tells both ends so where
   // the listener wants it.
@@ -110,7 +117,10 @@ class BurstPath {
   explicit BurstPath(std::vector<Partition> partitions);
 
   static void FinishChecksums(Job* jobs, uint32_t count);
-  uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums);
+  void ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished);
+  uint64_t Finish(const Burst& burst, Job* jobs, uint32_t count);
+  uint64_t FinishMixed(const Burst& burst, Job* jobs, uint32_t count);
+  uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, uint64_t* not_forwarded);
   bool IsTranslated(const Burst& burst, Job& job);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 

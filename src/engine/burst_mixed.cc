@@ -1,5 +1,5 @@
-// A burst where some listeners translate: their packets, and those for nobody, are the sessions' (session_path.h), the
-// others the connection table's.
+// Bursts where some listeners translate: their packets, and those for nobody, are the sessions' (session_path.h), the
+// others the connection table's. And bursts whose checksums may be unfinished.
 #include <array>
 
 #include "engine/burst_job.h"
@@ -16,8 +16,30 @@ bool IsFlow(const sluice_packet& packet) {
 
 }  // namespace
 
+// As Process, where a burst needs more than the connection table.
+void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished) {
+  std::array<Job, SLUICE_BURST> jobs;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    bytes += frames[i].length;
+    jobs[i].frame = &frames[i];
+    jobs[i].packet.l3_length = 0;
+    jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
+  }
+  if (unfinished) FinishChecksums(jobs.data(), count);
+  uint64_t not_forwarded = 0;
+  uint32_t left = count;
+  if (burst.settings->sessions != 0) {
+    left = LookForBoth(burst, jobs.data(), count, &not_forwarded);
+  } else {
+    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
+  }
+  if (left > 0) not_forwarded += FinishMixed(burst, jobs.data(), count);
+  CountBurst(count, bytes, not_forwarded);
+}
+
 // How many are left for the connection table; those have been looked up.
-uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, Sums& sums) {
+uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, uint64_t* not_forwarded) {
   // Their buckets are on their way while listeners are looked for.
   for (Job* job = jobs; job != jobs + count; job++) {
     if (SLUICE_UNLIKELY(job->verdict != SLUICE_CONTINUE || !IsFlow(job->packet))) continue;
@@ -40,7 +62,7 @@ uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, S
   }
   if (translated_count == 0) return count;
   const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
-  sums.not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
+  *not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
   uint32_t left = count - translated_count;
   // Nothing is left but perhaps later fragments of what is not translated.
   if (SLUICE_LIKELY(left == 0 && !fragments)) return 0;
@@ -71,9 +93,7 @@ SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
 
 void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {
   for (Job* job = jobs; job != jobs + count; job++) {
-    if (job->frame->unfinished && job->verdict == SLUICE_CONTINUE) {
-      sluice_finish_checksum(job->frame->data, &job->packet);
-    }
+    if (job->verdict == SLUICE_CONTINUE) sluice_finish_checksum(job->frame->data, &job->packet);
   }
 }
 

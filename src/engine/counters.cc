@@ -7,14 +7,11 @@ uint64_t Read(const uint64_t& counter) {
   return __atomic_load_n(&counter, __ATOMIC_RELAXED);
 }
 
-void AddTraffic(const Region& from, std::vector<sluice_traffic>* to) {
-  const auto* traffic = from.As<const sluice_traffic>();
+void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) {
   for (size_t i = 0; i < to->size(); i++) {
     (*to)[i].packets += Read(traffic[i].packets);
     (*to)[i].bytes += Read(traffic[i].bytes);
     (*to)[i].new_flows += Read(traffic[i].new_flows);
-    (*to)[i].answer_packets += Read(traffic[i].answer_packets);
-    (*to)[i].answer_bytes += Read(traffic[i].answer_bytes);
   }
 }
 
@@ -26,8 +23,12 @@ void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
   sum->received += Read(counters.received);
   sum->bytes += Read(counters.bytes);
   sum->transmit_full += Read(counters.transmit_full);
-  AddTraffic(counters.listeners, &sum->listeners);
-  AddTraffic(counters.backends, &sum->backends);
+  sum->listener_answers.resize(sum->listeners.size());
+  sum->backend_answers.resize(sum->backends.size());
+  AddTraffic(counters.listener(0, false), &sum->listeners);
+  AddTraffic(counters.listener(0, true), &sum->listener_answers);
+  AddTraffic(counters.backend(0, false), &sum->backends);
+  AddTraffic(counters.backend(0, true), &sum->backend_answers);
 }
 
 void AddCounters(const SessionCounters& counters, EngineCounters* sum) {

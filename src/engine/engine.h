@@ -37,6 +37,9 @@ struct EngineCounters {
   uint64_t kernel_dropped = 0;
   std::vector<sluice_traffic> listeners;
   std::vector<sluice_traffic> backends;
+  // The same of answers that came back through us.
+  std::vector<sluice_traffic> listener_answers;
+  std::vector<sluice_traffic> backend_answers;
   SessionCounters sessions;
 };
 

@@ -1,7 +1,6 @@
 #include "engine/session_path.h"
 
 #include <algorithm>
-#include <cstddef>
 
 #include "engine/reply_frame.h"
 #include "engine/session_job.h"
@@ -35,20 +34,16 @@ struct SessionPath::Tally {
 
   SLUICE_APART void Flush(WorkerCounters* counters, bool reverse) {
     if (listener != SLUICE_NO_LISTENER && packets > 0) {
-      AddTraffic(&counters->listeners.As<sluice_traffic>()[listener], reverse, packets, bytes);
+      AddTraffic(counters->listener(listener, reverse), packets, bytes);
     }
     packets = bytes = 0;
   }
 
-  static SLUICE_HOT void AddTraffic(sluice_traffic* traffic, bool reverse, uint64_t packets, uint64_t bytes) {
-    uint64_t* counter = reverse ? &traffic->answer_packets : &traffic->packets;
-    sluice::Add(counter[0], packets);
-    sluice::Add(counter[1], bytes);
+  static SLUICE_HOT void AddTraffic(sluice_traffic* traffic, uint64_t packets, uint64_t bytes) {
+    sluice::Add(traffic->packets, packets);
+    sluice::Add(traffic->bytes, bytes);
   }
 };
-static_assert(offsetof(sluice_traffic, bytes) == offsetof(sluice_traffic, packets) + 8 &&
-                  offsetof(sluice_traffic, answer_bytes) == offsetof(sluice_traffic, answer_packets) + 8,
-              "counted in pairs");
 
 SessionPath::SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports)
     : partitions_(std::move(partitions)),
@@ -88,7 +83,7 @@ uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint3
       continue;
     }
     returned += job.reverse;
-    Tally::AddTraffic(&counters->backends.As<sluice_traffic>()[job.session->backend], job.reverse, 1, length);
+    Tally::AddTraffic(counters->backend(job.session->backend, job.reverse), 1, length);
   }
   for (const bool reverse : {false, true}) tallies[reverse].Flush(counters, reverse);
   Add(counters->verdicts[SLUICE_VERDICT_returned], returned);
@@ -103,13 +98,13 @@ SLUICE_APART bool SessionPath::SettleAndCount(const SessionBurst& burst, Session
   if (outcome.verdict == SLUICE_CONTINUE) return true;
   if (outcome.verdict != SLUICE_VERDICT_forwarded) Add(counters->verdicts[outcome.verdict], 1);
   if (outcome.listener != SLUICE_NO_LISTENER) {
-    sluice_traffic* listener = &counters->listeners.As<sluice_traffic>()[outcome.listener];
-    Tally::AddTraffic(listener, job.reverse, 1, length);
+    sluice_traffic* listener = counters->listener(outcome.listener, job.reverse);
+    Tally::AddTraffic(listener, 1, length);
     Add(listener->new_flows, outcome.opened);
   }
   if (outcome.verdict == SLUICE_VERDICT_forwarded || outcome.verdict == SLUICE_VERDICT_returned) {
-    sluice_traffic* backend = &counters->backends.As<sluice_traffic>()[outcome.slot];
-    Tally::AddTraffic(backend, job.reverse, 1, length);
+    sluice_traffic* backend = counters->backend(outcome.slot, job.reverse);
+    Tally::AddTraffic(backend, 1, length);
     Add(backend->new_flows, outcome.opened);
   }
   return outcome.verdict != SLUICE_VERDICT_forwarded;

@@ -29,10 +29,9 @@ constexpr int kLongestSleepMs = 50;
 constexpr long kShortSleepNs = 50'000;
 constexpr long kLongestShortSleepNs = 500'000;
 
-// A device that has looked at the checksum says so; one that is none of hardware may hand over an unfinished one.
-bool MayBeUnfinished(const rte_mbuf* packet, const Port* port) {
-  return port->unfinished_checksums() ||
-         (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+// A device that knows that a checksum is not finished says so.
+bool IsUnfinished(const rte_mbuf* packet) {
+  return (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
 Frame FrameOf(const rte_mbuf* packet) {
@@ -151,11 +150,12 @@ void Worker::Process(const sluice_tables& tables, uint64_t now, const Queue& que
                      uint16_t count) {
   std::array<Frame, SLUICE_BURST> frames;
   for (uint16_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
+  bool unfinished = queue.port->unfinished_checksums();
   for (uint16_t i = 0; i < count; i++) {
     frames[i] = FrameOf(packets[i]);
-    frames[i].unfinished = MayBeUnfinished(packets[i], queue.port);
+    unfinished |= IsUnfinished(packets[i]);
   }
-  path_.Process(tables, now, queue.port_index, queue.partition, frames.data(), count);
+  path_.Process(tables, now, queue.port_index, queue.partition, frames.data(), count, unfinished);
   for (uint16_t i = 0; i < count; i++) {
     if (sluice_verdict_kind(frames[i].verdict) == SLUICE_KIND_TRANSMIT) {
       Adopt(packets[i], frames[i]);

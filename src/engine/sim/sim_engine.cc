@@ -24,7 +24,6 @@ struct Buffer {
     frame.length = static_cast<uint32_t>(packet.size());
     frame.headroom = SLUICE_HEADROOM;
     frame.tailroom = SLUICE_TAILROOM;
-    frame.unfinished = true;
   }
   std::vector<uint8_t> bytes;
   Frame frame;
@@ -170,7 +169,7 @@ void Simulation::ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> que
   std::array<Frame, SLUICE_BURST> frames;
   for (size_t i = 0; i < queued.size(); i++) frames[i] = buffers.emplace_back(packets[queued[i]].bytes).frame;
   paths_[worker].Process(tables_->view(), options_.clock(), port, partition, frames.data(),
-                         static_cast<uint32_t>(queued.size()));
+                         static_cast<uint32_t>(queued.size()), true);
   paths_[worker].Maintain(tables_->view(), options_.clock(), &outlet_);
   for (size_t i = 0; i < queued.size(); i++) {
     SimResult& result = (*results)[queued[i]];
