@@ -7,8 +7,10 @@
 #pragma once
 
 #include <gmock/gmock.h>
+#include <rte_alarm.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -90,12 +92,25 @@ class DpdkEngineTest : public EthdevTestbed {
   void Unplug() {
     cable_.reset();
     EXPECT_TRUE(Eventually([&] { return !engine_->ports()[0].link_up; }));
+    WaitForDriver();
   }
   void End() {
     engine_.reset();
-    if (cable_ == nullptr) return;
+    if (cable_ == nullptr) return WaitForDriver();
     EXPECT_TRUE(Eventually([&] { return !cable_->info().link_up; }));
+    WaitForDriver();
     cable_.reset();
+    WaitForDriver();
+  }
+
+  // The link is down before that thread is done with it. Alarms run in the same thread, one after the other.
+  static void WaitForDriver() {
+    static std::atomic<bool> done;
+    done = false;
+    if (rte_eal_alarm_set(
+            1, [](void*) { done = true; }, nullptr) != 0)
+      return;
+    EXPECT_TRUE(Eventually([] { return done.load(); }));
   }
 
   // Both families, with backends 1 ... `count` of 10.9.0.0/24 and 2001:db8:9::/64.
