@@ -21,7 +21,7 @@ class NatPath {
   void NextReverse();
   void ProcessForward() { Process(clients_.frames()); }
   void ProcessReverse() { Process(answer_frames_); }
-  // As the burst needs to be new: nobody has a session.
+  // How many packets had this verdict so far.
   uint64_t Count(sluice_verdict verdict) const { return path_.counters().verdicts[verdict]; }
   // Of everything that a session needs.
   double bytes_per_session() const { return static_cast<double>(sessions_.bytes()) / static_cast<double>(flows_); }
