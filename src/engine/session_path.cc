@@ -90,12 +90,12 @@ uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint3
   return returned + others;
 }
 
-// One at a time. Whether it was not forwarded.
+// One at a time. Whether its verdict is another than `forwarded`; one that is nobody's here has none yet.
 SLUICE_APART bool SessionPath::SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters) {
   const uint32_t length = job.packet->l3_length;
   const Outcome outcome = Settle(burst, job);
   job.frame->verdict = static_cast<uint8_t>(outcome.verdict);
-  if (outcome.verdict == SLUICE_CONTINUE) return true;
+  if (outcome.verdict == SLUICE_CONTINUE) return false;
   if (outcome.verdict != SLUICE_VERDICT_forwarded) Add(counters->verdicts[outcome.verdict], 1);
   if (outcome.listener != SLUICE_NO_LISTENER) {
     sluice_traffic* listener = counters->listener(outcome.listener, job.reverse);
