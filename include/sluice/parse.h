@@ -325,6 +325,15 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* data, const ui
 
 /* Parses the frame [data, end) into *packet. SLUICE_CONTINUE, or the packet's verdict. */
 SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_t* end, struct sluice_packet* packet) {
+  packet->flow.ports = 0;
+  packet->flow.protocol = 0;
+  packet->fragment_id = 0;
+  packet->l4_offset = 0;
+  packet->l3_length = 0;
+  packet->kind = SLUICE_PACKET_FLOW;
+  packet->flags = 0;
+  packet->reason = 0;
+  packet->reserved = 0;
   if (data + SLUICE_ETHERNET_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
   uint16_t type = sluice_load16(data + 12);
   uint32_t offset = SLUICE_ETHERNET_BYTES;
@@ -335,15 +344,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_
     type = sluice_load16(data + offset + 2);
     offset += SLUICE_VLAN_BYTES;
   }
-  packet->flow.ports = 0;
-  packet->flow.protocol = 0;
-  packet->fragment_id = 0;
   packet->l3_offset = (uint16_t)SLUICE_FORGET(offset, 0x1f, data[0]);
-  packet->l4_offset = 0;
-  packet->kind = SLUICE_PACKET_FLOW;
-  packet->flags = 0;
-  packet->reason = 0;
-  packet->reserved = 0;
   if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV4)) return sluice_parse_ipv4(data, end, packet);
   if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return sluice_parse_ipv6(data, end, packet);
   if (type == SLUICE_16(SLUICE_ETHERTYPE_ARP)) return sluice_parse_arp(data, end, packet);

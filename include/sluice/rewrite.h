@@ -146,11 +146,15 @@ SLUICE_INLINE bool sluice_write_outer(uint8_t* at, const uint8_t* end, const str
   return true;
 }
 
-/* The common case, in fewer steps: whether the frame keeps all but its MAC addresses: dsr_l2, a next hop, no VLAN tag
- * on either side, small enough. Then sluice_write_macs is all that is to be done. */
-SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, const struct sluice_backend* backend) {
-  const uint32_t plain = (uint32_t)SLUICE_DSR_L2 << 8 | (uint32_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP) << 16;
-  return SLUICE_LIKELY(sluice_load32(&backend->outer_length) == plain) && SLUICE_LIKELY(backend->vlan == 0) &&
+/* The common case, in fewer steps: whether the frame keeps all but its MAC addresses: a live backend of the pool,
+ * dsr_l2, a next hop, no VLAN tag on either side, small enough. Then sluice_write_macs is all that is to be done.
+ * `plain` is sluice_plain_backend of the pool. */
+SLUICE_INLINE uint64_t sluice_plain_backend(uint32_t pool) {
+  return pool | (uint64_t)SLUICE_DSR_L2 << 48 | (uint64_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP) << 56;
+}
+SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, const struct sluice_backend* backend,
+                                           uint64_t plain) {
+  return SLUICE_LIKELY(sluice_load64(&backend->pool) == plain) &&
          SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) && SLUICE_LIKELY(packet->l3_length <= backend->mtu);
 }
 

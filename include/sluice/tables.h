@@ -12,7 +12,7 @@
 #include "sluice/types.h"
 
 /* Raised whenever a record changes; state of another layout is not adopted. */
-#define SLUICE_LAYOUT_VERSION 2
+#define SLUICE_LAYOUT_VERSION 3
 
 /* One record a generation. */
 struct sluice_settings {
@@ -128,21 +128,22 @@ enum sluice_forwarding { SLUICE_DSR_L2 = 1, SLUICE_IPIP = 2, SLUICE_GUE = 3, SLU
 
 /* All that a hit needs, one cache line: where the packet goes, and its ready-made headers. */
 struct sluice_backend {
-  /* Next hop. `vlan` is in host order, 0 for none. */
+  /* Next hop. */
   uint8_t destination_mac[6];
   uint8_t source_mac[6];
-  uint16_t vlan;
   uint16_t port;
+  /* Largest layer-3 packet on the way to the next hop, bytes. */
+  uint16_t mtu;
   /* Outer addresses of a tunnel; `destination` is the backend's own address in every mode. */
   struct sluice_address source;
   struct sluice_address destination;
   uint32_t pool;
-  /* Largest layer-3 packet on the way to the next hop, bytes. */
-  uint16_t mtu;
-  /* Bytes between the Ethernet header and the inner packet. */
-  uint8_t outer_length;
+  /* To the next hop; host order, 0 for none. */
+  uint16_t vlan;
   uint8_t forwarding;
   uint8_t flags;
+  /* Bytes between the Ethernet header and the inner packet. */
+  uint8_t outer_length;
   uint8_t reserved;
   /* Longest idle timeout of the listeners that use it, ticks: what the sweep of the connection table goes by. */
   uint16_t idle;
@@ -154,8 +155,9 @@ struct sluice_backend {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_backend) == 64, "one cache line");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, source) == 16, "behind the next hop");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, pool) == 48, "behind the addresses");
-SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, forwarding) == offsetof(struct sluice_backend, outer_length) + 1 &&
-                         offsetof(struct sluice_backend, flags) == offsetof(struct sluice_backend, outer_length) + 2,
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, vlan) == offsetof(struct sluice_backend, pool) + 4 &&
+                         offsetof(struct sluice_backend, forwarding) == offsetof(struct sluice_backend, pool) + 6 &&
+                         offsetof(struct sluice_backend, flags) == offsetof(struct sluice_backend, pool) + 7,
                      "compared as one word (rewrite.h)");
 
 /* A port of the engine: what replies are sent from. */

@@ -64,7 +64,6 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
   for (uint32_t i = 0; i < count; i++) {
     bytes += frames[i].length;
     jobs[i].frame = &frames[i];
-    jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
     burst.Aim(jobs[i]);
   }
@@ -79,33 +78,26 @@ SLUICE_APART uint64_t BurstPath::FinishMixed(const Burst& burst, Job* jobs, uint
 
 // Steps 4 and 5 for packets that have been looked up. How many were not forwarded.
 SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t count) {
-  // Hits and misses go apart without a branch: which of them a packet is can't be predicted.
-  std::array<Job*, SLUICE_BURST> met;
-  std::array<Job*, SLUICE_BURST> missed;
-  uint32_t met_count = 0;
-  uint32_t missed_count = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    const bool found = burst.Meet(jobs[i]);
-    met[met_count] = missed[missed_count] = &jobs[i];
-    met_count += found;
-    missed_count += !found;
-  }
-  for (uint32_t i = 0; i < missed_count; i++) {
-    if (SLUICE_UNLIKELY(missed[i]->verdict != SLUICE_CONTINUE)) continue;
-    missed[i]->bucket = burst.Secondary(missed[i]->hash);
-    __builtin_prefetch(missed[i]->bucket, 1);
+  // Bit i for job i. Hits and misses go apart without a branch: which of them a packet is can't be predicted.
+  uint32_t met = 0;
+  for (uint32_t i = 0; i < count; i++) met |= uint32_t{burst.Meet(jobs[i])} << i;
+  const uint32_t missed = ~met & static_cast<uint32_t>((uint64_t{1} << count) - 1);
+  for (uint32_t left = missed; left != 0; left &= left - 1) {
+    Job& job = jobs[__builtin_ctz(left)];
+    if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) continue;
+    job.bucket = burst.Secondary(job.hash);
+    __builtin_prefetch(job.bucket, 1);
   }
   Sums sums;
-  if (met_count > 0) Begin(burst, met[0]->listener, sums);
-  // Bit i for job i.
   uint32_t unsettled = 0;
-  for (uint32_t i = 0; i < met_count; i++) {
-    if (SLUICE_UNLIKELY(!Pass(burst, *met[i], sums))) unsettled |= 1u << (met[i] - jobs);
+  for (uint32_t left = met; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    if (SLUICE_UNLIKELY(!Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
   }
-  for (uint32_t i = 0; i < missed_count; i++) {
-    Job& job = *missed[i];
-    job.backend = nullptr;
-    if (SLUICE_UNLIKELY(!burst.Meet(job) || !Pass(burst, job, sums))) unsettled |= 1u << (&job - jobs);
+  for (uint32_t left = missed; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    jobs[i].backend = nullptr;
+    if (SLUICE_UNLIKELY(!burst.Meet(jobs[i]) || !Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
   }
   // In order, so that the second packet of a new flow finds what the first one made.
   Sums settled;
@@ -170,22 +162,24 @@ SLUICE_HOT void BurstPath::Burst::FindListener(Job& job) const {
 SLUICE_HOT bool BurstPath::Burst::Meet(Job& job) const {
   const uint32_t match = sluice_bucket_match(job.bucket, sluice_tag(job.hash));
   // The last entry stands in for one that isn't there.
-  job.at = &job.bucket->entries[static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)))];
-  __builtin_prefetch(&tables.backends[sluice_entry_slot(SLUICE_LOAD_ENTRY(job.at))]);
+  const auto at = static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)));
+  job.entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[at]);
+  __builtin_prefetch(&tables.backends[sluice_entry_slot(job.entry)]);
   return match != 0;
 }
 
-// Step 4, the common case: the flow is known. Null when there is more to be done for the packet; job.backend is then
-// its backend, if it has one already.
+// Step 4 for a packet that may change its flow's entry, at job.at. Null when there is more to be done for the packet;
+// job.backend is then its backend, if it has one already.
 SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* slot) const {
+  job.backend = nullptr;
+  // The sweep may have emptied it meanwhile.
+  if (SLUICE_UNLIKELY(job.at == nullptr)) return nullptr;
   const uint64_t entry = SLUICE_LOAD_ENTRY(job.at);
   *slot = sluice_entry_slot(entry);
   if (SLUICE_LIKELY(sluice_nothing_to_note(entry, &job.packet, noted))) {
     const sluice_backend* backend = &tables.backends[*slot];
     if (SLUICE_LIKELY(sluice_backend_serves(backend, tables.listeners[job.listener].pool))) return backend;
   }
-  job.backend = nullptr;
-  // The sweep may have emptied it meanwhile.
   if (SLUICE_UNLIKELY(!sluice_entry_matches(entry, job.hash))) return nullptr;
   sluice_terms terms;
   if (!sluice_terms_find(&tables, job.listener, &terms)) return nullptr;
@@ -202,21 +196,22 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
 // Steps 4 and 5 for a packet that has met its entry. False when there is more to be done for it.
 SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
   if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(burst, job.listener, sums);
-  const uint64_t entry = SLUICE_LOAD_ENTRY(job.at);
-  uint32_t slot = sluice_entry_slot(entry);
+  uint32_t slot = sluice_entry_slot(job.entry);
   const sluice_backend* backend = &burst.tables.backends[slot];
   // Read before the frame is written, which may be anywhere for all that the compiler knows.
   const uint32_t length = job.packet.l3_length;
   Frame& frame = *job.frame;
   sluice_verdict verdict = SLUICE_VERDICT_forwarded;
-  const bool known =
-      sluice_nothing_to_note(entry, &job.packet, burst.noted) && SLUICE_LIKELY(backend->pool == sums.pool);
-  // Nearly all packets: known, and of a live backend, as only those change in nothing but their MAC addresses.
-  if (SLUICE_LIKELY(known && sluice_only_macs_change(&job.packet, backend))) {
+  const bool noted = sluice_nothing_to_note(job.entry, &job.packet, burst.noted);
+  // Nearly all packets.
+  if (SLUICE_LIKELY(noted && sluice_only_macs_change(&job.packet, backend, sums.plain))) {
     sluice_write_macs(frame.data, backend);
     frame.egress = backend->port;
   } else {
-    if (!known || !(backend->flags & SLUICE_BACKEND_LIVE)) backend = burst.Follow(job, &slot);
+    if (!noted || !sluice_backend_serves(backend, sums.pool)) {
+      job.at = sluice_bucket_find(job.bucket, job.hash);
+      backend = burst.Follow(job, &slot);
+    }
     if (backend == nullptr) return false;
     verdict = Forward(burst, job, frame, backend);
   }
@@ -356,7 +351,7 @@ SLUICE_COLD void BurstPath::InsertFragment(const Burst& burst, const Job& job) {
 // Step 5.
 SLUICE_HOT sluice_verdict BurstPath::Forward(const Burst& burst, const Job& job, Frame& frame,
                                              const sluice_backend* backend) {
-  if (SLUICE_LIKELY(sluice_only_macs_change(&job.packet, backend))) {
+  if (SLUICE_LIKELY(sluice_only_macs_change(&job.packet, backend, sluice_plain_backend(backend->pool)))) {
     sluice_write_macs(frame.data, backend);
     frame.egress = backend->port;
     return SLUICE_VERDICT_forwarded;
@@ -401,6 +396,7 @@ SLUICE_HOT void BurstPath::Begin(const Burst& burst, uint32_t listener, Sums& su
   Flush(sums);
   sums.listener = listener;
   sums.pool = listener == SLUICE_NO_LISTENER ? SLUICE_NO_POOL : burst.tables.listeners[listener].pool;
+  sums.plain = sluice_plain_backend(sums.pool);
   sums.volume = Volume{};
   sums.new_flows = 0;
 }

@@ -29,7 +29,9 @@ struct alignas(64) BurstPath::Job {
   uint64_t hash;
   Frame* frame;
   sluice_bucket* bucket;
-  // The flow's own entry, if it has one, usable or not.
+  // What was found in the bucket.
+  uint64_t entry;
+  // Of packets that need more than to be sent on: the flow's own entry, if it has one, usable or not.
   uint64_t* at;
   // Of packets that are to be settled: null until they have one.
   const sluice_backend* backend;
@@ -44,6 +46,7 @@ struct BurstPath::Sums {
   uint64_t not_forwarded = 0;
   uint32_t listener = SLUICE_NO_LISTENER;
   uint32_t pool = SLUICE_NO_POOL;
+  uint64_t plain = 0;
   Volume volume{};
   uint64_t new_flows = 0;
 };

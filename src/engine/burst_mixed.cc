@@ -23,7 +23,6 @@ void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, 
   for (uint32_t i = 0; i < count; i++) {
     bytes += frames[i].length;
     jobs[i].frame = &frames[i];
-    jobs[i].packet.l3_length = 0;
     jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
   }
   if (unfinished) FinishChecksums(jobs.data(), count);
