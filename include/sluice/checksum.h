@@ -14,6 +14,12 @@ SLUICE_INLINE uint16_t sluice_checksum_fold(uint32_t sum) {
   return (uint16_t)sum;
 }
 
+/* One's complement sum of two words: the carry comes in again at the other end. */
+SLUICE_INLINE uint16_t sluice_checksum_sum(uint16_t a, uint16_t b) {
+  const uint16_t sum = (uint16_t)(a + b);
+  return (uint16_t)(sum + (sum < a));
+}
+
 SLUICE_INLINE uint32_t sluice_checksum_word(uint32_t word) {
   return (word & 0xffff) + (word >> 16);
 }

@@ -181,6 +181,12 @@ SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_se
   return (word & ~(SLUICE_WORD_TICK | SLUICE_WORD_FLAGS)) | flags | tick;
 }
 
+/* The same after a segment that does nothing but acknowledge, where the side has done so before. */
+SLUICE_INLINE uint64_t sluice_word_acknowledgment(uint64_t word, const uint8_t* l4, uint32_t tick) {
+  return (uint64_t)SLUICE_32(sluice_load32(l4 + 8)) << SLUICE_WORD_NUMBER_SHIFT |
+         (uint64_t)SLUICE_16(sluice_load16(l4 + 14)) << SLUICE_WORD_WINDOW_SHIFT | (word & SLUICE_WORD_FLAGS) | tick;
+}
+
 /* A side's word after a packet without sequence numbers. */
 SLUICE_INLINE uint64_t sluice_word_datagram(uint32_t tick) {
   return SLUICE_WORD_SYN | tick;

@@ -65,9 +65,9 @@ SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoi
 
 /* The same with one hop less, where it is known what the checksum gains by the addresses. */
 SLUICE_INLINE void sluice_translate_ipv4_by(uint8_t* l3, uint32_t source, uint32_t destination, uint16_t delta) {
-  const uint32_t sum = (uint32_t)(uint16_t)~sluice_load16(l3 + 10) + delta + 0xfffe;
+  const uint16_t sum = sluice_checksum_sum((uint16_t)~sluice_load16(l3 + 10), delta);
   l3[8]--;
-  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_fold(sum));
+  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_sum(sum, 0xfffe));
   sluice_store32(l3 + 12, source);
   sluice_store32(l3 + 16, destination);
 }
@@ -97,6 +97,17 @@ SLUICE_INLINE bool sluice_translate_transport(uint8_t* l4, const uint8_t* end, u
   const uint16_t after = sluice_checksum_add(before, to->delta);
   sluice_store16(at, udp && after == 0 ? 0xffff : after);
   return true;
+}
+
+/* The same in a packet whose whole transport header the parser has seen. */
+SLUICE_INLINE void sluice_translate_transport_by(uint8_t* l4, uint32_t protocol, uint32_t ports, uint16_t delta) {
+  const bool udp = SLUICE_UNLIKELY(protocol == SLUICE_IP_UDP);
+  sluice_store32(l4, ports);
+  uint8_t* at = l4 + (udp ? 6 : 16);
+  const uint16_t before = sluice_load16(at);
+  if (udp && before == 0) return;
+  const uint16_t after = (uint16_t)~sluice_checksum_sum((uint16_t)~before, delta);
+  sluice_store16(at, udp && after == 0 ? 0xffff : after);
 }
 
 /* A packet that goes the other way: what an ICMP error quotes is one of those. */

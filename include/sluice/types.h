@@ -135,6 +135,20 @@ SLUICE_INLINE bool sluice_address_equal(const struct sluice_address* a, const st
           (sluice_load64(a->words + 2) ^ sluice_load64(b->words + 2))) == 0;
 }
 
+/* Whether two addresses are two others; one answer for both. */
+SLUICE_INLINE bool sluice_addresses_equal(const struct sluice_address* a, const struct sluice_address* b,
+                                          const struct sluice_address* c, const struct sluice_address* d) {
+#ifdef __SSE2__
+  const __m128i first =
+      _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i*)a->words), _mm_loadu_si128((const __m128i*)b->words));
+  const __m128i second =
+      _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i*)c->words), _mm_loadu_si128((const __m128i*)d->words));
+  return _mm_movemask_epi8(_mm_and_si128(first, second)) == 0xffff;
+#else
+  return sluice_address_equal(a, b) && sluice_address_equal(c, d);
+#endif
+}
+
 SLUICE_INLINE bool sluice_address_is_ipv4(const struct sluice_address* a) {
   return (a->words[0] | a->words[1] | (a->words[2] ^ SLUICE_32(0xffff))) == 0;
 }

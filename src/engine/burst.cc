@@ -11,24 +11,6 @@
 #include "sluice/select.h"
 
 namespace sluice {
-namespace {
-
-// As in connection.h: to the machine it is two aligned words, each written whole; to the thread sanitizer a race.
-inline void Add(sluice_traffic& traffic, Volume volume, uint64_t new_flows) {
-#ifdef SLUICE_THREAD_SANITIZER
-  sluice::Add(traffic.packets, volume[0]);
-  sluice::Add(traffic.bytes, volume[1]);
-#else
-  *reinterpret_cast<Volume*>(&traffic) += volume;
-#endif
-  if (SLUICE_UNLIKELY(new_flows > 0)) sluice::Add(traffic.new_flows, new_flows);
-}
-
-// Nobody's bucket, for packets that have their verdict before the connection table is asked.
-alignas(64) constexpr sluice_bucket kEmptyBucket{};
-
-}  // namespace
-
 BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
 BurstPath::BurstPath(BurstPath&& other) noexcept = default;
 BurstPath::~BurstPath() = default;

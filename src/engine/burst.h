@@ -113,6 +113,7 @@ class BurstPath {
  private:
   struct Job;
   struct Sums;
+  struct Totals;
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions);
 
@@ -120,8 +121,8 @@ class BurstPath {
   void ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished);
   uint64_t Finish(const Burst& burst, Job* jobs, uint32_t count);
   uint64_t FinishMixed(const Burst& burst, Job* jobs, uint32_t count);
-  uint32_t LookForBoth(const Burst& burst, Job* jobs, uint32_t count, uint64_t* not_forwarded);
-  bool IsTranslated(const Burst& burst, Job& job);
+  uint32_t LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count, bool unfinished, Totals* totals);
+  static void ParseFrame(Frame* frame, Job* job, Totals* totals);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);

@@ -3,9 +3,8 @@
 // Thread-safety: one worker's.
 #pragma once
 
-#include <cstddef>
-
 #include "engine/burst.h"
+#include "engine/traffic.h"
 #include "sluice/hash.h"
 
 // The stages are one function when compiled; what is rare stays out of its way.
@@ -18,10 +17,8 @@ namespace sluice {
 // Of a job that the sessions have seen to.
 inline constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT + 1);
 
-// Packets and bytes as sluice_traffic begins, added in one step.
-using Volume = uint64_t __attribute__((vector_size(16), may_alias));
-static_assert(offsetof(sluice_traffic, packets) == 0 && offsetof(sluice_traffic, bytes) == 8 &&
-              sizeof(sluice_traffic) % sizeof(Volume) == 0);
+// Nobody's bucket, for packets that have their verdict before a table is asked.
+alignas(64) inline constexpr sluice_bucket kEmptyBucket{};
 
 // What the stages know of one packet. Two cache lines: parse and hash fill the first, the look-ups the second.
 struct alignas(64) BurstPath::Job {
@@ -49,6 +46,12 @@ struct BurstPath::Sums {
   uint64_t plain = 0;
   Volume volume{};
   uint64_t new_flows = 0;
+};
+
+// What a mixed burst comes to.
+struct BurstPath::Totals {
+  uint64_t bytes = 0;
+  uint64_t not_forwarded = 0;
 };
 
 // What is the same for all packets of a burst.

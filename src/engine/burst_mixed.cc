@@ -4,7 +4,7 @@
 
 #include "engine/burst_job.h"
 #include "engine/session_path.h"
-#include "sluice/listener.h"
+#include "sluice/hash.h"
 #include "sluice/unfinished.h"
 
 namespace sluice {
@@ -16,78 +16,68 @@ bool IsFlow(const sluice_packet& packet) {
 
 }  // namespace
 
-// As Process, where a burst needs more than the connection table.
-void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished) {
-  std::array<Job, SLUICE_BURST> jobs;
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    bytes += frames[i].length;
-    jobs[i].frame = &frames[i];
-    jobs[i].verdict = sluice_parse(frames[i].data, frames[i].data + frames[i].length, &jobs[i].packet);
-  }
-  if (unfinished) FinishChecksums(jobs.data(), count);
-  uint64_t not_forwarded = 0;
-  uint32_t left = count;
-  if (burst.settings->sessions != 0) {
-    left = LookForBoth(burst, jobs.data(), count, &not_forwarded);
-  } else {
-    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
-  }
-  if (left > 0) not_forwarded += FinishMixed(burst, jobs.data(), count);
-  CountBurst(count, bytes, not_forwarded);
+SLUICE_HOT void BurstPath::ParseFrame(Frame* frame, Job* job, Totals* totals) {
+  totals->bytes += frame->length;
+  job->frame = frame;
+  job->verdict = sluice_parse(frame->data, frame->data + frame->length, &job->packet);
 }
 
 // How many are left for the connection table; those have been looked up.
-uint32_t BurstPath::LookForBoth(const Burst& burst, Job* jobs, uint32_t count, uint64_t* not_forwarded) {
-  // Their buckets are on their way while listeners are looked for.
-  for (Job* job = jobs; job != jobs + count; job++) {
-    if (SLUICE_UNLIKELY(job->verdict != SLUICE_CONTINUE || !IsFlow(job->packet))) continue;
-    job->hash = sluice_hash_flow(burst.settings, &job->packet.flow);
-    job->bucket = sessions_->Fetch(job->hash);
-  }
-  std::array<SessionJob, SLUICE_BURST> translated;
-  std::array<Job*, SLUICE_BURST> theirs;
-  uint32_t translated_count = 0;
-  bool fragments = false;
-  for (Job* job = jobs; job != jobs + count; job++) {
-    if (SLUICE_UNLIKELY(!IsTranslated(burst, *job))) {
-      burst.Look(*job);
+SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count,
+                                           bool unfinished, Totals* totals) {
+  std::array<SessionJob, SLUICE_BURST> theirs;
+  // Whose it is says its first one, perhaps of this burst.
+  uint32_t fragments = 0;
+  uint32_t others = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    Job& job = jobs[i];
+    ParseFrame(&frames[i], &job, totals);
+    theirs[i].packet = &job.packet;
+    theirs[i].frame = &frames[i];
+    const bool flow = SLUICE_LIKELY(job.verdict == SLUICE_CONTINUE) && SLUICE_LIKELY(IsFlow(job.packet));
+    if (SLUICE_LIKELY(flow)) {
+      theirs[i].hash = sluice_hash_flow(burst.settings, &job.packet.flow);
+      theirs[i].bucket = sessions_->Fetch(theirs[i].hash);
       continue;
     }
-    fragments |= job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
-    theirs[translated_count] = job;
-    translated[translated_count++] = {
-        &job->packet, job->frame, job->hash, job->bucket, nullptr, job->listener, job->listener == SLUICE_NO_LISTENER};
+    theirs[i].hash = 0;
+    theirs[i].bucket = &kEmptyBucket;
+    others |= 1u << i;
+    if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= 1u << i;
   }
-  if (translated_count == 0) return count;
+  if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs, count);
+  const auto all = static_cast<uint32_t>((uint64_t{1} << count) - 1);
+  const uint32_t flows = all & ~others;
   const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress};
-  *not_forwarded += sessions_->Process(session_burst, translated.data(), translated_count, &counters_);
-  uint32_t left = count - translated_count;
-  // Nothing is left but perhaps later fragments of what is not translated.
-  if (SLUICE_LIKELY(left == 0 && !fragments)) return 0;
-  for (uint32_t i = 0; i < translated_count; i++) {
-    if (SLUICE_UNLIKELY(theirs[i]->frame->verdict == SLUICE_CONTINUE)) {
-      burst.Look(*theirs[i]);
-      left++;
+  const SessionPath::Rest rest =
+      sessions_->Process(session_burst, theirs.data(), count, {flows, fragments}, &counters_);
+  totals->not_forwarded += rest.not_forwarded;
+  const uint32_t done = (flows | fragments) & ~rest.left;
+  if (SLUICE_LIKELY(done == all)) return 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (done & 1u << i) {
+      Burst::LeaveOut(jobs[i], kDone, SLUICE_NO_LISTENER);
     } else {
-      Burst::LeaveOut(*theirs[i], kDone, SLUICE_NO_LISTENER);
+      burst.Look(jobs[i]);
     }
   }
-  return left;
+  return static_cast<uint32_t>(__builtin_popcount(all & ~done));
 }
 
-SLUICE_HOT bool BurstPath::IsTranslated(const Burst& burst, Job& job) {
-  if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) return false;
-  job.listener = SLUICE_NO_LISTENER;
-  if (SLUICE_LIKELY(IsFlow(job.packet))) {
-    job.listener = sluice_listener_of(&burst.tables, burst.settings, &job.packet.flow);
-    if (job.listener == SLUICE_NO_LISTENER) return true;
-    return burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS;
+// As Process, where a burst needs more than the connection table.
+void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished) {
+  std::array<Job, SLUICE_BURST> jobs;
+  Totals totals;
+  uint32_t left = count;
+  if (burst.settings->sessions != 0) {
+    left = LookForBoth(burst, frames, jobs.data(), count, unfinished, &totals);
+  } else {
+    for (uint32_t i = 0; i < count; i++) ParseFrame(&frames[i], &jobs[i], &totals);
+    if (unfinished) FinishChecksums(jobs.data(), count);
+    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
   }
-  // Whose it is says its first one, perhaps of this burst.
-  job.hash = 0;
-  job.bucket = sessions_->Fetch(0);
-  return job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT;
+  if (left > 0) totals.not_forwarded += FinishMixed(burst, jobs.data(), count);
+  CountBurst(count, totals.bytes, totals.not_forwarded);
 }
 
 void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {

@@ -20,14 +20,14 @@ struct SessionBurst {
   uint16_t ingress;
 };
 
-struct SessionJob {
+struct alignas(64) SessionJob {
   const sluice_packet* packet;
   Frame* frame;
   uint64_t hash;
-  sluice_bucket* bucket;
+  const sluice_bucket* bucket;
   // What the flow's entry names among ours, until it is compared; anybody's when it has none.
   sluice_session* session;
-  // SLUICE_NO_LISTENER: for no listener, so perhaps an answer.
+  // Of packets that do not just pass. SLUICE_NO_LISTENER: for no listener, so perhaps an answer.
   uint32_t listener;
   bool reverse;
 };
@@ -46,10 +46,9 @@ inline const uint8_t* Transport(const SessionJob& job) {
 }
 
 // Source MAC and VLAN tag of a frame, as a session keeps them. One tag at most.
-inline uint64_t WayBack(const SessionJob& job) {
-  const uint8_t* frame = job.frame->data;
+inline uint64_t WayBack(const uint8_t* frame, const sluice_packet& packet) {
   const uint64_t mac = sluice_load64(frame + SLUICE_MAC_BYTES) & 0xffffffffffff;
-  if (SLUICE_LIKELY(job.packet->l3_offset == SLUICE_ETHERNET_BYTES)) return mac;
+  if (SLUICE_LIKELY(packet.l3_offset == SLUICE_ETHERNET_BYTES)) return mac;
   return mac | static_cast<uint64_t>(SLUICE_16(sluice_load16(frame + SLUICE_ETHERNET_BYTES)) & 0xfff) << 48;
 }
 

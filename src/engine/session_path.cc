@@ -4,6 +4,7 @@
 
 #include "engine/reply_frame.h"
 #include "engine/session_job.h"
+#include "engine/traffic.h"
 #include "engine/words.h"
 #include "sluice/listener.h"
 #include "sluice/reply.h"
@@ -17,33 +18,32 @@
 
 namespace sluice {
 
-// Packets of one direction mostly have one listener: those are added up first.
-struct SessionPath::Tally {
+// Packets of one burst mostly have one listener: those are added up first, and what is the listener's is read once.
+struct SessionPath::Sums {
+  WorkerCounters* counters;
+  const sluice_backend* records;
   uint32_t listener = SLUICE_NO_LISTENER;
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
-
-  SLUICE_HOT void Add(WorkerCounters* counters, bool reverse, uint32_t of, uint32_t length) {
-    if (SLUICE_UNLIKELY(of != listener)) {
-      Flush(counters, reverse);
-      listener = of;
-    }
-    packets++;
-    bytes += length;
-  }
-
-  SLUICE_APART void Flush(WorkerCounters* counters, bool reverse) {
-    if (listener != SLUICE_NO_LISTENER && packets > 0) {
-      AddTraffic(counters->listener(listener, reverse), packets, bytes);
-    }
-    packets = bytes = 0;
-  }
-
-  static SLUICE_HOT void AddTraffic(sluice_traffic* traffic, uint64_t packets, uint64_t bytes) {
-    sluice::Add(traffic->packets, packets);
-    sluice::Add(traffic->bytes, bytes);
-  }
+  // What its backends have in common, as kServes and kPlain take it.
+  uint64_t backends = 0;
+  sluice_address address{};
+  Volume forwarded{};
+  Volume returned{};
+  uint32_t returned_packets = 0;
+  uint32_t not_forwarded = 0;
 };
+
+namespace {
+
+// Of a backend's record from `pool` on: whether it takes the listener's flows, and whether its frames have no VLAN tag
+// and a next hop.
+constexpr uint64_t kServes = uint64_t{SLUICE_BACKEND_LIVE} << 56 | 0xffffffff;
+constexpr uint64_t kPlain = kServes | uint64_t{SLUICE_BACKEND_NEXT_HOP} << 56 | uint64_t{0xffff} << 32;
+
+uint64_t BackendsOf(uint32_t pool) {
+  return pool | uint64_t{SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP} << 56;
+}
+
+}  // namespace
 
 SessionPath::SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports)
     : partitions_(std::move(partitions)),
@@ -51,189 +51,264 @@ SessionPath::SessionPath(std::vector<SessionPartition> partitions, uint32_t self
       partition_(partitions_[self]),
       own_(partition_, self, static_cast<uint32_t>(partitions_.size()), ports) {}
 
-uint32_t SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters) {
-  std::array<SessionJob*, SLUICE_BURST> missed;
-  uint32_t missed_count = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    missed[missed_count] = &jobs[i];
-    missed_count += !Meet(jobs[i]);
+SessionPath::Rest SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count,
+                                       Candidates candidates, WorkerCounters* counters) {
+  Met met = MeetAll(jobs, count);
+  Rest rest;
+  const uint32_t missed = candidates.flows & ~met.found();
+  if (missed != 0) rest.left = LookAgain(burst, jobs, missed, &met);
+  uint32_t unsettled = (candidates.flows & ~met.found() & ~rest.left) | candidates.fragments;
+  Sums sums{counters, burst.tables.backends};
+  // Nothing but loads, so that the records come together; and their backends behind them.
+  for (uint32_t i = 0; i < count; i++) __builtin_prefetch(&sums.records[jobs[i].session->backend]);
+  // Each direction by itself: which of them a packet goes can't be predicted.
+  for (uint32_t left = met.forward; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    const sluice_verdict verdict = Forward(burst, jobs[i], sums);
+    jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
+    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
   }
-  for (uint32_t i = 0; i < missed_count; i++) {
-    missed[i]->bucket = &partition_.buckets[sluice_secondary_bucket(missed[i]->hash, partition_.bucket_count)];
-    __builtin_prefetch(missed[i]->bucket);
+  for (uint32_t left = met.reverse; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    const sluice_verdict verdict = Return(burst, jobs[i], sums);
+    jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
+    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
   }
-  for (uint32_t i = 0; i < missed_count; i++) Meet(*missed[i]);
-  std::array<Tally, 2> tallies;
-  uint32_t returned = 0;
-  uint32_t others = 0;
+  Flush(sums);
+  Add(counters->verdicts[SLUICE_VERDICT_returned], sums.returned_packets);
+  rest.not_forwarded = sums.not_forwarded;
   // In order, so that the second packet of a new flow finds what the first one made.
-  for (uint32_t i = 0; i < count; i++) {
-    const SessionJob& job = jobs[i];
-    const uint32_t length = job.packet->l3_length;
-    const sluice_verdict verdict = Pass(burst, job);
-    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) {
-      others += SettleAndCount(burst, jobs[i], counters);
-      continue;
-    }
-    job.frame->verdict = static_cast<uint8_t>(verdict);
-    tallies[job.reverse].Add(counters, job.reverse, job.session->listener, length);
-    if (SLUICE_UNLIKELY(verdict != (job.reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded))) {
-      Add(counters->verdicts[verdict], 1);
-      others++;
-      continue;
-    }
-    returned += job.reverse;
-    Tally::AddTraffic(counters->backend(job.session->backend, job.reverse), 1, length);
+  for (; unsettled != 0; unsettled &= unsettled - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(unsettled));
+    const sluice_verdict verdict = SettleAndCount(burst, jobs[i], counters);
+    rest.not_forwarded += verdict != SLUICE_VERDICT_forwarded && verdict != SLUICE_CONTINUE;
+    rest.left |= uint32_t{verdict == SLUICE_CONTINUE} << i;
   }
-  for (const bool reverse : {false, true}) tallies[reverse].Flush(counters, reverse);
-  Add(counters->verdicts[SLUICE_VERDICT_returned], returned);
-  return returned + others;
+  return rest;
 }
 
-// One at a time. Whether its verdict is another than `forwarded`; one that is nobody's here has none yet.
-SLUICE_APART bool SessionPath::SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters) {
-  const uint32_t length = job.packet->l3_length;
+// One at a time. SLUICE_CONTINUE: it is nobody's here.
+SLUICE_APART sluice_verdict SessionPath::SettleAndCount(const SessionBurst& burst, SessionJob& job,
+                                                        WorkerCounters* counters) {
+  if (!FindListener(burst, job)) return SLUICE_CONTINUE;
+  const Volume volume{1, job.packet->l3_length};
   const Outcome outcome = Settle(burst, job);
   job.frame->verdict = static_cast<uint8_t>(outcome.verdict);
-  if (outcome.verdict == SLUICE_CONTINUE) return false;
+  if (outcome.verdict == SLUICE_CONTINUE) return SLUICE_CONTINUE;
   if (outcome.verdict != SLUICE_VERDICT_forwarded) Add(counters->verdicts[outcome.verdict], 1);
   if (outcome.listener != SLUICE_NO_LISTENER) {
-    sluice_traffic* listener = counters->listener(outcome.listener, job.reverse);
-    Tally::AddTraffic(listener, 1, length);
-    Add(listener->new_flows, outcome.opened);
+    Add(*counters->listener(outcome.listener, job.reverse), volume, outcome.opened);
   }
   if (outcome.verdict == SLUICE_VERDICT_forwarded || outcome.verdict == SLUICE_VERDICT_returned) {
-    sluice_traffic* backend = counters->backend(outcome.slot, job.reverse);
-    Tally::AddTraffic(backend, 1, length);
-    Add(backend->new_flows, outcome.opened);
+    Add(*counters->backend(outcome.slot, job.reverse), volume, outcome.opened);
   }
-  return outcome.verdict != SLUICE_VERDICT_forwarded;
+  return outcome.verdict;
 }
 
-// The record is on its way from here on.
-SLUICE_HOT bool SessionPath::Meet(SessionJob& job) const {
+// Sums are of one listener.
+SLUICE_APART void SessionPath::Begin(const SessionBurst& burst, uint32_t listener, Sums& sums) {
+  Flush(sums);
+  sums.listener = listener;
+  sums.backends = BackendsOf(burst.tables.listeners[listener].pool);
+  sums.address = burst.tables.session_terms[listener].address;
+}
+
+SLUICE_APART void SessionPath::Flush(Sums& sums) {
+  if (sums.listener == SLUICE_NO_LISTENER) return;
+  if (sums.forwarded[0] != 0) Add(*sums.counters->listener(sums.listener, false), sums.forwarded);
+  if (sums.returned[0] != 0) Add(*sums.counters->listener(sums.listener, true), sums.returned);
+  sums.forwarded = sums.returned = Volume{};
+}
+
+// The kind of the flow's entry, 0 for none; the record that it names is on its way from here on.
+SLUICE_HOT uint32_t SessionPath::Meet(SessionJob& job) const {
   const uint32_t match = sluice_bucket_match(job.bucket, sluice_tag(job.hash));
   // The last entry stands in for one that isn't there.
-  const uint64_t* at =
-      &job.bucket->entries[static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)))];
-  job.session = &partition_.sessions[static_cast<uint32_t>(__atomic_load_n(at, __ATOMIC_RELAXED))];
+  const auto at = static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)));
+  const uint64_t entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[at]);
+  job.session = &partition_.sessions[static_cast<uint32_t>(entry)];
   __builtin_prefetch(job.session, 1);
-  return match != 0;
+  // Without a branch: whether a flow is in its first bucket can't be predicted.
+  return sluice_entry_state(entry) & (0u - (match != 0));
 }
 
-// The common case: a packet in the midst of a session of ours, within one IP version. SLUICE_CONTINUE when there is
-// more to be done for it.
-SLUICE_HOT sluice_verdict SessionPath::Pass(const SessionBurst& burst, const SessionJob& job) {
-  const sluice_packet& packet = *job.packet;
-  sluice_session* session = job.session;
-  const uint32_t ipv6 = packet.flags & SLUICE_PACKET_IPV6;
-  // Kind (0 is a flow) and flags in one comparison: neither SYN, FIN, RST nor a fragment. So are protocol and flags of
-  // the session: both sides of the packet's version, not replaced.
-  const uint32_t both = ipv6 * (SLUICE_SESSION_CLIENT_IPV6 | SLUICE_SESSION_SERVER_IPV6) << 8;
-  if (SLUICE_UNLIKELY((sluice_load32(&packet.kind) & 0xffff) != ipv6 << 8 ||
-                      sluice_load16(&session->protocol) != (packet.flow.protocol | both))) {
-    return SLUICE_CONTINUE;
-  }
-  if (SLUICE_UNLIKELY(!Matches(burst, job, *session) || !NoteQuickly(burst, job, session))) return SLUICE_CONTINUE;
-  return job.reverse ? Return(burst, job, *session) : Forward(burst, job, *session);
+SLUICE_HOT SessionPath::Met SessionPath::MeetAll(SessionJob* jobs, uint32_t count) const {
+  Met met;
+  for (uint32_t i = 0; i < count; i++) met.Note(i, Meet(jobs[i]));
+  return met;
 }
 
-// Exactly, and whether the backend is still there for it, and the packets still come the same way.
-SLUICE_HOT bool SessionPath::Matches(const SessionBurst& burst, const SessionJob& job,
-                                     const sluice_session& session) const {
-  const sluice_backend* backend = &burst.tables.backends[session.backend];
-  const sluice_flow* flow = &job.packet->flow;
-  if (job.reverse) {
-    return SLUICE_LIKELY(sluice_load32(&session.source_port) == (flow->ports >> 16 | flow->ports << 16)) &&
-           SLUICE_LIKELY(sluice_address_equal(&backend->destination, &flow->source)) &&
-           SLUICE_LIKELY(sluice_address_equal(sluice_session_source(&burst.tables, &session), &flow->destination)) &&
-           SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE);
+// Those that have no entry in their first bucket: in the second, unless they are of a listener that does not translate;
+// the jobs of those.
+uint32_t SessionPath::LookAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed, Met* met) const {
+  uint32_t left_out = 0;
+  for (uint32_t left = missed; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    SessionJob& job = jobs[i];
+    left_out |= uint32_t{!FindListener(burst, job)} << i;
+    job.bucket = &partition_.buckets[sluice_secondary_bucket(job.hash, partition_.bucket_count)];
+    __builtin_prefetch(job.bucket);
   }
-  return SLUICE_LIKELY(session.ports == flow->ports) && SLUICE_LIKELY(session.listener == job.listener) &&
-         SLUICE_LIKELY(sluice_address_equal(&session.client, &flow->source)) &&
-         SLUICE_LIKELY(sluice_backend_serves(backend, burst.tables.listeners[job.listener].pool)) &&
-         SLUICE_LIKELY(WayBack(job) == *WayBackOf(const_cast<sluice_session*>(&session))) &&
-         SLUICE_LIKELY(session.client_egress == burst.ingress);
+  for (uint32_t left = missed & ~left_out; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    met->Note(i, Meet(jobs[i]));
+  }
+  return left_out;
+}
+
+// Whose the packet is. False when its listener does not translate.
+SLUICE_HOT bool SessionPath::FindListener(const SessionBurst& burst, SessionJob& job) {
+  job.listener = SLUICE_NO_LISTENER;
+  if (SLUICE_UNLIKELY(job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT)) return true;
+  job.listener = sluice_listener_of(&burst.tables, burst.tables.settings, &job.packet->flow);
+  job.reverse = job.listener == SLUICE_NO_LISTENER;
+  return job.reverse || (burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS);
+}
+
+// Whether both are of the common case: a flow's packet that is neither SYN, FIN, RST nor a fragment; a session with
+// both sides of the packet's IP version, that has not been replaced.
+SLUICE_HOT bool SessionPath::IsPlain(const sluice_packet& packet, const sluice_session& session) {
+  // Kind (0 is a flow) and flags in one comparison, protocol and flags in another.
+  const uint32_t both = packet.flags * (SLUICE_SESSION_CLIENT_IPV6 | SLUICE_SESSION_SERVER_IPV6) << 8;
+  return SLUICE_LIKELY((sluice_load32(&packet.kind) & (0xffff ^ SLUICE_PACKET_IPV6 << 8)) == 0) &&
+         SLUICE_LIKELY(sluice_load16(&session.protocol) == (packet.flow.protocol | both));
 }
 
 // Whether the packet may not go on: its TTL or hop limit is used up.
-SLUICE_HOT bool SessionPath::LastHop(const SessionJob& job) {
-  return job.frame->data[job.packet->l3_offset + (job.packet->flags & SLUICE_PACKET_IPV6 ? 7 : 8)] <= 1;
+SLUICE_HOT bool SessionPath::LastHop(const uint8_t* l3, const sluice_packet& packet) {
+  return l3[packet.flags & SLUICE_PACKET_IPV6 ? 7 : 8] <= 1;
 }
 
-// New addresses, ports and one hop less in a packet that keeps its place and its IP version.
-SLUICE_HOT void SessionPath::TranslateInPlace(const SessionJob& job, const sluice_address* source,
+// New addresses, ports and one hop less in a packet that keeps its place and its IP version. Without a VLAN tag.
+SLUICE_HOT void SessionPath::TranslateInPlace(uint8_t* data, const sluice_packet& packet, const sluice_address* source,
                                               const sluice_address* destination, uint32_t ports, uint16_t address_delta,
                                               uint16_t delta) {
-  uint8_t* l3 = job.frame->data + SLUICE_ETHERNET_BYTES;
-  uint8_t* l4 = job.frame->data + job.packet->l4_offset;
-  const sluice_endpoints to = {source, destination, ports, delta, false};
-  if (job.packet->flags & SLUICE_PACKET_IPV6) {
+  uint8_t* l3 = data + SLUICE_ETHERNET_BYTES;
+  uint8_t* l4 = data + packet.l4_offset;
+  const uint32_t protocol = packet.flow.protocol;
+  if (packet.flags & SLUICE_PACKET_IPV6) {
+    const sluice_endpoints to = {source, destination, ports, delta, false};
     sluice_translate_ipv6(l3, &to, 1);
   } else {
     sluice_translate_ipv4_by(l3, source->words[3], destination->words[3], address_delta);
   }
-  // The parser has seen the whole transport header.
-  sluice_translate_transport(l4, l4 + SLUICE_TCP_BYTES, job.packet->flow.protocol, &to);
+  sluice_translate_transport_by(l4, protocol, ports, delta);
 }
 
-SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, const SessionJob& job,
-                                               const sluice_session& session) {
+// The common case: a packet in the midst of a session of ours, within one IP version. SLUICE_CONTINUE when there is
+// more to be done for it. Whose it is says the session, exactly; and it is compared whether the backend is still there
+// for it, and whether the packets still come the same way.
+SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, SessionJob& job, Sums& sums) {
   const sluice_packet& packet = *job.packet;
-  const sluice_backend* backend = &burst.tables.backends[session.backend];
-  if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES || LastHop(job) || backend->vlan != 0 ||
-                      !(backend->flags & SLUICE_BACKEND_NEXT_HOP) || packet.l3_length > backend->mtu)) {
-    return Emit(burst, job, ExitOf(burst, false, session));
+  Frame& frame = *job.frame;
+  uint8_t* data = frame.data;
+  sluice_session* session = job.session;
+  if (SLUICE_UNLIKELY(!IsPlain(packet, *session))) return SLUICE_CONTINUE;
+  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
+  const sluice_backend* backend = &sums.records[session->backend];
+  const uint64_t differs = sluice_load64(&backend->pool) ^ sums.backends;
+  if (SLUICE_UNLIKELY(session->ports != packet.flow.ports) ||
+      SLUICE_UNLIKELY(
+          !sluice_addresses_equal(&session->client, &packet.flow.source, &sums.address, &packet.flow.destination)) ||
+      SLUICE_UNLIKELY(differs & kServes) || SLUICE_UNLIKELY(WayBack(data, packet) != *WayBackOf(session)) ||
+      SLUICE_UNLIKELY(session->client_egress != burst.ingress) ||
+      SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, false, session))) {
+    return SLUICE_CONTINUE;
   }
-  sluice_write_macs(job.frame->data, backend);
-  job.frame->egress = backend->port;
-  TranslateInPlace(job, sluice_session_source(&burst.tables, &session), &backend->destination,
-                   sluice_load32(&session.source_port), session.address_delta, session.delta);
+  const Volume volume{1, packet.l3_length};
+  sums.forwarded += volume;
+  if (SLUICE_UNLIKELY(differs & kPlain) || SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES) ||
+      SLUICE_UNLIKELY(packet.l3_length > backend->mtu) ||
+      SLUICE_UNLIKELY(LastHop(data + SLUICE_ETHERNET_BYTES, packet))) {
+    return EmitAndCount(burst, job, false, volume, sums);
+  }
+  const uint32_t slot = session->backend;
+  sluice_write_macs(data, backend);
+  frame.egress = backend->port;
+  TranslateInPlace(data, packet, sluice_session_source(&burst.tables, session), &backend->destination,
+                   sluice_load32(&session->source_port), session->address_delta, session->delta);
+  Add(*sums.counters->backend(slot, false), volume);
   return SLUICE_VERDICT_forwarded;
 }
 
-SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, const SessionJob& job,
-                                              const sluice_session& session) {
+SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, SessionJob& job, Sums& sums) {
   const sluice_packet& packet = *job.packet;
-  const sluice_port* port = &burst.tables.ports[session.client_egress];
-  if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES || LastHop(job) || session.client_vlan != 0 ||
-                      packet.l3_length > port->mtu)) {
-    return Emit(burst, job, ExitOf(burst, true, session));
+  Frame& frame = *job.frame;
+  uint8_t* data = frame.data;
+  sluice_session* session = job.session;
+  if (SLUICE_UNLIKELY(!IsPlain(packet, *session))) return SLUICE_CONTINUE;
+  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
+  const sluice_backend* backend = &sums.records[session->backend];
+  const uint32_t ports = packet.flow.ports >> 16 | packet.flow.ports << 16;
+  if (SLUICE_UNLIKELY(sluice_load32(&session->source_port) != ports) ||
+      SLUICE_UNLIKELY(!sluice_addresses_equal(&backend->destination, &packet.flow.source,
+                                              sluice_session_source(&burst.tables, session),
+                                              &packet.flow.destination)) ||
+      SLUICE_UNLIKELY(!(backend->flags & SLUICE_BACKEND_LIVE)) ||
+      SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, true, session))) {
+    return SLUICE_CONTINUE;
   }
-  __builtin_memcpy(job.frame->data, session.client_mac, SLUICE_MAC_BYTES);
-  __builtin_memcpy(job.frame->data + SLUICE_MAC_BYTES, port->mac, SLUICE_MAC_BYTES);
-  job.frame->egress = session.client_egress;
-  TranslateInPlace(job, &burst.tables.session_terms[session.listener].address, &session.client,
-                   session.ports >> 16 | session.ports << 16, static_cast<uint16_t>(~session.address_delta),
-                   static_cast<uint16_t>(~session.delta));
+  const Volume volume{1, packet.l3_length};
+  sums.returned += volume;
+  const sluice_port* port = &burst.tables.ports[session->client_egress];
+  if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES) || SLUICE_UNLIKELY(session->client_vlan != 0) ||
+      SLUICE_UNLIKELY(packet.l3_length > port->mtu) || SLUICE_UNLIKELY(LastHop(data + SLUICE_ETHERNET_BYTES, packet))) {
+    return EmitAndCount(burst, job, true, volume, sums);
+  }
+  const uint32_t slot = session->backend;
+  __builtin_memcpy(data, session->client_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(data + SLUICE_MAC_BYTES, port->mac, SLUICE_MAC_BYTES);
+  frame.egress = session->client_egress;
+  TranslateInPlace(data, packet, &sums.address, &session->client, session->ports >> 16 | session->ports << 16,
+                   static_cast<uint16_t>(~session->address_delta), static_cast<uint16_t>(~session->delta));
+  Add(*sums.counters->backend(slot, true), volume);
+  sums.returned_packets++;
   return SLUICE_VERDICT_returned;
 }
 
-// Writes down that the packet has passed. False when it changes the session's state, or the session is over.
-SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session) {
-  uint64_t* at = WordOf(session, job.reverse);
+// A packet that needs no more than that, but another Ethernet header, or an answer.
+SLUICE_APART sluice_verdict SessionPath::EmitAndCount(const SessionBurst& burst, SessionJob& job, bool reverse,
+                                                      Volume volume, Sums& sums) {
+  job.reverse = reverse;
+  const sluice_verdict verdict = Emit(burst, job, ExitOf(burst, job.reverse, *job.session));
+  if (verdict == SLUICE_VERDICT_forwarded || verdict == SLUICE_VERDICT_returned) {
+    Add(*sums.counters->backend(job.session->backend, job.reverse), volume);
+  }
+  sums.returned_packets += verdict == SLUICE_VERDICT_returned;
+  if (verdict == SLUICE_VERDICT_forwarded || verdict == SLUICE_VERDICT_returned) return verdict;
+  Add(sums.counters->verdicts[verdict], 1);
+  sums.not_forwarded++;
+  return verdict;
+}
+
+// Writes down that the packet has passed. False when it changes the session's state, or the session is over. Once a
+// tick it is asked whether the flow's port is still its listener's.
+SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet,
+                                         bool reverse, sluice_session* session) {
+  uint64_t* at = WordOf(session, reverse);
   const uint64_t word = __atomic_load_n(at, __ATOMIC_RELAXED);
   uint64_t after = sluice_word_datagram(burst.tick);
-  if (session->protocol == SLUICE_IP_TCP) {
-    const sluice_segment segment = sluice_segment_read(Transport(job));
-    if (SLUICE_UNLIKELY((segment.flags & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST | SLUICE_TCP_ACK)) !=
-                        SLUICE_TCP_ACK)) {
-      return false;
-    }
-    if (SLUICE_UNLIKELY(!(word & SLUICE_WORD_ACK))) return false;
-    after = sluice_word_segment(word, &segment, false, burst.tick);
+  if (SLUICE_LIKELY(packet.flow.protocol == SLUICE_IP_TCP)) {
+    const uint8_t* l4 = data + packet.l4_offset;
+    const uint8_t flags = l4[13] & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST | SLUICE_TCP_ACK);
+    if (SLUICE_UNLIKELY(flags != SLUICE_TCP_ACK) || SLUICE_UNLIKELY(!(word & SLUICE_WORD_ACK))) return false;
+    after = sluice_word_acknowledgment(word, l4, burst.tick);
   }
-  if (SLUICE_UNLIKELY((word & SLUICE_WORD_TICK) != burst.tick)) {
-    const uint64_t other = __atomic_load_n(WordOf(session, !job.reverse), __ATOMIC_RELAXED);
-    const uint64_t forward = job.reverse ? other : word;
-    const uint64_t reverse = job.reverse ? word : other;
-    if (sluice_session_expired(session->protocol, forward, reverse, &burst.tables.session_terms[session->listener],
-                               burst.tick)) {
-      return false;
-    }
-  }
+  if (SLUICE_UNLIKELY((word & SLUICE_WORD_TICK) != burst.tick) && !GoesOn(burst, packet.flow, reverse, *session))
+    return false;
   NoteWord(at, word, after);
   return true;
+}
+
+SLUICE_APART bool SessionPath::GoesOn(const SessionBurst& burst, const sluice_flow& flow, bool reverse,
+                                      const sluice_session& session) {
+  const uint64_t words[] = {__atomic_load_n(&session.forward, __ATOMIC_RELAXED),
+                            __atomic_load_n(&session.reverse, __ATOMIC_RELAXED)};
+  if (!reverse && sluice_listener_of(&burst.tables, burst.tables.settings, &flow) != session.listener) {
+    return false;
+  }
+  return !sluice_session_expired(session.protocol, words[0], words[1], &burst.tables.session_terms[session.listener],
+                                 burst.tick);
 }
 
 SLUICE_HOT SessionPath::Exit SessionPath::ExitOf(const SessionBurst& burst, bool reverse,
@@ -260,7 +335,7 @@ SLUICE_HOT sluice_verdict SessionPath::Emit(const SessionBurst& burst, const Ses
   Frame& frame = *job.frame;
   if (SLUICE_UNLIKELY(exit.mtu == 0)) return SLUICE_VERDICT_no_next_hop;
   const bool ipv6 = packet.flags & SLUICE_PACKET_IPV6;
-  if (SLUICE_UNLIKELY(LastHop(job))) return SLUICE_VERDICT_ttl_expired;
+  if (SLUICE_UNLIKELY(LastHop(frame.data + packet.l3_offset, packet))) return SLUICE_VERDICT_ttl_expired;
   if (SLUICE_UNLIKELY(sluice_address_is_ipv4(exit.to.destination) == ipv6)) return EmitAcross(burst, job, exit);
   if (SLUICE_UNLIKELY(packet.l3_length > exit.mtu)) return TooBig(burst, job, exit.mtu);
   const int32_t growth =

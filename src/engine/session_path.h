@@ -17,6 +17,7 @@
 #include "engine/session_job.h"
 #include "engine/session_owner.h"
 #include "engine/session_tables.h"
+#include "engine/traffic.h"
 #include "sluice/hash.h"
 #include "sluice/parse.h"
 #include "sluice/tables.h"
@@ -31,16 +32,27 @@ class SessionPath {
   SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
 
   // Where the entry of a flow of this hash is looked for first, on its way from here on.
-  sluice_bucket* Fetch(uint64_t hash) const {
-    sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
+  const sluice_bucket* Fetch(uint64_t hash) const {
+    const sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
     __builtin_prefetch(bucket);
     return bucket;
   }
 
-  // Gives each job's frame its verdict, and counts it but for `forwarded`; returns how many got another one. A
-  // later fragment whose first has not been translated is nobody's here: its verdict is SLUICE_CONTINUE, and not
-  // counted.
-  uint32_t Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, WorkerCounters* counters);
+  // Which of the jobs may be ours: bit i for job i. A job that is in neither has a hash and a bucket all the same.
+  struct Candidates {
+    uint32_t flows;
+    uint32_t fragments;
+  };
+  struct Rest {
+    // Of those with a verdict.
+    uint32_t not_forwarded = 0;
+    // Candidates that are nobody's here, untouched: flows of listeners that do not translate, and later fragments
+    // whose first has not been translated.
+    uint32_t left = 0;
+  };
+  // Gives the candidates' frames their verdicts, and counts them but for `forwarded`.
+  Rest Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, Candidates candidates,
+               WorkerCounters* counters);
 
   // What is to be done between bursts: sessions that are over.
   void Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {
@@ -52,7 +64,7 @@ class SessionPath {
   uint32_t live() const { return own_.live(); }
 
  private:
-  struct Tally;
+  struct Sums;
   // Where a packet goes and what it says there.
   struct Exit {
     const uint8_t* destination_mac;
@@ -79,22 +91,42 @@ class SessionPath {
   };
   enum class Use { kGoOn, kReplace, kOver };
 
+  // Whose entries were found: bit i for job i.
+  struct Met {
+    uint32_t forward = 0;
+    uint32_t reverse = 0;
+    uint32_t found() const { return forward | reverse; }
+    void Note(uint32_t i, uint32_t kind) {
+      static_assert(SLUICE_ENTRY_FORWARD == 1 && SLUICE_ENTRY_REVERSE == 2);
+      forward |= (kind & 1) << i;
+      reverse |= (kind >> 1) << i;
+    }
+  };
+
   uint32_t GuessOwner(const SessionBurst& burst, const SessionJob& job) const;
-  bool Meet(SessionJob& job) const;
-  sluice_verdict Pass(const SessionBurst& burst, const SessionJob& job);
-  bool Matches(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
-  static bool NoteQuickly(const SessionBurst& burst, const SessionJob& job, sluice_session* session);
-  sluice_verdict Forward(const SessionBurst& burst, const SessionJob& job, const sluice_session& session);
-  sluice_verdict Return(const SessionBurst& burst, const SessionJob& job, const sluice_session& session);
-  static bool LastHop(const SessionJob& job);
-  static void TranslateInPlace(const SessionJob& job, const sluice_address* source, const sluice_address* destination,
-                               uint32_t ports, uint16_t address_delta, uint16_t delta);
+  uint32_t Meet(SessionJob& job) const;
+  Met MeetAll(SessionJob* jobs, uint32_t count) const;
+  uint32_t LookAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed, Met* met) const;
+  static bool FindListener(const SessionBurst& burst, SessionJob& job);
+  static bool IsPlain(const sluice_packet& packet, const sluice_session& session);
+  static bool NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet, bool reverse,
+                          sluice_session* session);
+  static bool GoesOn(const SessionBurst& burst, const sluice_flow& flow, bool reverse, const sluice_session& session);
+  sluice_verdict Forward(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict Return(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict EmitAndCount(const SessionBurst& burst, SessionJob& job, bool reverse, Volume volume, Sums& sums);
+  static void Begin(const SessionBurst& burst, uint32_t listener, Sums& sums);
+  static void Flush(Sums& sums);
+  static bool LastHop(const uint8_t* l3, const sluice_packet& packet);
+  static void TranslateInPlace(uint8_t* data, const sluice_packet& packet, const sluice_address* source,
+                               const sluice_address* destination, uint32_t ports, uint16_t address_delta,
+                               uint16_t delta);
   Exit ExitOf(const SessionBurst& burst, bool reverse, const sluice_session& session) const;
   sluice_verdict Emit(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
   sluice_verdict EmitAcross(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
   static void Address(const Exit& exit, bool ipv6, Frame* frame);
   sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
-  bool SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
+  sluice_verdict SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
 
   void EndExpired(const sluice_tables& tables, uint32_t tick, Outlet* outlet);
   void ResetBothEnds(const sluice_tables& tables, const sluice_session& session, Outlet* outlet);

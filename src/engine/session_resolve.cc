@@ -154,7 +154,7 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
 // Answers go where the client's last packet came from; one that was refused says nothing about that.
 void SessionPath::NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found) {
   if (job.reverse) return;
-  NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job));
+  NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job.frame->data, *job.packet));
   if (found.record->client_egress == burst.ingress) return;
   __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
 }
@@ -180,7 +180,7 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
   wanted.source_port = packet.flow.source_port;
   if (packet.flags & SLUICE_PACKET_IPV6) wanted.flags |= SLUICE_SESSION_CLIENT_IPV6;
   if (backend.flags & SLUICE_BACKEND_OUTER_IPV6) wanted.flags |= SLUICE_SESSION_SERVER_IPV6;
-  *WayBackOf(&wanted) = WayBack(job);
+  *WayBackOf(&wanted) = WayBack(job.frame->data, packet);
   wanted.client_egress = static_cast<uint8_t>(burst.ingress);
   wanted.forward = sluice_word_datagram(burst.tick);
   if (tcp) {

@@ -60,7 +60,10 @@ void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_li
     listeners[at] = {plan.pools.indices[listener.pool], listener.idle, flags};
     terms[at] = TermsOf(listener);
   }
-  for (const TablesPlan::Gone& gone : plan.gone_listeners) terms[gone.index].address = PathAddress(gone.address);
+  for (const TablesPlan::Gone& gone : plan.gone_listeners) {
+    listeners[gone.index].pool = SLUICE_NO_POOL;
+    terms[gone.index].address = PathAddress(gone.address);
+  }
 }
 
 // What answers of nat pools come from: each backend's port for each port of the listeners.
