@@ -39,12 +39,14 @@ SLUICE_INLINE uint16_t sluice_checksum_update(uint16_t checksum, uint16_t before
 SLUICE_INLINE uint32_t sluice_checksum_bytes(const uint8_t* at, const uint8_t* end, uint32_t length, uint32_t most) {
   uint32_t sum = 0;
   for (uint32_t i = 0; i < most; i += 2) {
-    if (i >= length || at + i + 1 > end) break;
-    if (i + 1 == length || at + i + 2 > end) {
-      sum += at[i];
+    const uint8_t* word = at + i;
+    SLUICE_KEEP(word);
+    if (i >= length || word + 1 > end) break;
+    if (i + 1 == length || word + 2 > end) {
+      sum += *word;
       break;
     }
-    sum += sluice_load16(at + i);
+    sum += sluice_load16(word);
   }
   return sum;
 }

@@ -54,12 +54,12 @@ SLUICE_INLINE bool sluice_session_same_client(const struct sluice_session* a, co
          sluice_address_equal(&a->client, &b->client);
 }
 
-/* Whom the server answers. */
+/* Whom the server answers. Null when a table could not be read. */
 SLUICE_INLINE const struct sluice_address* sluice_session_source(const struct sluice_tables* tables,
                                                                  const struct sluice_session* session) {
-  (void)tables;
   if (session->nat_address == SLUICE_NO_NAT_ADDRESS) return &session->client;
-  return &SLUICE_AT(tables, sluice_nat_address, nat_addresses, session->nat_address)->address;
+  const struct sluice_nat_address* nat = SLUICE_AT(tables, sluice_nat_address, nat_addresses, session->nat_address);
+  return SLUICE_MISSING(nat) ? NULL : &nat->address;
 }
 
 /* Whether the session is `flow`'s, as its server sends it. `backend` and `source` are the session's. */
@@ -199,14 +199,10 @@ SLUICE_INLINE uint8_t* sluice_tcp_option(uint8_t* l4, const uint8_t* end, uint8_
   for (uint32_t i = 0; i < 40 && at + 1 < header; i++) {
     uint8_t* option = l4 + SLUICE_BOUND(at, 0x3f);
     if (option + 2 > end || option[0] == 0) return NULL;
-    if (option[0] == 1) {
-      at++;
-      continue;
-    }
     if (option[0] == kind && option[1] == length)
       return at + length <= header && option + length <= end ? option + 2 : NULL;
-    if (option[1] < 2) return NULL;
-    at += option[1];
+    if (option[0] != 1 && option[1] < 2) return NULL;
+    at = (uint32_t)SLUICE_FORGET(at + (option[0] == 1 ? 1 : option[1]), 0x1ff, option[0]);
   }
   return NULL;
 }

@@ -76,13 +76,9 @@ SLUICE_INLINE bool sluice_source_routed(const uint8_t* l3, const uint8_t* end, u
   for (uint32_t i = 0; i < 40 && at + 2 < header; i++) {
     const uint8_t* option = l3 + SLUICE_BOUND(at, 0x3f);
     if (option + 3 > end || option[0] == 0) return false;
-    if (option[0] == 1) {
-      at++;
-      continue;
-    }
     if (option[0] == 131 || option[0] == 137) return option[2] <= option[1];
-    if (option[1] < 2) return false;
-    at += option[1];
+    if (option[0] != 1 && option[1] < 2) return false;
+    at = (uint32_t)SLUICE_FORGET(at + (option[0] == 1 ? 1 : option[1]), 0x1ff, option[0]);
   }
   return false;
 }
@@ -118,7 +114,7 @@ SLUICE_INLINE bool sluice_read46_extensions(const uint8_t* l3, const uint8_t* en
     const uint8_t* extension = l3 + SLUICE_BOUND(at, 0x7ff);
     if (header->fragmented || extension + 8 > end) return false;
     header->protocol = extension[0];
-    at += 8;
+    at = (uint32_t)SLUICE_FORGET(at + 8, 0xfff, extension[0]);
     if (type == SLUICE_IP_FRAGMENT) {
       header->fragmented = true;
       header->fragment = SLUICE_16(sluice_load16(extension + 2)) & 0xfff9;
@@ -126,7 +122,7 @@ SLUICE_INLINE bool sluice_read46_extensions(const uint8_t* l3, const uint8_t* en
       continue;
     }
     if (type == SLUICE_IP_ROUTING && extension[3] != 0) return false;
-    at += (uint32_t)extension[1] * 8;
+    at = (uint32_t)SLUICE_FORGET(at + (uint32_t)extension[1] * 8, 0xfff, extension[1]);
     if (at > SLUICE_IPV6_BYTES + SLUICE_EXTENSION_BYTES) return false;
   }
   header->bytes = (uint16_t)at;
@@ -311,17 +307,21 @@ SLUICE_INLINE uint32_t sluice_quoted_bytes(const uint8_t* icmp, bool ipv6, uint3
 }
 
 /* The sum of what an ICMP error loses: its header, the IP header that it quotes, the transport header whose ports and
- * checksum change, what is cut off (from `cut`), and IPv6's pseudo header. A checksum that was wrong stays wrong. */
-SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* icmp, const uint8_t* cut, const uint8_t* end,
-                                         const struct sluice_packet* packet) {
-  const uint32_t headers = SLUICE_ICMP_BYTES + (uint32_t)SLUICE_BOUND(packet->quote_l4, 0x7ff) + SLUICE_TCP_BYTES;
+ * checksum change, what is cut off, and IPv6's pseudo header. A checksum that was wrong stays wrong. */
+SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                         const struct sluice_crossing* crossing) {
+  const uint32_t quoted = SLUICE_ICMP_BYTES + (uint32_t)SLUICE_BOUND(packet->quote_l4, 0x7ff);
   const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_EXTENSION_BYTES + SLUICE_TCP_BYTES;
-  uint32_t sum = sluice_checksum_bytes(icmp, cut, headers, most) +
-                 sluice_checksum_bytes(cut, end, (uint32_t)(end - cut), SLUICE_ERROR_MOST);
+  const uint8_t* icmp = l3 + SLUICE_BOUND(crossing->before - quoted, 0x7ff);
+  const uint32_t length = packet->l3_length - crossing->before + quoted;
+  const uint32_t kept = crossing->length - crossing->after + quoted;
+  const uint32_t headers = quoted + SLUICE_TCP_BYTES;
+  uint32_t sum = sluice_checksum_bytes(icmp, end, headers < kept ? headers : kept, most) +
+                 sluice_checksum_bytes(icmp + SLUICE_BOUND(kept, 0x1fff), end, length - kept, SLUICE_ERROR_MOST);
   if ((packet->flags & SLUICE_PACKET_IPV6) && l3 + SLUICE_IPV6_BYTES <= end) {
     const struct sluice_address source = sluice_load_address(l3 + 8);
     const struct sluice_address destination = sluice_load_address(l3 + 24);
-    sum += sluice_icmpv6_sum(&source, &destination, (uint32_t)(end - icmp));
+    sum += sluice_icmpv6_sum(&source, &destination, length);
   }
   return sluice_checksum_fold(sum);
 }
@@ -339,13 +339,12 @@ SLUICE_INLINE enum sluice_verdict sluice_crossing_read_error(const uint8_t* l3, 
     return SLUICE_VERDICT_untranslatable;
   if (!(ipv6 ? sluice_error_to_ipv4(icmp, mtu, crossing) : sluice_error_to_ipv6(icmp, mtu, crossing)))
     return SLUICE_VERDICT_untranslatable;
-  const uint32_t behind = packet->l3_length - crossing->before - SLUICE_ICMP_BYTES;
-  uint32_t kept = sluice_quoted_bytes(icmp, ipv6, behind, quote_l4 + 8) - quote_l4;
+  const uint32_t length = packet->l3_length - crossing->before;
+  uint32_t kept = sluice_quoted_bytes(icmp, ipv6, length - SLUICE_ICMP_BYTES, quote_l4 + 8) - quote_l4;
   crossing->before = (uint16_t)(crossing->before + SLUICE_ICMP_BYTES + quote_l4);
   crossing->after = (uint16_t)(crossing->after + SLUICE_ICMP_BYTES + sluice_header46_length(&crossing->quoted, !ipv6));
   if (crossing->after + kept > SLUICE_ERROR_BYTES) kept = SLUICE_ERROR_BYTES - crossing->after;
   crossing->length = crossing->after + kept;
-  crossing->gone = sluice_error_gone(l3, icmp, l4 + SLUICE_BOUND(kept, 0xfff), end, packet);
   crossing->outer.protocol = ipv6 ? SLUICE_IP_ICMP : SLUICE_IP_ICMPV6;
   return SLUICE_CONTINUE;
 }
@@ -359,12 +358,10 @@ SLUICE_INLINE uint32_t sluice_own_checksum(const uint8_t* l4, const uint8_t* end
   return SLUICE_16(sluice_load16(l4 + offset));
 }
 
-/* Reads the packet whose IP header is at `l3` and which ends at `end` (without the frame's padding); it has a hop to
- * lose. `mtu`: the largest packet of the other version that the links on either side take; ICMP errors say no more than
- * that (RFC 7915 section 4.2, 5.2). SLUICE_CONTINUE, or why it can't be translated. */
-SLUICE_INLINE enum sluice_verdict sluice_crossing_read(const uint8_t* l3, const uint8_t* end,
-                                                       const struct sluice_packet* packet, uint32_t mtu,
-                                                       struct sluice_crossing* crossing) {
+/* sluice_crossing_read but for `gone`, the sum over an ICMP error: to the verifier it is a stage of its own. */
+SLUICE_INLINE enum sluice_verdict sluice_crossing_read_headers(const uint8_t* l3, const uint8_t* end,
+                                                               const struct sluice_packet* packet, uint32_t mtu,
+                                                               struct sluice_crossing* crossing) {
   const bool ipv6 = packet->flags & SLUICE_PACKET_IPV6;
   const bool error = packet->kind == SLUICE_PACKET_ICMP_ERROR;
   const uint32_t bytes = SLUICE_BOUND((uint32_t)packet->l4_offset - packet->l3_offset, 0x7ff);
@@ -389,6 +386,18 @@ SLUICE_INLINE enum sluice_verdict sluice_crossing_read(const uint8_t* l3, const 
   /* RFC 8200 section 8.1: its receiver would drop it. */
   if (flow && !ipv6 && protocol == SLUICE_IP_UDP && checksum == 0) return SLUICE_VERDICT_no_checksum;
   return SLUICE_CONTINUE;
+}
+
+/* Reads the packet whose IP header is at `l3` and which ends at `end` (without the frame's padding); it has a hop to
+ * lose. `mtu`: the largest packet of the other version that the links on either side take; ICMP errors say no more than
+ * that (RFC 7915 section 4.2, 5.2). SLUICE_CONTINUE, or why it can't be translated. */
+SLUICE_INLINE enum sluice_verdict sluice_crossing_read(const uint8_t* l3, const uint8_t* end,
+                                                       const struct sluice_packet* packet, uint32_t mtu,
+                                                       struct sluice_crossing* crossing) {
+  const enum sluice_verdict verdict = sluice_crossing_read_headers(l3, end, packet, mtu, crossing);
+  if (packet->kind == SLUICE_PACKET_ICMP_ERROR && verdict == SLUICE_CONTINUE)
+    crossing->gone = sluice_error_gone(l3, end, packet, crossing);
+  return verdict;
 }
 
 /* The largest packet of the sender's version that goes through a link of `mtu` as the other version. */
@@ -429,7 +438,7 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end
   sluice_translate_transport(l4, end, crossing->quoted.protocol, &quoted);
   const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_FRAGMENT_BYTES + SLUICE_TCP_BYTES;
   uint32_t sum = sluice_checksum_bytes(icmp, end, SLUICE_ICMP_BYTES + header + SLUICE_TCP_BYTES, most);
-  if (ipv6) sum += sluice_icmpv6_sum(to->source, to->destination, (uint32_t)(end - icmp));
+  if (ipv6) sum += sluice_icmpv6_sum(to->source, to->destination, crossing->outer.payload);
   sum = (uint32_t)(uint16_t)~crossing->gone + sluice_checksum_fold(sum);
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;

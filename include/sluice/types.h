@@ -33,17 +33,20 @@
 #  define SLUICE_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-/* Two words to the verifier that the compiler can't see through; natively nothing is emitted. `mask` is 2^n - 1, and
+/* Words to the verifier that the compiler can't see through; natively nothing is emitted. `mask` is 2^n - 1, and
  * `value` is known to be within it.
  *
  * SLUICE_BOUND: the verifier forgets the bounds of a value that went through memory or arithmetic; this tells it again.
  * SLUICE_FORGET: where paths meet that each come with another constant (one, two or no VLAN tags), the verifier would
  * follow each of them to the end, and their number multiplies with every such place. This makes the constants one value
  * that is only known to be within the mask, so that it looks at what follows once. `unknown` is anything that the
- * verifier can't know, such as a byte of the packet. */
+ * verifier can't know, such as a byte of the packet.
+ * SLUICE_KEEP: the verifier knows something of the very pointer that was compared with the packet's end; the compiler
+ * would now and then make the same address once more from its parts. */
 #ifdef __bpf__
 #  define SLUICE_BOUND(value, mask) sluice_bound((value), (mask))
 #  define SLUICE_FORGET(value, mask, unknown) sluice_forget((value), (mask), (unknown))
+#  define SLUICE_KEEP(pointer) __asm__ volatile("" : "+r"(pointer))
 SLUICE_INLINE uint64_t sluice_bound(uint64_t value, uint64_t mask) {
   __asm__ volatile("%0 &= %1" : "+r"(value) : "i"(mask));
   return value;
@@ -55,6 +58,7 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #else
 #  define SLUICE_BOUND(value, mask) (value)
 #  define SLUICE_FORGET(value, mask, unknown) (value)
+#  define SLUICE_KEEP(pointer) ((void)0)
 #endif
 
 /* Before a loop with few turns. Linux before 6.7 refuses a loop whose last instruction falls into its first one, as

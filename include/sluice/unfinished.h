@@ -20,17 +20,26 @@ SLUICE_INLINE uint16_t sluice_pseudo_sum(const struct sluice_packet* packet, uin
                               SLUICE_16(length));
 }
 
-/* Finishes the checksum of a whole TCP or UDP packet in the frame at `data` if it is an unfinished one. Returns whether
- * it was. */
-SLUICE_INLINE bool sluice_finish_checksum(uint8_t* data, const struct sluice_packet* packet) {
+/* The longest transport packet that is summed. In the kernel a packet lies in one page, and the verifier counts. */
+#ifdef __bpf__
+#  define SLUICE_SUMMED_MOST(length) 4096u
+#else
+#  define SLUICE_SUMMED_MOST(length) (length)
+#endif
+
+/* Finishes the checksum of a whole TCP or UDP packet in the frame [data, end) if it is an unfinished one. Returns
+ * whether it was. */
+SLUICE_INLINE bool sluice_finish_checksum(uint8_t* data, const uint8_t* end, const struct sluice_packet* packet) {
   if (packet->kind != SLUICE_PACKET_FLOW || (packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) return false;
   const uint32_t length = packet->l3_length - (uint32_t)(packet->l4_offset - packet->l3_offset);
-  uint8_t* l4 = data + packet->l4_offset;
-  uint8_t* at = l4 + sluice_checksum_offset(packet->flow.protocol);
+  uint8_t* l4 = data + SLUICE_BOUND(packet->l4_offset, 0xfff);
+  uint8_t* at = l4 + SLUICE_FORGET(sluice_checksum_offset(packet->flow.protocol), 0x1f, length);
+  /* Only the verifier believes that possible. */
+  if (at + 2 > end || length > SLUICE_SUMMED_MOST(length)) return false;
   const uint16_t pseudo = sluice_pseudo_sum(packet, length);
   /* 0 and 0xffff are one number to a sum, but 0 in a UDP packet is no checksum. */
   if (sluice_load16(at) != pseudo) return false;
-  const uint16_t sum = sluice_checksum_fold(sluice_checksum_bytes(l4, l4 + length, length, length));
+  const uint16_t sum = sluice_checksum_fold(sluice_checksum_bytes(l4, end, length, SLUICE_SUMMED_MOST(length)));
   if (sluice_checksum_fold((uint32_t)sum + pseudo) == 0xffff) return false;
   /* The field's own part of the sum is the pseudo header's. */
   const uint16_t checksum = (uint16_t)~sum;

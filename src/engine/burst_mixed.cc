@@ -82,7 +82,8 @@ void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, 
 
 void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {
   for (Job* job = jobs; job != jobs + count; job++) {
-    if (job->verdict == SLUICE_CONTINUE) sluice_finish_checksum(job->frame->data, &job->packet);
+    const Frame& frame = *job->frame;
+    if (job->verdict == SLUICE_CONTINUE) sluice_finish_checksum(frame.data, frame.data + frame.length, &job->packet);
   }
 }
 

@@ -31,9 +31,13 @@ sluice_backend BackendRecord(const HandBackend& hand) {
   record.forwarding = static_cast<uint8_t>(hand.forwarding);
   record.flags = SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP;
   if (hand.forwarding == SLUICE_DSR_L2) return record;
-  record.source = PathAddress(hand.source);
   const bool ipv6 = !sluice_address_is_ipv4(&record.destination);
   record.flags |= ipv6 ? SLUICE_BACKEND_OUTER_IPV6 : 0;
+  if (hand.forwarding == SLUICE_NAT || hand.forwarding == SLUICE_FULL_NAT) {
+    record.service_port = SLUICE_16(hand.service_port);
+    return record;
+  }
+  record.source = PathAddress(hand.source);
   record.outer_length = ipv6 ? 40 : 20;
   if (hand.forwarding == SLUICE_GUE) record.outer_length += 12;
   if (!ipv6) record.outer_sum = sluice_outer_sum(record.source.words[3], record.destination.words[3]);
@@ -50,23 +54,48 @@ HandTables::HandTables(uint32_t index_size) : index_(index_size) {
 
 uint32_t HandTables::AddListener(std::string_view address, uint32_t protocol, uint16_t port, uint32_t pool,
                                  uint16_t idle) {
-  const auto listener = static_cast<uint32_t>(listeners_.size());
-  listeners_.push_back({pool, idle, 0});
-  settings_.longest_idle = std::max(settings_.longest_idle, idle);
+  const uint32_t listener = PushListener(address, pool, idle);
   AddIndex(address, sluice_index_key(protocol, SLUICE_16(port)), SLUICE_INDEX_LISTENER, listener, 0);
   return listener;
+}
+
+uint32_t HandTables::PushListener(std::string_view address, uint32_t pool, uint16_t idle) {
+  listeners_.push_back({pool, idle, 0});
+  terms_.push_back({});
+  terms_.back().address = PathAddress(address);
+  settings_.longest_idle = std::max(settings_.longest_idle, idle);
+  return static_cast<uint32_t>(listeners_.size() - 1);
+}
+
+void HandTables::Translate(uint32_t listener, const sluice_session_terms& timeouts) {
+  const sluice_address address = terms_[listener].address;
+  terms_[listener] = timeouts;
+  terms_[listener].address = address;
+  listeners_[listener].flags |= SLUICE_LISTENER_SESSIONS;
+  settings_.sessions = 1;
+}
+
+void HandTables::AddNatAddress(std::string_view address) {
+  nat_addresses_.push_back({PathAddress(address)});
+  settings_.nat_ipv4 += sluice_address_is_ipv4(&nat_addresses_.back().address);
+  settings_.nat_ipv6 += !sluice_address_is_ipv4(&nat_addresses_.back().address);
+  AddVirtual(address, SLUICE_VIRTUAL_ECHO | SLUICE_VIRTUAL_ANNOUNCE | SLUICE_VIRTUAL_NAT);
+}
+
+void HandTables::AddServer(std::string_view address) {
+  AddIndex(address, sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0), SLUICE_INDEX_SERVER, 0, 0);
 }
 
 uint32_t HandTables::AddRanges(std::string_view address, uint32_t protocol,
                                const std::vector<std::pair<uint16_t, uint16_t>>& ranges, uint32_t pool, uint16_t idle) {
   const auto listener = static_cast<uint32_t>(listeners_.size());
+  settings_.ranges = 1;
   AddIndex(address, sluice_index_key(protocol, 0), SLUICE_INDEX_RANGES, static_cast<uint32_t>(ranges_.size()),
            static_cast<uint16_t>(ranges.size()));
   for (const auto& [first, last] : ranges) {
     ranges_.push_back({first, last, static_cast<uint32_t>(listeners_.size())});
-    listeners_.push_back({pool, idle, 0});
+    PushListener(address, pool, idle);
   }
-  settings_.longest_idle = std::max(settings_.longest_idle, idle);
   return listener;
 }
 
@@ -92,13 +121,13 @@ uint32_t HandTables::AddPort(const sluice_port& port) {
 
 const sluice_tables& HandTables::view() {
   view_ = {&settings_,     index_.data(),    ranges_.data(), listeners_.data(), pools_.data(),
-           maglev_.data(), backends_.data(), ports_.data(),  nullptr,           nullptr};
+           maglev_.data(), backends_.data(), ports_.data(),  terms_.data(),     nat_addresses_.data()};
   return view_;
 }
 
 HandTables::Counts HandTables::counts() const {
   return {index_.size(),  ranges_.size(),   listeners_.size(), pools_.size(),
-          maglev_.size(), backends_.size(), ports_.size()};
+          maglev_.size(), backends_.size(), ports_.size(),     nat_addresses_.size()};
 }
 
 void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value,

@@ -25,6 +25,8 @@ struct HandBackend {
   uint16_t mtu = 1500;
   uint16_t port = 0;
   uint32_t pool = 0;
+  // Of a server whose packets are translated; 0 for the listener's port.
+  uint16_t service_port = 0;
 };
 
 // The path's record of it, next hop 02:00:00:00:01:<last byte of the address> from 02:00:00:00:00:01.
@@ -46,26 +48,37 @@ class HandTables {
   // A pool whose flows go to these slots in equal shares (slots may repeat).
   uint32_t AddPool(const std::vector<uint32_t>& slots);
   uint32_t AddBackend(const HandBackend& backend);
+  // The listener's flows have sessions, with these timeouts; its address stays. Its pool translates.
+  void Translate(uint32_t listener, const sluice_session_terms& timeouts);
+  // An address of ours that stands in clients' place; those of IPv4 before those of IPv6.
+  void AddNatAddress(std::string_view address);
+  // A server that sees clients' own addresses.
+  void AddServer(std::string_view address);
   uint32_t AddPort(const sluice_port& port);
 
   sluice_settings& settings() { return settings_; }
   sluice_backend& backend(uint32_t slot) { return backends_[slot]; }
   sluice_listener& listener(uint32_t index) { return listeners_[index]; }
+  sluice_session_terms& terms(uint32_t listener) { return terms_[listener]; }
   // Valid until something is added.
   const sluice_tables& view();
   // How many records each table of the view has.
   struct Counts {
-    size_t index, ranges, listeners, pools, maglev, backends, ports;
+    size_t index, ranges, listeners, pools, maglev, backends, ports, nat_addresses;
   };
   Counts counts() const;
 
  private:
+  uint32_t PushListener(std::string_view address, uint32_t pool, uint16_t idle);
   void AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value, uint16_t count);
 
   sluice_settings settings_{};
   std::vector<sluice_index_entry> index_;
   std::vector<sluice_port_range> ranges_;
   std::vector<sluice_listener> listeners_;
+  // Of each of them.
+  std::vector<sluice_session_terms> terms_;
+  std::vector<sluice_nat_address> nat_addresses_;
   std::vector<sluice_pool> pools_;
   std::vector<uint32_t> maglev_;
   std::vector<sluice_backend> backends_;
