@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// Step 5 of session.bpf.c: the packet as it goes on.
+#pragma once
+
+#include "session_maps.h"
+
+// Where the packet goes.
+STAGE int session_find_exit(struct session_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_session* session = &job->session;
+  struct session_exit* exit = &job->exit;
+  if (job->reverse) {
+    const struct sluice_port* port = SLUICE_AT(&kTables, sluice_port, ports, session->client_egress);
+    const struct sluice_session_terms* terms =
+        SLUICE_AT(&kTables, sluice_session_terms, session_terms, session->listener);
+    if (!port || !terms) return SLUICE_VERDICT_no_table;
+    exit->source = terms->address;
+    exit->destination = session->client;
+    exit->ports = session->ports >> 16 | session->ports << 16;
+    exit->delta = (uint16_t)~session->delta;
+    exit->keeps_source = 0;
+    __builtin_memcpy(exit->destination_mac, session->client_mac, SLUICE_MAC_BYTES);
+    __builtin_memcpy(exit->source_mac, port->mac, SLUICE_MAC_BYTES);
+    exit->vlan = session->client_vlan;
+    exit->port = session->client_egress;
+    exit->mtu = port->mtu;
+    return SLUICE_CONTINUE;
+  }
+  const struct sluice_backend* backend = SLUICE_AT(&kTables, sluice_backend, backends, session->backend);
+  const struct sluice_address* source = sluice_session_source(&kTables, session);
+  if (!backend || !source) return SLUICE_VERDICT_no_table;
+  exit->source = *source;
+  exit->destination = backend->destination;
+  exit->ports = sluice_ports(session->source_port, session->server_port);
+  exit->delta = session->delta;
+  exit->keeps_source = session->nat_address == SLUICE_NO_NAT_ADDRESS;
+  __builtin_memcpy(exit->destination_mac, backend->destination_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(exit->source_mac, backend->source_mac, SLUICE_MAC_BYTES);
+  exit->vlan = backend->vlan;
+  exit->port = backend->port;
+  exit->mtu = backend->flags & SLUICE_BACKEND_NEXT_HOP ? backend->mtu : 0;
+  return exit->mtu == 0 ? SLUICE_VERDICT_no_next_hop : SLUICE_CONTINUE;
+}
+
+static __always_inline struct sluice_endpoints endpoints(const struct session_exit* exit) {
+  const struct sluice_endpoints to = {&exit->source, &exit->destination, exit->ports, exit->delta,
+                                      exit->keeps_source != 0};
+  return to;
+}
+
+// Whether the sender of a packet that is too big is told.
+STAGE int session_too_big(struct session_job* job, uint32_t mtu) {
+  struct sluice_limiter* limiter = bpf_map_lookup_elem(&sluice_limiter_map, &session_self);
+  if (!job || !limiter) return SLUICE_VERDICT_no_table;
+  if (!sluice_tells_too_big(&job->packet) ||
+      !sluice_limiter_take(limiter, session_now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST))
+    return SLUICE_VERDICT_too_big;
+  job->mtu = mtu;
+  return SLUICE_VERDICT_replied_too_big;
+}
+
+// Moves the ends of the packet: `growth` bytes in front, `length` bytes in all.
+static __always_inline bool resize(struct xdp_md* context, int32_t growth, uint32_t length) {
+  const uint32_t before = packet_length(context);
+  const int32_t tail = (int32_t)(length - before) - growth;
+  // What is cut off goes before anything comes in front.
+  if (tail < 0 && bpf_xdp_adjust_tail(context, tail) != 0) return false;
+  if (growth != 0 && bpf_xdp_adjust_head(context, -growth) != 0) return false;
+  return tail <= 0 || bpf_xdp_adjust_tail(context, tail) == 0;
+}
+
+static __always_inline int32_t l2_length(const struct session_exit* exit) {
+  return SLUICE_ETHERNET_BYTES + (exit->vlan ? SLUICE_VLAN_BYTES : 0);
+}
+
+static __always_inline bool write_l2(uint8_t* head, const uint8_t* end, const struct session_exit* exit, bool ipv6) {
+  if (head + SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES > end) return false;
+  __builtin_memcpy(head, exit->destination_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(head + SLUICE_MAC_BYTES, exit->source_mac, SLUICE_MAC_BYTES);
+  sluice_write_l2_type(head, exit->vlan, ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
+  session_egress = exit->port;
+  return true;
+}
+
+// Within one IP version, behind the new Ethernet header.
+STAGE int session_translate(struct xdp_md* context, struct session_job* job) {
+  if (!job) return 0;
+  uint8_t* head = (uint8_t*)packet_data(context);
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  if (!write_l2(head, packet_end(context), &job->exit, ipv6)) return 0;
+  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&job->exit), 0x1f);
+  const struct sluice_endpoints to = endpoints(&job->exit);
+  return sluice_translate(l3, packet_end(context), &job->packet, &to);
+}
+
+// Cuts the padding off: the frame's end is the only one that the verifier believes in, and what is translated must not
+// read on behind the packet.
+static __always_inline bool cut_padding(struct xdp_md* context, const struct session_job* job) {
+  return resize(context, 0, job->packet.l3_offset + job->packet.l3_length);
+}
+
+static __always_inline int emit_within(struct xdp_md* context, struct session_job* job) {
+  if (job->packet.l3_length > job->exit.mtu) return session_too_big(job, job->exit.mtu);
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR && !cut_padding(context, job)) return SLUICE_VERDICT_truncated_ip;
+  const int32_t growth = l2_length(&job->exit) - (int32_t)job->packet.l3_offset;
+  if (!resize(context, growth, packet_length(context) + (uint32_t)growth)) return SLUICE_VERDICT_no_headroom;
+  return session_translate(context, job) ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_ip;
+}
+
+STAGE int session_read_across(struct xdp_md* context, struct session_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_port* port = SLUICE_AT(&kTables, sluice_port, ports, session_ingress);
+  if (!port) return SLUICE_VERDICT_no_table;
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const int32_t difference = SLUICE_IPV6_BYTES - SLUICE_IPV4_BYTES;
+  const int32_t near = port->mtu + (ipv6 ? -difference : difference);
+  const int32_t mtu = near < job->exit.mtu ? near : job->exit.mtu;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  return sluice_crossing_read_headers(l3, packet_end(context), &job->packet, (uint32_t)mtu, &job->crossing);
+}
+
+STAGE int session_read_error(struct xdp_md* context, struct session_job* job) {
+  if (!job) return 0;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  job->crossing.gone = sluice_error_gone(l3, packet_end(context), &job->packet, &job->crossing);
+  return 1;
+}
+
+STAGE int session_write_across(struct xdp_md* context, struct session_job* job) {
+  if (!job) return 0;
+  uint8_t* head = (uint8_t*)packet_data(context);
+  const uint8_t* end = packet_end(context);
+  if (!write_l2(head, end, &job->exit, !(job->packet.flags & SLUICE_PACKET_IPV6))) return 0;
+  const struct sluice_endpoints to = endpoints(&job->exit);
+  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&job->exit), 0x1f);
+  return sluice_crossing_write(l3, end, &job->packet, &job->crossing, &to, job->exit.mtu);
+}
+
+// As a packet of the other IP version.
+static __always_inline int emit_across(struct xdp_md* context, struct session_job* job) {
+  if (!cut_padding(context, job)) return SLUICE_VERDICT_truncated_ip;
+  const int verdict = session_read_across(context, job);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR) session_read_error(context, job);
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const uint32_t mtu = job->exit.mtu;
+  if (job->crossing.length > mtu) return session_too_big(job, sluice_crossing_mtu(&job->crossing, ipv6, mtu));
+  const int32_t l2 = l2_length(&job->exit);
+  const int32_t growth = l2 + job->crossing.after - job->packet.l3_offset - job->crossing.before;
+  if (!resize(context, growth, (uint32_t)l2 + job->crossing.length)) return SLUICE_VERDICT_no_headroom;
+  return session_write_across(context, job) ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_ip;
+}
+
+// Step 5: to the server or back to the client. A replied_too_big is still to be written.
+STAGE int session_emit(struct xdp_md* context, struct session_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  if (l3 + SLUICE_IPV4_BYTES > packet_end(context)) return SLUICE_VERDICT_truncated_ip;
+  if (l3[ipv6 ? 7 : 8] <= 1) return SLUICE_VERDICT_ttl_expired;
+  const int verdict =
+      sluice_address_is_ipv4(&job->exit.destination) == ipv6 ? emit_across(context, job) : emit_within(context, job);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  return job->reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded;
+}
+
+// An answer of our own, sent back where the packet came from.
+STAGE int session_reply(struct xdp_md* context, struct session_job* job, uint32_t reply) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_port* port = SLUICE_AT(&kTables, sluice_port, ports, session_ingress);
+  if (!port) return SLUICE_VERDICT_no_table;
+  const uint32_t length = packet_length(context);
+  if (!resize(context, sluice_reply_growth(&job->packet, reply), sluice_reply_length(length, &job->packet, reply)))
+    return SLUICE_VERDICT_no_headroom;
+  if (!sluice_reply_write((uint8_t*)packet_data(context), packet_end(context), &job->packet, reply, port, job->mtu))
+    return SLUICE_VERDICT_truncated_ip;
+  session_egress = session_ingress;
+  return reply;
+}
