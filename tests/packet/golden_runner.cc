@@ -8,7 +8,9 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
+#include "absl/strings/escaping.h"
 #include "tables/builder.h"
 #include "tests/packet/describe.h"
 
@@ -25,8 +27,8 @@ std::string Described(const std::string& frame) {
 
 class GoldenTest : public testing::Test {
  public:
-  GoldenTest(const GoldenCase& golden, bool own_process, const GoldenEngineFactory& factory)
-      : golden_(golden), own_process_(own_process), factory_(factory) {}
+  GoldenTest(const GoldenCase& golden, bool own_process, const GoldenEngineFactory& factory, std::ostream& frames)
+      : golden_(golden), own_process_(own_process), factory_(factory), frames_(frames) {}
 
   void TestBody() override {
     if (!own_process_) return RunCase();
@@ -72,6 +74,8 @@ class GoldenTest : public testing::Test {
     for (uint32_t i = 0; i < step.times; i++) {
       const absl::StatusOr<GoldenEngine::Outcome> outcome = engine_->Process(step.in, step.from);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
+      frames_ << step.place << '\t' << outcome->verdict << '\t' << absl::BytesToHexString(step.in) << '\t'
+              << absl::BytesToHexString(outcome->out) << '\n';
       EXPECT_EQ(outcome->verdict, step.verdict);
       EXPECT_EQ(Described(outcome->out), Described(step.out));
       EXPECT_EQ(outcome->out, step.out) << "the bytes";
@@ -84,6 +88,7 @@ class GoldenTest : public testing::Test {
   const GoldenCase& golden_;
   const bool own_process_;
   const GoldenEngineFactory& factory_;
+  std::ostream& frames_;
   std::unique_ptr<GoldenEngine> engine_;
   Builder builder_;
 };
@@ -93,8 +98,15 @@ class GoldenTest : public testing::Test {
 int RunGoldenCases(int argc, char** argv, const std::string& engine, GoldenKind kind,
                    const GoldenEngineFactory& factory) {
   testing::InitGoogleTest(&argc, argv);
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s FOLDER_OF_CASE_FILES\n", argv[0]);
+  if (argc != 2 && argc != 3) {
+    std::fprintf(stderr, "usage: %s FOLDER_OF_CASE_FILES [FILE_FOR_FRAMES]\n", argv[0]);
+    return 2;
+  }
+  // Without a name it takes all and keeps nothing.
+  std::ofstream frames;
+  if (argc == 3) frames.open(argv[2]);
+  if (argc == 3 && !frames.is_open()) {
+    std::fprintf(stderr, "%s can't be written\n", argv[2]);
     return 2;
   }
   std::vector<std::string> files;
@@ -115,8 +127,8 @@ int RunGoldenCases(int argc, char** argv, const std::string& engine, GoldenKind 
   for (const auto& golden : cases) {
     if (golden->NeedsClock() && kind != GoldenKind::kSimulated) continue;
     testing::RegisterTest((engine + "/" + golden->file).c_str(), golden->name.c_str(), nullptr, nullptr, __FILE__,
-                          __LINE__, [&golden, kind, &factory]() -> testing::Test* {
-                            return new GoldenTest(*golden, kind == GoldenKind::kReal, factory);
+                          __LINE__, [&golden, kind, &factory, &frames]() -> testing::Test* {
+                            return new GoldenTest(*golden, kind == GoldenKind::kReal, factory, frames);
                           });
   }
   return cases.empty() ? 1 : RUN_ALL_TESTS();

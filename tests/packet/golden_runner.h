@@ -45,7 +45,9 @@ enum class GoldenKind {
   kReal,
 };
 
-// Registers every case of every file in the folder argv[1] as a test, and runs them. For a main().
+// Registers every case of every file in the folder argv[1] as a test, and runs them. What each packet step was given
+// and what left, if anything, goes into the file argv[2] when there is one, a line each: place, verdict, frame in,
+// frame out in hex, with tabs between. For a main().
 int RunGoldenCases(int argc, char** argv, const std::string& engine, GoldenKind kind,
                    const GoldenEngineFactory& factory);
 
