@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/escaping.h"
+#include "tests/packet/checksums.h"
 
 namespace sluice::packet_test {
 namespace {
@@ -56,6 +57,28 @@ TEST(NotationTest, MistakesOfTheWriter) {
   EXPECT_EQ(error("eth/udp(len=5, len=6)"), "udp: 'len' twice");
   EXPECT_EQ(error("eth/udp(len=5"), "'udp(len=5' does not end in ')'");
   EXPECT_EQ(error("eth/tcp(syn=1)"), "tcp: 'syn' takes no value");
+}
+
+// The encoder's sums and those of checksums.h are two programs.
+TEST(ChecksumsTest, RightAndWrong) {
+  const auto of = [](const std::string& text) { return ChecksumsOf(Packet(text)); };
+  const std::string ipv4 = "eth/vlan(5)/ipv4(src=192.0.2.7, dst=203.0.113.10, id=9)/";
+  const std::string ipv6 = "eth/ipv6(src=2001:db8::7, dst=2001:db8::10)/";
+  for (const char* inside : {"tcp(syn)/payload(7)", "udp/payload(8)", "icmp(type=8)/payload(3)"}) {
+    EXPECT_EQ(of(ipv4 + inside).ip, Checked::kRight) << inside;
+    EXPECT_EQ(of(ipv4 + inside).transport, Checked::kRight) << inside;
+  }
+  EXPECT_EQ(of(ipv6 + "dstopts/tcp(syn)/pad(4)").transport, Checked::kRight);
+  EXPECT_EQ(of(ipv6 + "icmp6(type=128)").transport, Checked::kRight);
+  EXPECT_EQ(of(ipv4 + "udp(sum=0)").transport, Checked::kNone);
+  EXPECT_EQ(of(ipv6 + "udp(sum=0)").transport, Checked::kWrong);
+  EXPECT_EQ(of(ipv4 + "tcp(syn, sum=1)").transport, Checked::kWrong);
+  EXPECT_EQ(of("eth/ipv4(src=192.0.2.7, dst=203.0.113.10, sum=1)/udp").ip, Checked::kWrong);
+  const std::string error = ipv4 + "icmp(type=3)/ipv4(src=203.0.113.10, dst=192.0.2.7";
+  EXPECT_EQ(of(error + ")/udp").quoted_transport, Checked::kRight);
+  EXPECT_EQ(of(error + ", sum=1)/udp(sum=1)").quoted_ip, Checked::kWrong);
+  EXPECT_EQ(of(error + ", sum=1)/udp(sum=1)").quoted_transport, Checked::kWrong);
+  EXPECT_EQ(of(error + ", sum=1)/udp(sum=1)").transport, Checked::kRight);
 }
 
 }  // namespace
