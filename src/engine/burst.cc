@@ -18,7 +18,7 @@ BurstPath::~BurstPath() = default;
 absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions, WorkerSessions sessions) {
   absl::StatusOr<BurstPath> path = Create(std::move(partitions));
   if (!path.ok()) return path.status();
-  path->sessions_ = std::make_unique<SessionPath>(std::move(sessions.partitions), sessions.self, sessions.ports);
+  path->sessions_ = std::make_unique<SessionPath>(std::move(sessions));
   return path;
 }
 

@@ -24,6 +24,7 @@
 
 namespace sluice {
 
+class NatOwners;
 class SessionPath;
 struct SessionPartition;
 
@@ -85,6 +86,8 @@ struct WorkerSessions {
   std::vector<SessionPartition> partitions;
   uint32_t self = 0;
   sluice_nat_ports ports{};
+  // Whose a source port is; the same for all workers. Null: they are dealt out.
+  std::shared_ptr<const NatOwners> owners = nullptr;
 };
 
 class BurstPath {

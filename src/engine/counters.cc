@@ -38,6 +38,7 @@ void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
   sum->sessions.evicted_closed += Read(counters.evicted_closed);
   sum->sessions.evicted_handshake += Read(counters.evicted_handshake);
   sum->sessions.ports_taken_early += Read(counters.ports_taken_early);
+  sum->sessions.answers_elsewhere += Read(counters.answers_elsewhere);
 }
 
 }  // namespace sluice

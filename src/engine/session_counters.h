@@ -1,4 +1,4 @@
-// What a worker counts of the sessions that it owns.
+// What a worker counts of sessions, nearly all of it of those that it owns.
 //
 // Thread-safety: one writer, the worker; readers see each number whole.
 #pragma once
@@ -18,6 +18,8 @@ struct SessionCounters {
   uint64_t evicted_handshake = 0;
   // Closed sessions whose port was wanted before its quarantine was over.
   uint64_t ports_taken_early = 0;
+  // Not of its own: servers' packets that it has got, and whose session another worker has.
+  uint64_t answers_elsewhere = 0;
 };
 
 }  // namespace sluice

@@ -260,13 +260,14 @@ uint16_t SessionOwner::TakePort(const sluice_tables& tables, const sluice_flow& 
   reverse.protocol = flow.protocol;
   const sluice_session* oldest = nullptr;
   uint32_t oldest_age = 0;
-  // Ports of other owners are passed over without a look; there are `owners_` times as many.
+  const NatOwners::Toward owners = owners_->To(reverse);
+  // Ports of other owners are passed over without a look; there are as many times more as there are owners.
   for (uint32_t tried = 0, passed = 0; tried < kPortsTried && passed < ports_.count; passed++) {
     uint32_t at = start + cursor;
     if (at >= ports_.count) at -= ports_.count;
     cursor = cursor + 1 >= ports_.count ? 0 : static_cast<uint16_t>(cursor + 1);
     const uint16_t port = sluice_nat_port(&ports_, at);
-    if (sluice_nat_owner(port, owners_) != self_) continue;
+    if (owners.Of(port) != self_) continue;
     tried++;
     reverse.destination_port = SLUICE_16(port);
     const sluice_session* holder = FindReverse(tables, reverse, sluice_hash_flow(tables.settings, &reverse));

@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/types/span.h"
+#include "engine/nat_owners.h"
 #include "engine/session_counters.h"
 #include "engine/session_tables.h"
 #include "sluice/nat_port.h"
@@ -20,11 +23,12 @@ namespace sluice {
 
 class SessionOwner {
  public:
-  // `self` of `owners`; ports as the kernel leaves them.
-  SessionOwner(const SessionPartition& partition, uint32_t self, uint32_t owners, const sluice_nat_ports& ports)
+  // `self` of `owners`, the same for all of them; ports as the kernel leaves them.
+  SessionOwner(const SessionPartition& partition, uint32_t self, std::shared_ptr<const NatOwners> owners,
+               const sluice_nat_ports& ports)
       : partition_(partition),
         self_(self),
-        owners_(owners),
+        owners_(std::move(owners)),
         ports_(ports),
         free_count_(partition.session_count),
         spare_(std::min(partition.session_count / 16, kMostSpare)) {}
@@ -77,7 +81,7 @@ class SessionOwner {
 
   SessionPartition partition_;
   uint32_t self_;
-  uint32_t owners_;
+  std::shared_ptr<const NatOwners> owners_;
   sluice_nat_ports ports_;
   // Free records: `free_count_` of the ring from `free_head_` on.
   uint32_t free_head_ = 0;

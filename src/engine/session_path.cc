@@ -45,11 +45,13 @@ uint64_t BackendsOf(uint32_t pool) {
 
 }  // namespace
 
-SessionPath::SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports)
-    : partitions_(std::move(partitions)),
-      self_(self),
-      partition_(partitions_[self]),
-      own_(partition_, self, static_cast<uint32_t>(partitions_.size()), ports) {}
+SessionPath::SessionPath(WorkerSessions sessions)
+    : partitions_(std::move(sessions.partitions)),
+      self_(sessions.self),
+      owners_(sessions.owners != nullptr ? std::move(sessions.owners)
+                                         : std::make_shared<NatOwners>(static_cast<uint32_t>(partitions_.size()))),
+      partition_(partitions_[self_]),
+      own_(partition_, self_, owners_, sessions.ports) {}
 
 SessionPath::Rest SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count,
                                        Candidates candidates, WorkerCounters* counters) {

@@ -10,10 +10,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "engine/burst.h"
+#include "engine/nat_owners.h"
 #include "engine/session_job.h"
 #include "engine/session_owner.h"
 #include "engine/session_tables.h"
@@ -28,8 +30,7 @@ namespace sluice {
 
 class SessionPath {
  public:
-  // `partitions`: all workers', by index; they outlive this object. `self` is this worker's.
-  SessionPath(std::vector<SessionPartition> partitions, uint32_t self, const sluice_nat_ports& ports);
+  explicit SessionPath(WorkerSessions sessions);
 
   // Where the entry of a flow of this hash is looked for first, on its way from here on.
   const sluice_bucket* Fetch(uint64_t hash) const {
@@ -153,6 +154,7 @@ class SessionPath {
 
   std::vector<SessionPartition> partitions_;
   uint32_t self_;
+  std::shared_ptr<const NatOwners> owners_;
   // Ours.
   SessionPartition partition_;
   SessionOwner own_;

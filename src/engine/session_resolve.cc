@@ -64,18 +64,20 @@ bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* 
   for (uint32_t i = 0; i < partitions_.size(); i++) {
     const auto owner = static_cast<uint32_t>((guess + i) % partitions_.size());
     if (owner == self_ || !FindIn(burst, job, owner, found)) continue;
-    if (UseOf(burst, job, *found->record) == Use::kGoOn) return true;
+    if (UseOf(burst, job, *found->record) != Use::kGoOn) continue;
+    if (job.reverse) Add(own_.counters().answers_elsewhere, 1);
+    return true;
   }
   return false;
 }
 
-// An answer to a translated source says by its port whose it is.
+// An answer to a translated source says whose it is.
 uint32_t SessionPath::GuessOwner(const SessionBurst& burst, const SessionJob& job) const {
   uint32_t flags = 0;
   const sluice_flow& flow = job.packet->flow;
   sluice_virtual_find(&burst.tables, burst.tables.settings, &flow.destination, &flags);
   if (!(flags & SLUICE_VIRTUAL_NAT)) return self_;
-  return sluice_nat_owner(SLUICE_16(flow.destination_port), static_cast<uint32_t>(partitions_.size()));
+  return owners_->Of(flow);
 }
 
 // What a packet makes of the session that it has found.

@@ -55,6 +55,11 @@ def test_workers(lab, files, mode, family, workers):
     clients.udp_echo(client, VIRTUAL[family], 4_000, count=30)
     balancer.stop()
     assert total(balancer, "returned") > 6_000
+    # A veth has no RSS key to tell.
+    unknown = ("nat: RSS key of eth0 is unknown (ethtool -x shows none): "
+               "answers that arrive elsewhere than at their worker are looked up")
+    assert (unknown in balancer.process.output()) == (workers == 2)
+    assert (total(balancer, "answers_elsewhere") > 0) == (workers == 2)
 
 
 @pytest.mark.parametrize("family,backend_family", ((6, 4), (4, 6)))

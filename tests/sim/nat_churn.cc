@@ -28,7 +28,8 @@ constexpr uint64_t kStart = (3ull * (SLUICE_TICK_MASK + 1) << SLUICE_TICK_SHIFT)
 
 }  // namespace
 
-NatChurn::NatChurn(uint64_t seed, uint32_t workers) : random_(seed), workers_(workers), now_(kStart), site_(workers) {
+NatChurn::NatChurn(uint64_t seed, uint32_t workers, bool by_rss)
+    : random_(seed), workers_(workers), now_(kStart), site_(workers) {
   SimOptions options;
   options.workers = workers;
   options.max_connections = 1000;
@@ -37,12 +38,13 @@ NatChurn::NatChurn(uint64_t seed, uint32_t workers) : random_(seed), workers_(wo
   options.kernel_last_port = kKernelLast;
   options.ports = {{"eth0", NatSite::PortMac(0), 1500, true, NatSite::kInterfaces[0], "sim"},
                    {"eth1", NatSite::PortMac(1), 1500, true, NatSite::kInterfaces[1], "sim"}};
+  options.rss.known = by_rss;
   options.clock = [this] { return now_; };
   absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
   EXPECT_TRUE(engine.ok()) << engine.status();
   engine_ = std::make_unique<WatchedEngine>(*std::move(engine));
-  oracle_ =
-      std::make_unique<NatOracle>(&site_, engine_.get(), workers, sluice_nat_ports_around(kKernelFirst, kKernelLast));
+  oracle_ = std::make_unique<NatOracle>(&site_, engine_.get(), workers,
+                                        sluice_nat_ports_around(kKernelFirst, kKernelLast), by_rss);
   Controller::Options control;
   control.engine = engine_.get();
   control.next_hops = &next_hops_;
@@ -172,14 +174,14 @@ void NatChurn::Summarize(uint64_t packets) {
       "%lu replaced, %lu with our source in nat; %lu expired, evicted %lu closed, %lu in handshake, %lu ports early; "
       "at "
       "most %lu sessions; refused: %lu without session, %lu without listener, %lu without backend, %lu RST, %lu no "
-      "port, %lu full, %lu no next hop\n",
+      "port, %lu full, %lu no next hop; %lu answers looked up elsewhere\n",
       workers_, packets_, (now_ - kStart) / kSecond, changes_, oracle_->rss_epoch(), sums.forwarded, sums.returned,
       sums.opened, sums.replaced, sums.nat_for_nat, sessions.expired, sessions.evicted_closed,
       sessions.evicted_handshake, sessions.ports_taken_early, fullest_, sums.verdicts[SLUICE_VERDICT_no_session],
       sums.verdicts[SLUICE_VERDICT_no_listener] + sums.verdicts[SLUICE_VERDICT_pass_not_virtual],
       sums.verdicts[SLUICE_VERDICT_no_backend], sums.verdicts[SLUICE_VERDICT_reset_out_of_window],
       sums.verdicts[SLUICE_VERDICT_no_nat_port], sums.verdicts[SLUICE_VERDICT_sessions_full],
-      sums.verdicts[SLUICE_VERDICT_no_next_hop]);
+      sums.verdicts[SLUICE_VERDICT_no_next_hop], sessions.answers_elsewhere);
   EXPECT_EQ(sums.opened, sessions.opened);
   if (packets < 500'000) return;
   EXPECT_GT(sums.forwarded, packets / 4);

@@ -21,7 +21,8 @@ namespace sluice::sim_test {
 
 class NatChurn {
  public:
-  NatChurn(uint64_t seed, uint32_t workers);
+  // `by_rss`: the engine knows how RSS spreads packets, at first.
+  NatChurn(uint64_t seed, uint32_t workers, bool by_rss);
 
   // So many packets, and then nothing until the last session is over.
   void Run(uint64_t packets);

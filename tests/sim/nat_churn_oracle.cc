@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/sim/rss.h"
 #include "sluice/session.h"
 
 namespace sluice::sim_test {
@@ -162,7 +163,7 @@ void NatOracle::JudgeSource(const NatSession& session, uint32_t listener, const 
   EXPECT_TRUE(site_.IsNat(source.address)) << FormatAddress(source.address);
   const bool below = source.port >= ports_.first && source.port < ports_.first + ports_.first_count;
   EXPECT_TRUE(below || source.port >= ports_.second) << "port " << source.port << " is the kernel's";
-  EXPECT_EQ(sluice_nat_owner(source.port, workers_), result.worker);
+  EXPECT_EQ(OwnerOf(session.server), result.worker);
   const auto holder = by_server_.find(session.server);
   EXPECT_TRUE(holder == by_server_.end() || Alive(holder->second) == nullptr)
       << "two live sessions share port " << source.port;
@@ -176,7 +177,7 @@ bool NatOracle::RefusedForWant(uint32_t listener, const SimResult& result) {
       EXPECT_FALSE(site_.TakesFlows(to.pool));
       return true;
     case SLUICE_VERDICT_no_nat_port:
-      EXPECT_TRUE(PortsAreOut(to.pool, to, result.worker));
+      EXPECT_TRUE(PortsAreOut(to.pool, result.worker));
       return true;
     case SLUICE_VERDICT_sessions_full: {
       const SessionPartition& own = engine_.sim().session_partitions()[result.worker];
@@ -191,18 +192,36 @@ bool NatOracle::RefusedForWant(uint32_t listener, const SimResult& result) {
   }
 }
 
+// Whose the port is that an answer comes to: the worker that RSS brought it to at first, or by the port alone.
+uint32_t NatOracle::OwnerOf(const FlowKey& answer) const {
+  if (!by_rss_) return sluice_nat_owner(answer.destination.port, workers_);
+  NatPacket packet;
+  packet.protocol = answer.protocol;
+  packet.source = answer.source;
+  packet.destination = answer.destination;
+  return RssHash(FrameOf(packet, {})) % 128 % workers_;
+}
+
+uint32_t NatOracle::PortsToward(const Endpoint& server, uint32_t worker) {
+  const auto [at, fresh] = ports_toward_.try_emplace({server, worker}, 0);
+  for (const Address& address : site_.nat_addresses(server.address.IsIpv4())) {
+    for (uint32_t i = 0; fresh && i < ports_.count; i++) {
+      at->second += OwnerOf({SLUICE_IP_UDP, server, {address, sluice_nat_port(&ports_, i)}}) == worker;
+    }
+  }
+  return at->second;
+}
+
 // Whether one of the pool's servers has a live session of the worker's on every port of every address.
-bool NatOracle::PortsAreOut(uint32_t pool, const NatListener& listener, uint32_t worker) {
-  std::map<std::pair<Address, uint16_t>, uint32_t> taken;
+bool NatOracle::PortsAreOut(uint32_t pool, uint32_t worker) {
+  std::map<Endpoint, uint32_t> taken;
   for (const auto& [key, session] : by_server_) {
     if (session->backend->pool != pool || !site_.IsNat(key.destination.address)) continue;
-    if (sluice_nat_owner(key.destination.port, workers_) != worker || Alive(session) == nullptr) continue;
-    if (StateOf(*session) != SLUICE_SESSION_CLOSED) taken[{key.source.address, key.source.port}]++;
+    if (OwnerOf(key) != worker || Alive(session) == nullptr) continue;
+    if (StateOf(*session) != SLUICE_SESSION_CLOSED) taken[key.source]++;
   }
-  uint32_t own = 0;
-  for (uint32_t i = 0; i < ports_.count; i++) own += sluice_nat_owner(sluice_nat_port(&ports_, i), workers_) == worker;
-  own *= static_cast<uint32_t>(site_.nat_addresses(listener.address.IsIpv4()).size());
-  return std::any_of(taken.begin(), taken.end(), [own](const auto& server) { return server.second >= own; });
+  return std::any_of(taken.begin(), taken.end(),
+                     [this, worker](const auto& server) { return server.second >= PortsToward(server.first, worker); });
 }
 
 void NatOracle::ExpectForward(const NatSession& session, const NatPacket& packet, const SimResult& result) {

@@ -70,8 +70,9 @@ struct NatSession {
 
 class NatOracle {
  public:
-  NatOracle(const NatSite* site, WatchedEngine* engine, uint32_t workers, sluice_nat_ports ports)
-      : site_(*site), engine_(*engine), workers_(workers), ports_(ports) {}
+  // `by_rss`: source ports are chosen by the RSS that the engine began with.
+  NatOracle(const NatSite* site, WatchedEngine* engine, uint32_t workers, sluice_nat_ports ports, bool by_rss)
+      : site_(*site), engine_(*engine), workers_(workers), ports_(ports), by_rss_(by_rss) {}
 
   // Sends packets of one flow in one burst, all of them in by `in`, and judges what becomes of them. Whether the last
   // one left.
@@ -126,13 +127,18 @@ class NatOracle {
   bool HasRecord(const NatSession& session) const;
   void Lose(NatSession* session);
   Sessions::iterator ForgetIfOver(Sessions::iterator at, bool there);
-  bool PortsAreOut(uint32_t pool, const NatListener& listener, uint32_t worker);
+  uint32_t OwnerOf(const FlowKey& answer) const;
+  uint32_t PortsToward(const Endpoint& server, uint32_t worker);
+  bool PortsAreOut(uint32_t pool, uint32_t worker);
   uint64_t Evictions();
 
   const NatSite& site_;
   WatchedEngine& engine_;
   uint32_t workers_;
   sluice_nat_ports ports_;
+  bool by_rss_;
+  // How many a worker has, of all addresses.
+  std::map<std::pair<Endpoint, uint32_t>, uint32_t> ports_toward_;
   uint64_t now_ = 0;
   uint64_t evictions_ = 0;
   uint32_t rss_epoch_ = 0;

@@ -27,24 +27,28 @@ uint64_t NumberFrom(const char* variable, uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
-void RunTraffic(uint32_t workers) {
+void RunTraffic(uint32_t workers, bool by_rss) {
   const uint64_t seed = NumberFrom("SEED", std::random_device()());
   std::printf("SEED=%lu\n", seed);
   std::fflush(stdout);
   spdlog::set_level(spdlog::level::off);
   const uint64_t packets = NumberFrom("NAT_CHURN_PACKETS", kPackets);
-  NatChurn churn(seed, workers);
+  NatChurn churn(seed, workers, by_rss);
   if (testing::Test::HasFailure()) return;
   churn.Run(packets);
   churn.Summarize(packets);
 }
 
 TEST(NatChurnTest, OneWorker) {
-  RunTraffic(1);
+  RunTraffic(1, false);
 }
 
 TEST(NatChurnTest, FourWorkers) {
-  RunTraffic(4);
+  RunTraffic(4, false);
+}
+
+TEST(NatChurnTest, FourWorkersThatKnowTheirRss) {
+  RunTraffic(4, true);
 }
 
 }  // namespace

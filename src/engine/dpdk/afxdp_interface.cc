@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/nat_owners.h"
 
 namespace sluice {
 namespace {
@@ -125,6 +126,40 @@ absl::Status KernelInterface::HashFourTuple() const {
     result.Update(Ethtool("hashing addresses and ports (ethtool -N rx-flow-hash ... sdfn)", &command));
   }
   return result;
+}
+
+absl::StatusOr<PortRss> KernelInterface::ReadRss() const {
+  // The sizes first; then the table and, behind it, the key.
+  ethtool_rxfh sizes{.cmd = ETHTOOL_GRSSH};
+  constexpr char kWhat[] = "reading the RSS key and table (ethtool -x)";
+  if (!Ethtool(kWhat, &sizes).ok()) return absl::UnimplementedError("ethtool -x shows none");
+  PortRss rss;
+  if (sizes.key_size < rss.key.size() || sizes.indir_size == 0) {
+    return absl::UnimplementedError(
+        absl::StrCat("ethtool -x shows ", sizes.key_size, " bytes of it, and a table of ", sizes.indir_size));
+  }
+  std::vector<uint32_t> words(sizeof(ethtool_rxfh) / sizeof(uint32_t) + sizes.indir_size +
+                              (sizes.key_size + sizeof(uint32_t) - 1) / sizeof(uint32_t));
+  auto* command = reinterpret_cast<ethtool_rxfh*>(words.data());
+  command->cmd = ETHTOOL_GRSSH;
+  command->indir_size = sizes.indir_size;
+  command->key_size = sizes.key_size;
+  if (absl::Status status = Ethtool(kWhat, command); !status.ok()) return status;
+  // Toeplitz is the first of the kernel's functions (ETH_RSS_HASH_TOP). What is reserved has become a flag of newer
+  // kernels: source and destination are mixed before they are hashed.
+  if (command->hfunc != 1 || command->rsvd8[0] != 0) {
+    return absl::UnimplementedError("by ethtool -x it is not of a plain Toeplitz hash");
+  }
+  rss.queue_of_hash.assign(command->rss_config, command->rss_config + sizes.indir_size);
+  std::memcpy(rss.key.data(), command->rss_config + sizes.indir_size, rss.key.size());
+  constexpr uint32_t kFlows[] = {TCP_V4_FLOW, UDP_V4_FLOW, TCP_V6_FLOW, UDP_V6_FLOW};
+  constexpr uint64_t kFourTuple = RXH_IP_SRC | RXH_IP_DST | RXH_L4_B_0_1 | RXH_L4_B_2_3;
+  for (uint32_t i = 0; i < 4; i++) {
+    ethtool_rxnfc fields{.cmd = ETHTOOL_GRXFH, .flow_type = kFlows[i]};
+    if (!Ethtool("reading what is hashed (ethtool -n rx-flow-hash)", &fields).ok()) continue;
+    if (fields.data == kFourTuple) rss.with_ports |= NatOwners::Kind(i >= 2, i % 2 != 0);
+  }
+  return rss;
 }
 
 absl::Status KernelInterface::KeepVlanTags() const {

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/address.h"
+#include "engine/dpdk/port.h"
 
 namespace sluice {
 
@@ -50,6 +51,9 @@ class KernelInterface {
   // Spread TCP and UDP of both families over the queues by addresses and ports. UnimplementedError when the driver
   // has no such choice.
   absl::Status HashFourTuple() const;
+  // How the device spreads packets (ethtool -x, ethtool -n rx-flow-hash). Errors: the driver does not tell, or it is
+  // none of what PortRss can say.
+  absl::StatusOr<PortRss> ReadRss() const;
   // Leave VLAN tags in the packet: an XDP program does not see a tag that the device took off.
   absl::Status KeepVlanTags() const;
 

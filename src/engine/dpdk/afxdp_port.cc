@@ -166,6 +166,10 @@ absl::Status AfxdpPort::SetLocalAddresses(absl::Span<const Address> addresses) {
   return Named(program_->SetLocalAddresses(addresses));
 }
 
+absl::Status AfxdpPort::SetRssKey(const std::array<uint8_t, 40>& /*key*/) {
+  return absl::UnimplementedError("its key is the kernel's");
+}
+
 PortInfo AfxdpPort::info() {
   PortInfo info{.name = options_.interface, .queues = queues_, .kernel_ifindex = interface_.index()};
   info.mac = interface_.ReadMac().value_or(Mac{});

@@ -64,6 +64,9 @@ class AfxdpPort : public Port {
   absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) override;
   absl::Status SetServices(absl::Span<const Service> services) override;
   absl::Status SetLocalAddresses(absl::Span<const Address> addresses) override;
+  absl::StatusOr<PortRss> ReadRss() override { return interface_.ReadRss(); }
+  // The kernel gives all devices of a host one key; it is left as it is.
+  absl::Status SetRssKey(const std::array<uint8_t, 40>& key) override;
   PortInfo info() override;
   PortCounters ReadCounters() override;
 

@@ -20,6 +20,7 @@
 #include "engine/announce.h"
 #include "engine/connection_tables.h"
 #include "engine/counters.h"
+#include "engine/dpdk/answer_rss.h"
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/local_addresses.h"
 #include "engine/dpdk/port_set.h"
@@ -164,6 +165,10 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
   }
   const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
+  std::vector<Port*> all;
+  for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
+  AnswerRss answers = ChooseAnswerRss(all, options.workers, ports);
+  if (options.max_sessions > 0) messages_ = std::move(answers.messages);
   for (uint32_t i = 0; i < options.workers; i++) {
     Worker::Options worker_options;
     worker_options.index = i;
@@ -173,8 +178,8 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     worker_options.qsbr = qsbr_;
     worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
-    absl::StatusOr<std::unique_ptr<Worker>> worker =
-        Worker::Create(std::move(worker_options), connections_->partitions(), {sessions_->partitions(), i, ports});
+    absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Create(
+        std::move(worker_options), connections_->partitions(), {sessions_->partitions(), i, ports, answers.owners});
     if (!worker.ok()) return worker.status();
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));

@@ -4,10 +4,12 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/nat_owners.h"
 #include "sluice/types.h"
 
 namespace sluice {
@@ -23,6 +25,17 @@ constexpr uint32_t kRoomUnit = 1024;
 constexpr uint32_t kLargestMtu = (UINT16_MAX - RTE_PKTMBUF_HEADROOM) / kRoomUnit * kRoomUnit - kLinkHeader;
 constexpr uint64_t kRssPorts = RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 constexpr uint64_t kRssWanted = RTE_ETH_RSS_IP | kRssPorts;
+// Bytes of a key that reach addresses and ports of IPv6.
+constexpr uint8_t kRssKey = 40;
+// Flags by which parts of addresses or ports are hashed alone: all from RTE_ETH_RSS_L3_PRE96 on.
+constexpr uint64_t kRssParts = UINT64_MAX << 52;
+static_assert(RTE_ETH_RSS_L3_PRE96 == uint64_t{1} << 52);
+constexpr std::pair<uint64_t, uint32_t> kRssKinds[] = {
+    {RTE_ETH_RSS_NONFRAG_IPV4_TCP, NatOwners::Kind(false, false)},
+    {RTE_ETH_RSS_NONFRAG_IPV4_UDP, NatOwners::Kind(false, true)},
+    {RTE_ETH_RSS_NONFRAG_IPV6_TCP, NatOwners::Kind(true, false)},
+    {RTE_ETH_RSS_NONFRAG_IPV6_UDP, NatOwners::Kind(true, true)},
+};
 
 // Largest layer-3 packet. A driver that says nothing of it says UINT16_MAX, and its frame's length is the limit.
 uint32_t LargestMtu(const rte_eth_dev_info& info) {
@@ -250,6 +263,52 @@ int EthdevPort::WaitHandle(uint16_t /*queue*/) {
 
 absl::Status EthdevPort::SetVirtualAddresses(absl::Span<const Address> /*addresses*/) {
   return absl::OkStatus();
+}
+
+absl::StatusOr<PortRss> EthdevPort::ReadRss() {
+  rte_eth_dev_info info{};
+  if (queues_ == 1) return absl::UnavailableError("it has one queue");
+  if (rss_ == 0 || rte_eth_dev_info_get(device_.port_id(), &info) != 0) {
+    return absl::UnimplementedError(absl::StrCat(driver_, " has no RSS"));
+  }
+  std::array<uint8_t, UINT8_MAX> key{};
+  rte_eth_rss_conf conf{};
+  conf.rss_key = key.data();
+  conf.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : uint8_t{kRssKey};
+  const int result = rte_eth_dev_rss_hash_conf_get(device_.port_id(), &conf);
+  const bool empty = std::all_of(key.begin(), key.end(), [](uint8_t byte) { return byte == 0; });
+  if (result != 0 || conf.rss_key_len < kRssKey || empty) {
+    return absl::UnimplementedError(absl::StrCat(driver_, " does not tell it"));
+  }
+  PortRss rss;
+  std::copy_n(key.begin(), rss.key.size(), rss.key.begin());
+  std::vector<rte_eth_rss_reta_entry64> table((info.reta_size + RTE_ETH_RETA_GROUP_SIZE - 1) / RTE_ETH_RETA_GROUP_SIZE);
+  for (rte_eth_rss_reta_entry64& group : table) group.mask = UINT64_MAX;
+  if (table.empty() || rte_eth_dev_rss_reta_query(device_.port_id(), table.data(), info.reta_size) != 0) {
+    return absl::UnimplementedError(absl::StrCat(driver_, " does not tell its table"));
+  }
+  for (uint16_t i = 0; i < info.reta_size; i++) {
+    rss.queue_of_hash.push_back(table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE]);
+  }
+  if (conf.rss_hf & kRssParts) return rss;
+  for (const auto& [hashed, kind] : kRssKinds) rss.with_ports |= conf.rss_hf & hashed ? kind : 0;
+  return rss;
+}
+
+absl::Status EthdevPort::SetRssKey(const std::array<uint8_t, 40>& key) {
+  rte_eth_dev_info info{};
+  if (rss_ == 0 || rte_eth_dev_info_get(device_.port_id(), &info) != 0) {
+    return absl::UnimplementedError(absl::StrCat(driver_, " has no RSS"));
+  }
+  // What goes beyond is under no bit of addresses and ports.
+  std::array<uint8_t, UINT8_MAX> longer{};
+  std::copy(key.begin(), key.end(), longer.begin());
+  rte_eth_rss_conf conf{};
+  conf.rss_key = longer.data();
+  conf.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : uint8_t{kRssKey};
+  conf.rss_hf = rss_;
+  const int result = rte_eth_dev_rss_hash_update(device_.port_id(), &conf);
+  return result == 0 ? absl::OkStatus() : Refusal("taking a key for RSS", result);
 }
 
 PortInfo EthdevPort::info() {

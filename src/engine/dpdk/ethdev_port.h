@@ -67,6 +67,8 @@ class EthdevPort : public Port {
   int WaitHandle(uint16_t queue) override;
   // Workers get everything.
   absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) override;
+  absl::StatusOr<PortRss> ReadRss() override;
+  absl::Status SetRssKey(const std::array<uint8_t, 40>& key) override;
   // kernel_ifindex is 0: the device has no kernel interface of its own (kernel_side.h makes one beside it).
   PortInfo info() override;
   PortCounters ReadCounters() override;

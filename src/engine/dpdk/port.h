@@ -8,10 +8,13 @@
 // control thread and may run beside them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/address.h"
 #include "base/service.h"
@@ -41,6 +44,14 @@ struct PortCounters {
   uint64_t transmit_dropped = 0;
 };
 
+// How a device spreads packets over its queues, as it says itself: by a Toeplitz hash of addresses, and ports where
+// `with_ports` has them (NatOwners::Kind, for whole packets), whose lower bits choose from a table.
+struct PortRss {
+  std::array<uint8_t, 40> key{};
+  std::vector<uint16_t> queue_of_hash;
+  uint32_t with_ports = 0;
+};
+
 class Port {
  public:
   virtual ~Port() = default;
@@ -65,6 +76,11 @@ class Port {
   // neither says anything.
   virtual absl::Status SetServices(absl::Span<const Service> /*services*/) { return absl::OkStatus(); }
   virtual absl::Status SetLocalAddresses(absl::Span<const Address> /*addresses*/) { return absl::OkStatus(); }
+
+  // Once it has started. Errors say why it is not known, as what follows "because".
+  virtual absl::StatusOr<PortRss> ReadRss() = 0;
+  // Hashes by this key from now on, as other ports do. Errors: the device does not take one.
+  virtual absl::Status SetRssKey(const std::array<uint8_t, 40>& key) = 0;
 
   // As it is now: MAC, MTU and link state may change while running.
   virtual PortInfo info() = 0;

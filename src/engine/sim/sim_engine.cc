@@ -8,6 +8,7 @@
 #include "engine/announce.h"
 #include "engine/burst.h"
 #include "engine/counters.h"
+#include "engine/nat_owners.h"
 #include "engine/sim/rss.h"
 #include "sluice/reset.h"
 
@@ -15,6 +16,21 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kRssTable = 128;
+
+uint32_t FirstWorkerOf(uint32_t hash, uint32_t workers) {
+  return hash % workers;
+}
+
+std::shared_ptr<const NatOwners> OwnersOf(const SimOptions& options, const sluice_nat_ports& ports) {
+  if (!options.rss.known) return std::make_shared<NatOwners>(options.workers);
+  NatOwners::Rss rss;
+  rss.hash = [key = options.rss.key](const NatOwners::Input& input) { return ToeplitzHash(input, key); };
+  for (uint32_t i = 0; i < kRssTable; i++) {
+    rss.worker_of_hash.push_back(static_cast<uint16_t>(FirstWorkerOf(i, options.workers)));
+  }
+  rss.with_ports = options.rss.with_ports ? NatOwners::kAllKinds : 0;
+  return std::make_shared<NatOwners>(options.workers, rss, ports);
+}
 
 // A packet on its way: a buffer of just its size, so that a sanitizer sees a byte too far.
 struct Buffer {
@@ -54,7 +70,7 @@ class Simulation : public SimEngine {
         connections_(std::move(connections)),
         sessions_(std::move(sessions)),
         paths_(std::move(paths)) {
-    for (uint32_t i = 0; i < kRssTable; i++) worker_of_hash_.push_back(i % options_.workers);
+    for (uint32_t i = 0; i < kRssTable; i++) worker_of_hash_.push_back(FirstWorkerOf(i, options_.workers));
   }
 
   absl::Status Publish(std::shared_ptr<const Tables> tables) override;
@@ -142,7 +158,8 @@ void Simulation::SetRssIndirection(std::vector<uint32_t> worker_of_hash) {
 }
 
 uint32_t Simulation::PartitionOf(const SimPacket& packet) const {
-  return packet.port * options_.workers + worker_of_hash_[RssHash(packet.bytes) % kRssTable];
+  return packet.port * options_.workers +
+         worker_of_hash_[RssHash(packet.bytes, options_.rss.key, options_.rss.with_ports) % kRssTable];
 }
 
 // Queues are polled in turn, a burst from each: the order within a queue is kept, between queues there is none.
@@ -195,9 +212,11 @@ absl::StatusOr<std::unique_ptr<SimEngine>> SimEngine::Open(const SimOptions& opt
       SessionTables::Create(options.workers, options.max_sessions, HugePages::kOff);
   if (!sessions.ok()) return sessions.status();
   const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
+  const std::shared_ptr<const NatOwners> owners = OwnersOf(options, ports);
   std::vector<BurstPath> paths;
   for (uint32_t i = 0; i < options.workers; i++) {
-    absl::StatusOr<BurstPath> path = BurstPath::Create(connections->partitions(), {sessions->partitions(), i, ports});
+    absl::StatusOr<BurstPath> path =
+        BurstPath::Create(connections->partitions(), {sessions->partitions(), i, ports, owners});
     if (!path.ok()) return path.status();
     paths.push_back(*std::move(path));
   }

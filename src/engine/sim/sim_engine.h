@@ -13,8 +13,17 @@
 #include "engine/connection_tables.h"
 #include "engine/engine.h"
 #include "engine/session_tables.h"
+#include "engine/sim/rss.h"
 
 namespace sluice {
+
+// How the devices spread what they receive, and whether they tell. Their tables begin with one worker after the other.
+struct SimRss {
+  RssKey key = kVerificationKey;
+  bool with_ports = true;
+  // Source ports are then chosen by it.
+  bool known = false;
+};
 
 struct SimOptions {
   uint32_t workers = 1;
@@ -25,6 +34,7 @@ struct SimOptions {
   uint16_t kernel_first_port = 32768;
   uint16_t kernel_last_port = 60999;
   std::vector<EnginePort> ports;
+  SimRss rss;
   // CLOCK_MONOTONIC of the simulation, ns.
   std::function<uint64_t()> clock;
 };

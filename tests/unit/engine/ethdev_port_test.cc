@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/nat_owners.h"
 #include "ethdev_testbed.h"
 #include "unit/neighbor/network_namespace.h"
 
@@ -141,6 +142,42 @@ TEST_F(EthdevPortTest, SpreadsByPortsWhereTheDeviceCan) {
                               RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
   EXPECT_EQ(rss.rss_hf & kPorts, kPorts);
   EXPECT_THAT(port->notes(), ::testing::Not(Contains(HasSubstr("RSS"))));
+}
+
+TEST_F(EthdevPortTest, TellsItsRss) {
+  const auto port = Started({.device = "net_null0", .workers = 2}, MakePool());
+  ASSERT_NE(port, nullptr);
+  uint16_t id = 0;
+  ASSERT_EQ(rte_eth_dev_get_port_by_name("net_null0", &id), 0);
+  rte_eth_dev_info info{};
+  ASSERT_EQ(rte_eth_dev_info_get(id, &info), 0);
+  std::vector<rte_eth_rss_reta_entry64> table(info.reta_size / RTE_ETH_RETA_GROUP_SIZE);
+  for (rte_eth_rss_reta_entry64& group : table) {
+    group.mask = UINT64_MAX;
+    for (uint16_t i = 0; i < RTE_ETH_RETA_GROUP_SIZE; i++) group.reta[i] = i % 3 == 0;
+  }
+  ASSERT_EQ(rte_eth_dev_rss_reta_update(id, table.data(), info.reta_size), 0);
+  std::array<uint8_t, 40> key;
+  for (size_t i = 0; i < key.size(); i++) key[i] = static_cast<uint8_t>(i + 1);
+  ASSERT_TRUE(port->SetRssKey(key).ok());
+  const absl::StatusOr<PortRss> rss = port->ReadRss();
+  ASSERT_TRUE(rss.ok()) << rss.status();
+  EXPECT_EQ(rss->key, key);
+  EXPECT_EQ(rss->with_ports, NatOwners::kAllKinds);
+  ASSERT_EQ(rss->queue_of_hash.size(), info.reta_size);
+  for (size_t i = 0; i < rss->queue_of_hash.size(); i++) {
+    EXPECT_EQ(rss->queue_of_hash[i], i % RTE_ETH_RETA_GROUP_SIZE % 3 == 0);
+  }
+}
+
+TEST_F(EthdevPortTest, SaysWhyItsRssIsNotKnown) {
+  const auto one = Started({.device = "net_null0"}, MakePool());
+  ASSERT_NE(one, nullptr);
+  EXPECT_EQ(WordsOf(one->ReadRss().status()), "it has one queue");
+  const auto ring = Started({.device = "net_ring0", .workers = 2}, MakePool());
+  ASSERT_NE(ring, nullptr);
+  EXPECT_EQ(WordsOf(ring->ReadRss().status()), "net_ring has no RSS");
+  EXPECT_EQ(WordsOf(ring->SetRssKey({})), "net_ring has no RSS");
 }
 
 TEST_F(EthdevPortTest, NotesThatADeviceHasNoRss) {

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
 #include <vector>
 
+#include "engine/sim/rss.h"
 #include "tests/unit/engine/session_testbed.h"
 
 namespace sluice {
@@ -22,7 +26,9 @@ const sluice_nat_ports kSixteen = sluice_nat_ports_around(1040, 65535);
 class SessionOwnerTest : public testing::Test {
  protected:
   explicit SessionOwnerTest(uint32_t sessions = 1000, uint32_t buckets = 400, uint32_t self = 0, uint32_t owners = 1)
-      : memory_(sessions, buckets), partition_(memory_.view()), owner_(partition_, self, owners, kSixteen) {}
+      : memory_(sessions, buckets),
+        partition_(memory_.view()),
+        owner_(partition_, self, std::make_shared<NatOwners>(owners), kSixteen) {}
 
   std::optional<uint32_t> Open(const sluice_session& wanted) {
     const sluice_tables tables = tables_.view();
@@ -187,6 +193,41 @@ TEST_F(SessionOwnersTest, OnlyItsOwnPorts) {
   EXPECT_EQ(ports, expected);
 }
 
+// Each of the owners by itself, until it has none left: together they have each port once, and each port is had by the
+// worker that the answer's hash names, taken whole.
+TEST_F(SessionOwnerTest, OfRssEachTakesThePortsWhoseAnswersComeToIt) {
+  constexpr uint32_t kOwners = 4;
+  constexpr uint32_t kHashes = 128;
+  NatOwners::Rss rss;
+  rss.hash = [](const NatOwners::Input& input) { return ToeplitzHash(input); };
+  for (uint32_t i = 0; i < kHashes; i++) rss.worker_of_hash.push_back(static_cast<uint16_t>(i % kOwners));
+  rss.with_ports = NatOwners::kAllKinds;
+  const auto owners = std::make_shared<NatOwners>(kOwners, rss, kSixteen);
+  ASSERT_EQ(owners->by_rss(), NatOwners::kAllKinds);
+  std::set<uint16_t> taken;
+  for (uint32_t self = 0; self < kOwners; self++) {
+    PartitionMemory memory(1000, 400);
+    SessionOwner owner(memory.view(), self, owners, kSixteen);
+    const sluice_tables tables = tables_.view();
+    const sluice_session any = FullNatSession(5000, 0);
+    const sluice_flow answer = ReverseFlowOf(tables, any);
+    const sluice_flow toward = {answer.destination, answer.source, {{0, answer.source_port}}, answer.protocol};
+    while (const uint16_t port = owner.TakePort(tables, toward, kNow, false)) {
+      sluice_session wanted = FullNatSession(5000 + port, port);
+      wanted.forward = SessionWords::In(SLUICE_SESSION_ESTABLISHED, kNow).forward;
+      ASSERT_TRUE(owner.Open(tables, wanted, ForwardHashOf(tables, wanted), ReverseHashOf(tables, wanted), kNow));
+      EXPECT_TRUE(taken.insert(port).second) << port << " is taken twice";
+      const sluice_flow flow = ReverseFlowOf(tables, wanted);
+      std::array<uint8_t, 12> input;
+      std::memcpy(input.data(), &flow.source.words[3], 4);
+      std::memcpy(input.data() + 4, &flow.destination.words[3], 4);
+      std::memcpy(input.data() + 8, &flow.ports, 4);
+      EXPECT_EQ(ToeplitzHash(input) % kHashes % kOwners, self) << port;
+    }
+  }
+  EXPECT_EQ(taken.size(), 16u);
+}
+
 TEST_F(SessionOwnerTest, AServersAnswersHaveOneSession) {
   sluice_session own{};
   own.client = PathAddress("192.0.2.7");
@@ -285,7 +326,7 @@ TEST_F(FullTableTest, ARecordRestsBeforeItIsUsedAgain) {
 
 TEST_F(FullOwnerTest, NoSessionsAtAll) {
   PartitionMemory none(0, 1);
-  SessionOwner owner(none.view(), 0, 1, kSixteen);
+  SessionOwner owner(none.view(), 0, std::make_shared<NatOwners>(1), kSixteen);
   const sluice_session wanted = FullNatSession(5000, 1024);
   EXPECT_FALSE(owner.Open(tables_.view(), wanted, 1, 2, kNow).has_value());
   EXPECT_EQ(owner.live(), 0u);

@@ -25,7 +25,8 @@ class SessionTablesTest : public testing::Test {
     EXPECT_TRUE(created.ok()) << created.status();
     sessions_ = std::make_unique<SessionTables>(*std::move(created));
     for (uint32_t i = 0; i < workers; i++) {
-      owners_.emplace_back(sessions_->partitions()[i], i, workers, sluice_nat_ports_around(32768, 60999));
+      owners_.emplace_back(sessions_->partitions()[i], i, std::make_shared<NatOwners>(workers),
+                           sluice_nat_ports_around(32768, 60999));
     }
   }
 
