@@ -34,7 +34,8 @@ struct {
 } vips SEC(".maps");
 
 // Where servers answer clients' own addresses through us: address, port and protocol that they answer from (as in the
-// loader). Port and protocol 0: later fragments of one of them.
+// loader). Port 0: replies to echo requests; port and protocol 0: later
+// fragments of one of them.
 struct service_key {
   struct sluice_address address;
   __u16 port;
@@ -59,7 +60,8 @@ struct {
 
 SLUICE_INLINE bool is_answer(const struct sluice_packet* packet) {
   struct service_key key = {.address = packet->flow.source};
-  if (packet->kind == SLUICE_PACKET_FLOW || packet->kind == SLUICE_PACKET_ICMP_ERROR) {
+  if (packet->kind == SLUICE_PACKET_FLOW || packet->kind == SLUICE_PACKET_ICMP_ERROR ||
+      packet->kind == SLUICE_PACKET_ECHO_REPLY) {
     key.port = packet->flow.source_port;
     key.protocol = packet->flow.protocol;
   } else if (packet->kind != SLUICE_PACKET_LATER_FRAGMENT) {

@@ -13,6 +13,7 @@ SLUICE_INLINE enum sluice_verdict sluice_dispatch_virtual(const struct sluice_pa
     case SLUICE_PACKET_LATER_FRAGMENT:
       return SLUICE_CONTINUE;
     case SLUICE_PACKET_ECHO:
+      if (packet->flags & SLUICE_PACKET_FIRST_FRAGMENT) return (enum sluice_verdict)packet->reason;
       return flags & SLUICE_VIRTUAL_ECHO ? SLUICE_VERDICT_replied_echo : SLUICE_VERDICT_echo_off;
     case SLUICE_PACKET_ARP:
     case SLUICE_PACKET_NEIGHBOR:

@@ -126,11 +126,11 @@ SLUICE_INLINE uint16_t sluice_port_offset(const struct sluice_tables* tables, co
   return range ? (uint16_t)(SLUICE_16(flow->destination_port) - range->first) : 0;
 }
 
-/* The server's port for a flow, network order: the same, or the backend's own and as far from it as the flow's port is
- * from the first of its range. */
+/* The server's port for a flow, network order: the same (of an echo, which has none, 0), or the backend's own and as
+ * far from it as the flow's port is from the first of its range. */
 SLUICE_INLINE uint16_t sluice_service_port(const struct sluice_tables* tables, const struct sluice_settings* settings,
                                            const struct sluice_flow* flow, const struct sluice_backend* backend) {
-  if (backend->service_port == 0) return flow->destination_port;
+  if (backend->service_port == 0 || flow->protocol == SLUICE_IP_ICMP) return flow->destination_port;
   return SLUICE_16(SLUICE_16(backend->service_port) + sluice_port_offset(tables, settings, flow));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * From bytes to a flow. Parses Ethernet, up to two VLAN tags, IPv4 with options, IPv6 with extension headers, TCP, UDP,
- * ICMP errors that quote a flow, ICMP echo, fragments, ARP requests and neighbour solicitations.
+ * ICMP errors that quote a flow or an echo, ICMP echo, fragments, ARP requests and neighbour solicitations.
  *
  * Nothing is read at or past `end`. A packet whose IP header can't be trusted gets its verdict at once. What is wrong
  * further in is only ours to judge when the packet is for a virtual address, so it is kept in `reason`, and the packet
@@ -23,7 +23,10 @@ enum sluice_packet_kind {
   SLUICE_PACKET_LATER_FRAGMENT,
   /* `flow` is the quoted packet's, turned round: as its client sends it. */
   SLUICE_PACKET_ICMP_ERROR,
+  /* A request, its reply. As a flow: protocol SLUICE_IP_ICMP in either IP version, the identifier is the port of who
+   * asks, the other one's is 0. A first fragment is `reason` to those who want the whole of it. */
   SLUICE_PACKET_ECHO,
+  SLUICE_PACKET_ECHO_REPLY,
   /* `flow.destination` is the address asked for, `flow.source` who asks. */
   SLUICE_PACKET_ARP,
   SLUICE_PACKET_NEIGHBOR,
@@ -151,6 +154,18 @@ SLUICE_INLINE enum sluice_verdict sluice_skip_extensions(const uint8_t* base, co
   return SLUICE_VERDICT_extension_depth;
 }
 
+/* The echo that an ICMP error quotes, turned round (RFC 5508 section 4). */
+SLUICE_RARE enum sluice_verdict sluice_parse_quoted_echo(const uint8_t* l4, struct sluice_packet* packet) {
+  const bool ipv6 = packet->flags & SLUICE_PACKET_IPV6;
+  const bool request = l4[0] == (ipv6 ? 128 : 8);
+  if (l4[1] != 0 || (!request && l4[0] != (ipv6 ? 129 : 0)))
+    return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
+  packet->flow.protocol = SLUICE_IP_ICMP;
+  packet->flow.source_port = request ? 0 : sluice_load16(l4 + 4);
+  packet->flow.destination_port = request ? sluice_load16(l4 + 4) : 0;
+  return SLUICE_CONTINUE;
+}
+
 /* The flow of the packet that an ICMP error quotes at `quote`. It left the virtual address, so source and destination
  * change places. Eight bytes of transport header are enough (RFC 792). `outer` is the ICMP packet's own destination: an
  * error that quotes some other address's packet is not believed. `length` is what the ICMP error quotes; the frame may
@@ -186,11 +201,13 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
   const bool own = sluice_address_equal(&outer, &packet->flow.destination);
   packet->flow.destination = outer;
   packet->flow.protocol = protocol;
-  if (!own || (protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP))
+  const bool echo = protocol == (packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_IP_ICMPV6 : SLUICE_IP_ICMP);
+  if (!own || (protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP && !echo))
     return sluice_unusable(packet, SLUICE_VERDICT_unusable_quote);
   const uint8_t* l4 = quote + SLUICE_BOUND(offset, 0x7ff);
   if (offset + 8 > length || l4 + 8 > end) return sluice_unusable(packet, SLUICE_VERDICT_truncated_quote);
   packet->quote_l4 = offset;
+  if (echo) return sluice_parse_quoted_echo(l4, packet);
   packet->flow.source_port = sluice_load16(l4 + 2);
   packet->flow.destination_port = sluice_load16(l4);
   /* No flow has such a port; the index keeps port ranges under it. */
@@ -216,8 +233,13 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_icmp(const uint8_t* l3, const uin
     return sluice_unusable(packet, SLUICE_VERDICT_truncated_transport);
   const uint8_t type = l4[0];
   const bool whole = !(packet->flags & SLUICE_PACKET_FIRST_FRAGMENT);
-  if (whole && type == (ipv6 ? 128 : 8) && l4[1] == 0) {
-    packet->kind = SLUICE_PACKET_ECHO;
+  const bool request = type == (ipv6 ? 128 : 8);
+  if ((request || type == (ipv6 ? 129 : 0)) && l4[1] == 0) {
+    packet->kind = request ? SLUICE_PACKET_ECHO : SLUICE_PACKET_ECHO_REPLY;
+    packet->reason = SLUICE_VERDICT_unsupported_icmp;
+    packet->flow.protocol = SLUICE_IP_ICMP;
+    packet->flow.source_port = request ? sluice_load16(l4 + 4) : 0;
+    packet->flow.destination_port = request ? 0 : sluice_load16(l4 + 4);
     return SLUICE_CONTINUE;
   }
   /* Unreachable, (v6: too big), time exceeded, parameter problem. */

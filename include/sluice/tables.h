@@ -37,8 +37,9 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_settings) == 64, "one cache line");
  * to it). Three kinds of keys share it, so that one probe sequence and one cache line serve the common case: listener:
  * protocol and port are exact; ranges: protocol, port 0: listeners of port ranges, `value` their first record in the
  * range table, `count` how many; virtual address (and NAT address): protocol 0, port 0: `value` is SLUICE_VIRTUAL_*.
- * Servers whose answers are translated stand under a protocol of their own. `count` of a listener's key is the port's
- * place in the range that the operator wrote (0 for a single port). */
+ * The listener whose pool gets an address's pings: SLUICE_IP_ICMP (of IPv6 too), port 0. Servers whose answers are
+ * translated stand under a protocol of their own. `count` of a listener's key is the port's place in the range that the
+ * operator wrote (0 for a single port). */
 enum sluice_index_kind {
   SLUICE_INDEX_EMPTY = 0,
   SLUICE_INDEX_LISTENER = 1,

@@ -110,6 +110,23 @@ SLUICE_INLINE void sluice_translate_transport_by(uint8_t* l4, uint32_t protocol,
   sluice_store16(at, udp && after == 0 ? 0xffff : after);
 }
 
+/* What the checksum of an echo gains between two flows: its identifier, and in IPv6 the addresses of the pseudo header
+ * (RFC 4443 section 2.3), which IPv4 has not. Between versions that is added when its length is known. */
+SLUICE_INLINE uint16_t sluice_echo_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
+  const bool ipv6 = !sluice_address_is_ipv4(&before->source) && !sluice_address_is_ipv4(&after->source);
+  const uint16_t old = sluice_checksum_fold(sluice_checksum_word(before->ports));
+  return sluice_checksum_fold(sluice_checksum_word(after->ports) + (uint16_t)~old +
+                              (ipv6 ? sluice_address_delta(before, after) : 0));
+}
+
+/* The identifier of an echo and its checksum; of its two ports one is 0. `l4` has a whole header, quoted or not. */
+SLUICE_RARE void sluice_translate_echo(uint8_t* l4, const struct sluice_endpoints* to) {
+  const uint16_t checksum = sluice_checksum_add(sluice_load16(l4 + 2), to->delta);
+  /* As of a reply of our own (reply.h). */
+  sluice_store16(l4 + 2, checksum ? checksum : 0xffff);
+  sluice_store16(l4 + 4, (uint16_t)(to->ports | to->ports >> 16));
+}
+
 /* A packet that goes the other way: what an ICMP error quotes is one of those. */
 SLUICE_INLINE struct sluice_endpoints sluice_endpoints_turned(const struct sluice_endpoints* to) {
   const struct sluice_endpoints turned = {to->destination, to->source, to->ports >> 16 | to->ports << 16, to->delta,
@@ -132,7 +149,11 @@ SLUICE_INLINE uint16_t sluice_translate_quote(uint8_t* quote, const uint8_t* end
   } else {
     sluice_translate_ipv4(quote, quoted, 0);
   }
-  sluice_translate_transport(l4, end, protocol, quoted);
+  if (protocol == SLUICE_IP_ICMP) {
+    sluice_translate_echo(l4, quoted);
+  } else {
+    sluice_translate_transport(l4, end, protocol, quoted);
+  }
   const uint32_t after = sluice_checksum_bytes(quote, end, header, SLUICE_IPV6_BYTES) +
                          sluice_checksum_bytes(l4, end, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
   return sluice_checksum_fold(after + (uint16_t)~sluice_checksum_fold(before));
@@ -185,6 +206,11 @@ SLUICE_INLINE bool sluice_translate(uint8_t* l3, const uint8_t* end, const struc
   }
   if (packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
   uint8_t* l4 = l3 + SLUICE_BOUND(packet->l4_offset - packet->l3_offset, 0x7ff);
+  if (SLUICE_UNLIKELY(packet->kind != SLUICE_PACKET_FLOW)) {
+    if (l4 + SLUICE_ICMP_BYTES > end) return false;
+    sluice_translate_echo(l4, to);
+    return true;
+  }
   return sluice_translate_transport(l4, end, packet->flow.protocol, to);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * Translated packets between IP versions (RFC 7915): IPv4 and IPv6 headers, fragments, and ICMP errors with the packet
- * that they quote. Addresses, ports and the transport checksum follow from struct sluice_endpoints, as within one
- * version (translate.h).
+ * that they quote; ICMP echo in one piece. Addresses, ports and the transport checksum follow from struct
+ * sluice_endpoints, as within one version (translate.h).
  *
  * Headers grow and shrink in front of what stays where it is: the transport header, a later fragment's payload, or the
  * transport header of a quoted packet. So everything is read first (sluice_crossing_read), the engine moves the head of
@@ -12,6 +12,7 @@
 #ifndef SLUICE_TRANSLATE46_H_
 #define SLUICE_TRANSLATE46_H_
 
+#include "sluice/echo46.h"
 #include "sluice/reply.h"
 #include "sluice/translate.h"
 
@@ -346,6 +347,7 @@ SLUICE_INLINE enum sluice_verdict sluice_crossing_read_error(const uint8_t* l3, 
   if (crossing->after + kept > SLUICE_ERROR_BYTES) kept = SLUICE_ERROR_BYTES - crossing->after;
   crossing->length = crossing->after + kept;
   crossing->outer.protocol = ipv6 ? SLUICE_IP_ICMP : SLUICE_IP_ICMPV6;
+  crossing->quoted.protocol = sluice_protocol46(crossing->quoted.protocol, !ipv6);
   return SLUICE_CONTINUE;
 }
 
@@ -372,13 +374,20 @@ SLUICE_INLINE enum sluice_verdict sluice_crossing_read_headers(const uint8_t* l3
   crossing->before = (uint16_t)bytes;
   crossing->after = (uint16_t)sluice_header46_length(outer, !ipv6);
   crossing->length = crossing->after + outer->payload;
-  const uint32_t offset = error ? 2 : sluice_checksum_offset(protocol);
+  const bool icmp = error || packet->flow.protocol == SLUICE_IP_ICMP;
+  const uint32_t offset = icmp ? 2 : sluice_checksum_offset(protocol);
   const uint32_t checksum = sluice_own_checksum(l3 + bytes, end, offset);
   if (!outer->fragmented) outer->identification = checksum;
   if (error) {
     const enum sluice_verdict verdict = sluice_crossing_read_error(l3, end, packet, mtu, crossing);
     outer->payload = crossing->length - sluice_header46_length(outer, !ipv6);
     return verdict;
+  }
+  if (packet->flow.protocol == SLUICE_IP_ICMP && packet->kind != SLUICE_PACKET_LATER_FRAGMENT) {
+    /* What the pseudo header says of the length is known of the whole alone (RFC 7915 section 1.2). */
+    if (packet->flags & SLUICE_PACKET_FIRST_FRAGMENT) return SLUICE_VERDICT_untranslatable;
+    outer->protocol = sluice_protocol46(outer->protocol, !ipv6);
+    return SLUICE_CONTINUE;
   }
   /* A later fragment of IPv6 is found without its protocol. */
   if (protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP) return SLUICE_VERDICT_untranslatable;
@@ -424,9 +433,10 @@ SLUICE_INLINE void sluice_clamp_mss(uint8_t* l4, const uint8_t* end, uint32_t mt
 }
 
 /* The message behind an ICMP error's IP header. `to` is where the error goes. */
-SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end, bool ipv6,
+SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end, const struct sluice_packet* packet,
                                                const struct sluice_crossing* crossing,
                                                const struct sluice_endpoints* to) {
+  const bool ipv6 = !(packet->flags & SLUICE_PACKET_IPV6);
   /* What it quotes was translated on its way here; its checksum takes that back. */
   const struct sluice_endpoints quoted = sluice_endpoints_turned(to);
   const uint32_t header = sluice_header46_length(&crossing->quoted, ipv6);
@@ -435,7 +445,13 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end
   sluice_store32(icmp, crossing->kind);
   sluice_store32(icmp + 4, crossing->rest);
   if (!sluice_write46(icmp + SLUICE_ICMP_BYTES, end, ipv6, &crossing->quoted, &quoted)) return false;
-  sluice_translate_transport(l4, end, crossing->quoted.protocol, &quoted);
+  if (packet->flow.protocol == SLUICE_IP_ICMP) {
+    const struct sluice_address* source = ipv6 ? quoted.source : &packet->flow.destination;
+    const struct sluice_address* destination = ipv6 ? quoted.destination : &packet->flow.source;
+    sluice_echo46(l4, ipv6, crossing->quoted.payload, source, destination, &quoted);
+  } else {
+    sluice_translate_transport(l4, end, crossing->quoted.protocol, &quoted);
+  }
   const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_FRAGMENT_BYTES + SLUICE_TCP_BYTES;
   uint32_t sum = sluice_checksum_bytes(icmp, end, SLUICE_ICMP_BYTES + header + SLUICE_TCP_BYTES, most);
   if (ipv6) sum += sluice_icmpv6_sum(to->source, to->destination, crossing->outer.payload);
@@ -453,8 +469,15 @@ SLUICE_INLINE bool sluice_crossing_write(uint8_t* l3, const uint8_t* end, const 
   const bool ipv6 = !(packet->flags & SLUICE_PACKET_IPV6);
   uint8_t* l4 = l3 + sluice_header46_length(&crossing->outer, ipv6);
   if (!sluice_write46(l3, end, ipv6, &crossing->outer, to)) return false;
-  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return sluice_crossing_write_error(l4, end, ipv6, crossing, to);
+  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return sluice_crossing_write_error(l4, end, packet, crossing, to);
   if (packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
+  if (packet->flow.protocol == SLUICE_IP_ICMP) {
+    if (l4 + SLUICE_ICMP_BYTES > end) return false;
+    const struct sluice_address* source = ipv6 ? to->source : &packet->flow.source;
+    const struct sluice_address* destination = ipv6 ? to->destination : &packet->flow.destination;
+    sluice_echo46(l4, ipv6, crossing->outer.payload, source, destination, to);
+    return true;
+  }
   const uint32_t protocol = crossing->outer.protocol;
   if (!sluice_translate_transport(l4, end, protocol, to)) return false;
   if (protocol == SLUICE_IP_TCP)

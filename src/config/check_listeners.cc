@@ -31,6 +31,10 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
     report.AddError(at("announce"),
                     absl::StrCat("unknown value ", static_cast<int>(listener.announce()), "; use link or none"));
   }
+  if (!v1::Listener::IcmpEcho_IsValid(listener.icmp_echo())) {
+    report.AddError(at("icmp_echo"), absl::StrCat("unknown value ", static_cast<int>(listener.icmp_echo()),
+                                                  "; use drop, answer or forward"));
+  }
   if (listener.pool().empty()) {
     Missing(report, at("pool"), "a listener needs a pool; add pool: with the name of one under pools");
   }

@@ -58,6 +58,18 @@ void CheckSessionKeys(const v1::Config& config, int index, int pool, Report& rep
   }
 }
 
+// Nobody else's server has the virtual address in a way that its answers come back by.
+void CheckEcho(const v1::Config& config, int index, int pool, Report& report, const Facts& facts) {
+  const v1::Listener& listener = config.listeners(index);
+  if (listener.icmp_echo() != v1::Listener::FORWARD) return;
+  if (pool < 0 || Of(facts, pool).forwarding == v1::Pool::FORWARDING_UNSPECIFIED) return;
+  if (Translates(Of(facts, pool).forwarding)) return;
+  report.AddError(At(kListeners, index, "icmp_echo"),
+                  absl::StrCat("icmp_echo: forward needs a pool that translates; set answer or drop, or set "
+                               "forwarding: nat or full_nat in its pool \"",
+                               listener.pool(), "\" (", report.Where(At(kPools, pool, "")), ")"));
+}
+
 void Widen(const v1::Listener& listener, int index, Widest& widest) {
   for (int i = 0; i < listener.ports_size(); ++i) {
     const v1::PortRange& range = listener.ports(i);
@@ -123,6 +135,7 @@ void CheckTranslation(const v1::Config& config, Report& report, const Facts& fac
   for (int i = 0; i < config.listeners_size(); ++i) {
     const int pool = facts.listener_pools[static_cast<size_t>(i)];
     CheckSessionKeys(config, i, pool, report, facts);
+    CheckEcho(config, i, pool, report, facts);
     if (pool >= 0) Widen(config.listeners(i), i, widest[static_cast<size_t>(pool)]);
   }
   for (int i = 0; i < config.pools_size(); ++i) {

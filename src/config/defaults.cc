@@ -55,7 +55,7 @@ void FillListener(v1::Listener& listener) {
     const bool only_udp = listener.protocol() == v1::Listener::UDP;
     listener.mutable_idle_timeout()->set_seconds(only_udp ? kUdpIdleSeconds : kTcpIdleSeconds);
   }
-  if (!listener.has_icmp_echo()) listener.set_icmp_echo(true);
+  if (!listener.has_icmp_echo()) listener.set_icmp_echo(v1::Listener::ANSWER);
 }
 
 // Of a listener whose pool forwards by nat or full_nat.

@@ -98,7 +98,14 @@ absl::Status SetBool(Message& message, const FieldDescriptor& field, std::string
   return absl::OkStatus();
 }
 
-absl::Status SetEnum(Message& message, const FieldDescriptor& field, std::string_view text) {
+// icmp_echo was a yes or no once.
+std::string_view Renamed(const FieldDescriptor& field, std::string_view text) {
+  if (field.enum_type() != v1::Listener::IcmpEcho_descriptor()) return text;
+  return text == "true" ? "answer" : text == "false" ? "drop" : text;
+}
+
+absl::Status SetEnum(Message& message, const FieldDescriptor& field, std::string_view written) {
+  const std::string_view text = Renamed(field, written);
   std::vector<std::string> names;
   const EnumValueDescriptor* chosen = nullptr;
   for (int i = 0; i < field.enum_type()->value_count(); ++i) {

@@ -126,6 +126,7 @@ class BurstPath {
   uint64_t FinishMixed(const Burst& burst, Job* jobs, uint32_t count);
   uint32_t LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count, bool unfinished, Totals* totals);
   static void ParseFrame(Frame* frame, Job* job, Totals* totals);
+  static bool IsTranslatedEcho(const Burst& burst, const sluice_packet& packet);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);

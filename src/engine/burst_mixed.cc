@@ -5,6 +5,7 @@
 #include "engine/burst_job.h"
 #include "engine/session_path.h"
 #include "sluice/hash.h"
+#include "sluice/listener.h"
 #include "sluice/unfinished.h"
 
 namespace sluice {
@@ -34,7 +35,8 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
     ParseFrame(&frames[i], &job, totals);
     theirs[i].packet = &job.packet;
     theirs[i].frame = &frames[i];
-    const bool flow = SLUICE_LIKELY(job.verdict == SLUICE_CONTINUE) && SLUICE_LIKELY(IsFlow(job.packet));
+    const bool flow = SLUICE_LIKELY(job.verdict == SLUICE_CONTINUE) &&
+                      (SLUICE_LIKELY(IsFlow(job.packet)) || IsTranslatedEcho(burst, job.packet));
     if (SLUICE_LIKELY(flow)) {
       theirs[i].hash = sluice_hash_flow(burst.settings, &job.packet.flow);
       theirs[i].bucket = sessions_->Fetch(theirs[i].hash);
@@ -78,6 +80,13 @@ void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, 
   }
   if (left > 0) totals.not_forwarded += FinishMixed(burst, jobs.data(), count);
   CountBurst(count, totals.bytes, totals.not_forwarded);
+}
+
+// A ping that a listener forwards, or what may be the answer to one.
+SLUICE_COLD bool BurstPath::IsTranslatedEcho(const Burst& burst, const sluice_packet& packet) {
+  if (packet.kind == SLUICE_PACKET_ECHO_REPLY) return true;
+  return packet.kind == SLUICE_PACKET_ECHO &&
+         sluice_listener_of(&burst.tables, burst.settings, &packet.flow) != SLUICE_NO_LISTENER;
 }
 
 void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {

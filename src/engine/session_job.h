@@ -32,6 +32,11 @@ struct alignas(64) SessionJob {
   bool reverse;
 };
 
+// Behind an address that is translated these are flows, with their identifier for a port.
+inline bool IsEcho(const sluice_packet& packet) {
+  return packet.kind == SLUICE_PACKET_ECHO || packet.kind == SLUICE_PACKET_ECHO_REPLY;
+}
+
 inline void NoteWord(Word* word, uint64_t before, uint64_t after) {
   if (after != before) __atomic_store_n(word, after, __ATOMIC_RELAXED);
 }

@@ -161,7 +161,8 @@ uint32_t SessionPath::LookAgain(const SessionBurst& burst, SessionJob* jobs, uin
 // Whose the packet is. False when its listener does not translate.
 SLUICE_HOT bool SessionPath::FindListener(const SessionBurst& burst, SessionJob& job) {
   job.listener = SLUICE_NO_LISTENER;
-  if (SLUICE_UNLIKELY(job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT)) return true;
+  job.reverse = job.packet->kind == SLUICE_PACKET_ECHO_REPLY;
+  if (SLUICE_UNLIKELY(job.reverse || job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT)) return true;
   job.listener = sluice_listener_of(&burst.tables, burst.tables.settings, &job.packet->flow);
   job.reverse = job.listener == SLUICE_NO_LISTENER;
   return job.reverse || (burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS);

@@ -19,7 +19,7 @@ constexpr uint32_t kAddressesTried = 8;
 
 sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, Found* found) {
   if (job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
-  const bool flow = job.packet->kind == SLUICE_PACKET_FLOW;
+  const bool flow = job.packet->kind == SLUICE_PACKET_FLOW || IsEcho(*job.packet);
   if (!Find(burst, job, found)) {
     if (job.reverse) return Stranger(burst, job);
     if (!flow) return SLUICE_VERDICT_no_session;
@@ -39,7 +39,9 @@ sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const SessionJob
   if (!sluice_virtual_find(&burst.tables, burst.tables.settings, &job.packet->flow.destination, &flags)) {
     return SLUICE_VERDICT_pass_not_virtual;
   }
-  return flags & SLUICE_VIRTUAL_NAT ? SLUICE_VERDICT_no_session : SLUICE_VERDICT_no_listener;
+  if (flags & SLUICE_VIRTUAL_NAT) return SLUICE_VERDICT_no_session;
+  if (job.packet->kind == SLUICE_PACKET_ECHO_REPLY) return static_cast<sluice_verdict>(job.packet->reason);
+  return SLUICE_VERDICT_no_listener;
 }
 
 // The session of the packet's flow, if it has one that is not over: ours, else another's. A new connection that another
@@ -214,7 +216,8 @@ std::optional<uint32_t> SessionPath::Enter(const SessionBurst& burst, const Sess
   const sluice_flow& forward = job.packet->flow;
   const sluice_flow reverse = ReverseFlow(burst, *wanted);
   // Source and destination change places in a sum.
-  wanted->delta = sluice_flow_delta(&forward, &reverse);
+  const bool echo = wanted->protocol == SLUICE_IP_ICMP;
+  wanted->delta = echo ? sluice_echo_delta(&forward, &reverse) : sluice_flow_delta(&forward, &reverse);
   wanted->address_delta = sluice_address_delta(&forward, &reverse);
   return own_.Open(burst.tables, *wanted, job.hash, sluice_hash_flow(burst.tables.settings, &reverse), burst.tick);
 }

@@ -88,7 +88,7 @@ absl::Status ReadListeners(const v1::Config& config, DesiredState& state) {
     used.idle = std::max(used.idle, idle);
     if (!seen.insert(*address).second) continue;
     state.virtual_addresses.push_back(
-        {*address, listener.announce() == v1::Listener::LINK, listener.icmp_echo(), false});
+        {*address, listener.announce() == v1::Listener::LINK, listener.icmp_echo() == v1::Listener::ANSWER, false});
   }
   return absl::OkStatus();
 }

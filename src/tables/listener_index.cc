@@ -126,6 +126,18 @@ void AddVirtualAddresses(const DesiredState& state, Contents& contents) {
   }
 }
 
+// The listener whose pool gets the pings of an address: the first that has it.
+void AddEcho(const DesiredState& state, std::span<const uint32_t> indices, Contents& contents) {
+  std::set<Address> seen;
+  for (size_t i = 0; i < state.listeners.size(); i++) {
+    const DesiredListener& listener = state.listeners[i];
+    const bool forwards = listener.config->icmp_echo() == v1::Listener::FORWARD && listener.translates;
+    if (!forwards || !seen.insert(listener.address).second) continue;
+    contents.keys.push_back(
+        Key(listener.address, sluice_index_key(SLUICE_IP_ICMP, 0), indices[i], SLUICE_INDEX_LISTENER));
+  }
+}
+
 // Servers whose answers to clients' own addresses come back through us.
 void AddServers(const DesiredState& state, Contents& contents) {
   std::set<Address> servers;
@@ -137,13 +149,15 @@ void AddServers(const DesiredState& state, Contents& contents) {
   }
 }
 
-Contents MakeContents(const DesiredState& state, std::span<const Claim> claims, uint32_t expanded) {
+Contents MakeContents(const DesiredState& state, std::span<const uint32_t> indices, std::span<const Claim> claims,
+                      uint32_t expanded) {
   Contents contents;
   for (size_t begin = 0, end = 0; begin < claims.size(); begin = end) {
     while (end < claims.size() && claims[end].Group() == claims[begin].Group()) end++;
     AddGroup(claims.subspan(begin, end - begin), expanded, contents);
   }
   AddVirtualAddresses(state, contents);
+  AddEcho(state, indices, contents);
   AddServers(state, contents);
   return contents;
 }
@@ -156,7 +170,7 @@ absl::StatusOr<Contents> ReadContents(const DesiredState& state, std::span<const
     if (ports <= kExpandedPorts) expanded += ports;
   }
   // Memory before speed, when there are that many.
-  Contents contents = MakeContents(state, claims, expanded <= kMaxIndexKeys / 2 ? kExpandedPorts : 1);
+  Contents contents = MakeContents(state, indices, claims, expanded <= kMaxIndexKeys / 2 ? kExpandedPorts : 1);
   if (contents.keys.size() <= kMaxIndexKeys) return contents;
   return absl::InvalidArgumentError(absl::StrCat("all listeners together have ", contents.keys.size(),
                                                  " single ports; at most ", kMaxIndexKeys,

@@ -75,6 +75,7 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
     const v1::Listener::Protocol protocol = listener.config->protocol();
     for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
       const DesiredBackend& backend = state.backends[i];
+      if (listener.config->icmp_echo() == v1::Listener::FORWARD) services.insert({backend.address, SLUICE_IP_ICMP, 0});
       for (const v1::PortRange& range : listener.config->ports()) {
         const uint32_t first = backend.config->port() != 0 ? backend.config->port() : range.first();
         for (uint32_t port = first; port <= first + (range.last() - range.first()); port++) {

@@ -21,11 +21,13 @@ static __always_inline uint32_t resolve(struct xdp_md* context, struct session_j
     const uint32_t verdict = (uint32_t)session_find_fragment(job);
     return verdict == SLUICE_VERDICT_forwarded ? (uint32_t)session_find_exit(job) : verdict;
   }
-  if (job->packet.kind != SLUICE_PACKET_FLOW && job->packet.kind != SLUICE_PACKET_ICMP_ERROR) return answer(job);
+  const bool ours = job->packet.kind == SLUICE_PACKET_ECHO ? job->listener != SLUICE_NO_LISTENER : is_echo(job);
+  const bool flow = job->packet.kind == SLUICE_PACKET_FLOW || ours;
+  if (!flow && job->packet.kind != SLUICE_PACKET_ICMP_ERROR) return answer(job);
   if (session_unfinished) session_finish_checksum(context, job);
   uint32_t verdict = (uint32_t)session_find(job);
   if (verdict != SLUICE_VERDICT_forwarded) return verdict;
-  if (job->packet.kind == SLUICE_PACKET_FLOW) {
+  if (flow) {
     verdict = (uint32_t)session_note(context, job);
     if (verdict != SLUICE_CONTINUE) return verdict;
     if (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) session_remember_fragment(job);

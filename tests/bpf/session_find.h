@@ -13,6 +13,10 @@ STAGE int session_virtual(const struct sluice_address* address) {
   return flags & 0xff;
 }
 
+static __always_inline bool is_echo(const struct session_job* job) {
+  return job->packet.kind == SLUICE_PACKET_ECHO || job->packet.kind == SLUICE_PACKET_ECHO_REPLY;
+}
+
 // Steps 2 and 3: parse, listener, hash.
 STAGE int session_look(struct xdp_md* context, struct session_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
@@ -21,8 +25,9 @@ STAGE int session_look(struct xdp_md* context, struct session_job* job) {
   const enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
   if (verdict != SLUICE_CONTINUE) return verdict;
   job->listener = SLUICE_NO_LISTENER;
-  if (job->packet.kind == SLUICE_PACKET_FLOW || job->packet.kind == SLUICE_PACKET_ICMP_ERROR) {
-    job->listener = sluice_listener_of(&kTables, settings, &job->packet.flow);
+  if (job->packet.kind == SLUICE_PACKET_FLOW || job->packet.kind == SLUICE_PACKET_ICMP_ERROR || is_echo(job)) {
+    if (job->packet.kind != SLUICE_PACKET_ECHO_REPLY)
+      job->listener = sluice_listener_of(&kTables, settings, &job->packet.flow);
     job->hash = sluice_hash_flow(settings, &job->packet.flow);
   }
   job->reverse = job->listener == SLUICE_NO_LISTENER;
@@ -105,10 +110,11 @@ static __always_inline uint32_t stranger(struct session_job* job) {
   if (job->reverse) {
     const int flags = session_virtual(&job->packet.flow.destination);
     if (flags < 0) return SLUICE_VERDICT_pass_not_virtual;
-    return flags & SLUICE_VIRTUAL_NAT ? SLUICE_VERDICT_no_session : SLUICE_VERDICT_no_listener;
+    if (flags & SLUICE_VIRTUAL_NAT) return SLUICE_VERDICT_no_session;
+    return job->packet.kind == SLUICE_PACKET_ECHO_REPLY ? job->packet.reason : SLUICE_VERDICT_no_listener;
   }
   const bool opens = job->packet.flow.protocol != SLUICE_IP_TCP || (job->packet.flags & SLUICE_PACKET_SYN);
-  if (job->packet.kind != SLUICE_PACKET_FLOW || !opens) return SLUICE_VERDICT_no_session;
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR || !opens) return SLUICE_VERDICT_no_session;
   return FOR_ITS_OWNER;
 }
 

@@ -60,9 +60,21 @@ TEST(Scalar, Counts) {
 
 TEST(Scalar, Booleans) {
   Check({
-      {"Listener", "icmp_echo", "true", "icmp_echo: true"},
-      {"Listener", "icmp_echo", "false", "icmp_echo: false"},
-      {"Listener", "icmp_echo", "yes", "icmp_echo \"yes\" is not a yes or no; write true or false"},
+      {"Listener", "reset_on_idle", "true", "reset_on_idle: true"},
+      {"Listener", "reset_on_idle", "false", "reset_on_idle: false"},
+      {"Listener", "reset_on_idle", "yes", "reset_on_idle \"yes\" is not a yes or no; write true or false"},
+  });
+}
+
+TEST(Scalar, EchoWasAYesOrNo) {
+  Check({
+      {"Listener", "icmp_echo", "answer", "icmp_echo: ANSWER"},
+      {"Listener", "icmp_echo", "drop", "icmp_echo: DROP"},
+      {"Listener", "icmp_echo", "forward", "icmp_echo: FORWARD"},
+      {"Listener", "icmp_echo", "true", "icmp_echo: ANSWER"},
+      {"Listener", "icmp_echo", "false", "icmp_echo: DROP"},
+      {"Listener", "icmp_echo", "yes", "icmp_echo \"yes\" is not known; it is one of drop, answer, forward"},
+      {"Listener", "announce", "true", "announce \"true\" is not known; it is one of link, none"},
   });
 }
 

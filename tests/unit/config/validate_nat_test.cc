@@ -111,6 +111,29 @@ TEST(ValidateNat, Sessions) {
         std::string("\n") + kListener + "pools: [{name: web}]");
 }
 
+TEST(ValidateNat, PingsAreForwardedByWhoTranslates) {
+  const std::string end = "\n- {name: nat, forwarding: nat}\n- {name: full, forwarding: full_nat}\n- {name: web}";
+  Check(std::string(kEngine) + "listeners:\n- {name: a, address: 1.2.3.4, ports: [80], protocol: tcp, ",
+        {
+            {"pool: nat, icmp_echo: forward}", {}},
+            {"pool: full, icmp_echo: forward}", {}},
+            {"pool: web, icmp_echo: answer}", {}},
+            {"pool: web, icmp_echo: drop}", {}},
+            {"pool: web, icmp_echo: forward}",
+             {"3:81: icmp_echo: forward needs a pool that translates; set answer or drop, or set forwarding: nat or "
+              "full_nat in its pool \"web\" (f.yaml:7:3)"}},
+        },
+        "\npools:" + end);
+  // They agree, as on all of icmp_echo.
+  Check(
+      std::string(kEngine) + "listeners:\n- {name: a, address: 1.2.3.4, ports: [80], protocol: tcp, ",
+      {
+          {"pool: full, icmp_echo: forward}\n- {name: b, address: 1.2.3.4, ports: [81], protocol: tcp, pool: full}",
+           {"4:3: listeners \"b\" and \"a\" (f.yaml:3:3) share 1.2.3.4 but differ in icmp_echo; set the same in both"}},
+      },
+      "\npools:" + end);
+}
+
 TEST(ValidateNat, SessionKeys) {
   const auto listener = [](const std::string& protocol, const std::string& keys) {
     return absl::StrCat("listeners: [{name: w, address: 1.2.3.4, ports: [80], protocol: ", protocol, ", pool: web, ",

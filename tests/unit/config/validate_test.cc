@@ -150,6 +150,7 @@ TEST(Validate, ListenersOfOneAddressAgree) {
           "- {name: b, address: 1.2.3.4, ports: [81], protocol: tcp, pool: web, ",
       {
           {"icmp_echo: true, announce: link}", {}},
+          {"icmp_echo: answer}", {}},
           {"icmp_echo: false, announce: none}",
            {"4:81: listeners \"b\" and \"a\" (f.yaml:3:3) share 1.2.3.4 but differ in icmp_echo; set the same in both",
             "4:98: listeners \"b\" and \"a\" (f.yaml:3:3) share 1.2.3.4 but differ in announce; set the same in "
@@ -242,7 +243,7 @@ TEST(Validate, FillsEveryDefault) {
   EXPECT_EQ(config.listeners(0).idle_timeout().seconds(), 350);
   EXPECT_EQ(config.listeners(1).idle_timeout().seconds(), 120);
   EXPECT_EQ(config.listeners(2).idle_timeout().seconds(), 350);
-  for (const v1::Listener& listener : config.listeners()) EXPECT_TRUE(listener.icmp_echo());
+  for (const v1::Listener& listener : config.listeners()) EXPECT_EQ(listener.icmp_echo(), v1::Listener::ANSWER);
   EXPECT_EQ(config.pools(0).ShortDebugString(),
             "name: \"p\" forwarding: DSR_L2 backends { name: \"a\" address: \"10.0.0.1\" weight: 1 } "
             "maglev_table_size: 65537");

@@ -51,7 +51,7 @@ pools:
             "interfaces { name: \"eth0\" } interfaces { device: \"net_memif0,role=server,id=0\" "
             "addresses: \"198.51.100.2/24\" addresses: \"2001:db8::2/64\" } } "
             "listeners { name: \"web\" ports { first: 80 last: 80 } ports { first: 8000 last: 8099 } protocol: TCP "
-            "idle_timeout { seconds: 120 } icmp_echo: false } "
+            "idle_timeout { seconds: 120 } icmp_echo: DROP } "
             "pools { name: \"web\" backends { name: \"web1\" weight: 0 } }");
 }
 

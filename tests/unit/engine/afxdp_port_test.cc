@@ -9,6 +9,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "gmock/gmock.h"
+#include "sluice/types.h"
 #include "unit/engine/afxdp_testbed.h"
 
 namespace sluice {
@@ -115,6 +116,31 @@ TEST_F(AfxdpPortTest, OtherAddressesStayWithTheKernel) {
 
   rte_mbuf* packet = nullptr;
   EXPECT_EQ(port->Receive(0, &packet, 1), 0);
+}
+
+// Whose pings are translated: its replies, but not its requests, and none to the node itself.
+TEST_F(AfxdpPortTest, EchoRepliesOfAServerReachTheWorker) {
+  AddPair(0);
+  auto pool = MakePool();
+  auto port = MakePort("lb0", pool.get());
+  ASSERT_TRUE(port->SetServices({Service{Ip("10.0.0.2"), SLUICE_IP_ICMP, 0}}).ok());
+  ASSERT_TRUE(port->SetLocalAddresses({Ip("10.0.0.1")}).ok());
+  Wire wire("peer0");
+  const auto echo = [](int type, const char* to) {
+    Frame frame = Ethernet(kPortMac, 0x0800);
+    AppendIpv4(&frame, to, 1, 8);
+    Append(&frame, {type, 0, 0, 0, 0, 7, 0, 1});
+    return frame;
+  };
+  const Frame answer = echo(0, "192.0.2.7");
+  for (const Frame& other : {echo(8, "192.0.2.7"), echo(0, "10.0.0.1"), UdpFrame("192.0.2.7"), answer}) {
+    ASSERT_TRUE(wire.Send(other));
+  }
+  // In order, so the others have passed it by.
+  rte_mbuf* packet = ReceiveOne(port.get());
+  ASSERT_NE(packet, nullptr);
+  EXPECT_EQ(BytesOf(packet), answer);
+  rte_pktmbuf_free(packet);
 }
 
 TEST_F(AfxdpPortTest, SetOfVirtualAddressesIsReplaced) {

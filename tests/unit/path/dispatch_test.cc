@@ -71,6 +71,8 @@ TEST_F(DispatchTest, ErrorsThatQuotePortZero) {
 TEST_F(DispatchTest, Echo) {
   EXPECT_EQ(Dispatch("eth/ipv4(src=192.0.2.7, dst=203.0.113.10)/icmp(type=8)"), "replied_echo");
   EXPECT_EQ(Dispatch("eth/ipv4(src=192.0.2.7, dst=203.0.113.20)/icmp(type=8)"), "echo_off");
+  EXPECT_EQ(Dispatch("eth/ipv4(src=192.0.2.7, dst=203.0.113.10, mf)/slice(0, 8)/icmp(type=8)"), "unsupported_icmp");
+  EXPECT_EQ(Dispatch("eth/ipv4(src=192.0.2.7, dst=203.0.113.10)/icmp(type=0)"), "unsupported_icmp");
   EXPECT_EQ(Dispatch("eth/ipv4(src=192.0.2.7, dst=203.0.113.11)/icmp(type=8)"), "pass_not_virtual");
   EXPECT_EQ(Dispatch("eth/ipv6(src=2001:db8:f::7, dst=2001:db8::10)/icmp6(type=128)"), "replied_echo");
   EXPECT_EQ(Dispatch("eth/ipv6(src=2001:db8:f::7, dst=2001:db8::20)/icmp6(type=128)"), "echo_off");

@@ -204,12 +204,18 @@ class Parser {
 
   void Icmp(std::string_view bytes, bool ipv6) {
     Want(bytes.size() >= 8, SLUICE_VERDICT_truncated_transport);
-    Want(!first_, SLUICE_VERDICT_unsupported_icmp);
     const uint32_t type = ByteAt(bytes, 0);
+    const bool request = type == (ipv6 ? 128u : 8u);
+    if ((request || type == (ipv6 ? 129u : 0u)) && ByteAt(bytes, 1) == 0) {
+      packet_.kind = request ? SLUICE_PACKET_ECHO : SLUICE_PACKET_ECHO_REPLY;
+      packet_.reason = SLUICE_VERDICT_unsupported_icmp;
+      packet_.flow.protocol = 1;
+      memcpy(request ? &packet_.flow.source_port : &packet_.flow.destination_port, &bytes[4], 2);
+      return;
+    }
+    Want(!first_, SLUICE_VERDICT_unsupported_icmp);
     const std::set<uint32_t> errors = ipv6 ? std::set<uint32_t>{1, 2, 3, 4} : std::set<uint32_t>{3, 11, 12};
-    if (type == (ipv6 ? 128u : 8u) && ByteAt(bytes, 1) == 0) {
-      packet_.kind = SLUICE_PACKET_ECHO;
-    } else if (errors.contains(type)) {
+    if (errors.contains(type)) {
       Quote(bytes.substr(8), ipv6);
     } else if (ipv6 && type == 135) {
       Want(bytes.size() >= 24, SLUICE_VERDICT_truncated_transport);
@@ -241,11 +247,22 @@ class Parser {
         Want(false, SLUICE_VERDICT_unusable_quote);
       }
     }
-    Want(!later && offset >= 20 && (protocol == 6 || protocol == 17), SLUICE_VERDICT_unusable_quote);
+    const bool echo = protocol == (ipv6 ? 58u : 1u);
+    Want(!later && offset >= 20 && (protocol == 6 || protocol == 17 || echo), SLUICE_VERDICT_unusable_quote);
     Want(quote.size() >= offset + 8, SLUICE_VERDICT_truncated_quote);
     packet_.flow.source = to;
     packet_.flow.protocol = protocol;
     packet_.quote_l4 = static_cast<uint32_t>(offset);
+    if (echo) {
+      const uint32_t type = ByteAt(quote, offset);
+      const bool request = type == (ipv6 ? 128u : 8u);
+      Want(ByteAt(quote, offset + 1) == 0 && (request || type == (ipv6 ? 129u : 0u)), SLUICE_VERDICT_unusable_quote);
+      packet_.kind = SLUICE_PACKET_ICMP_ERROR;
+      packet_.flow.protocol = 1;
+      packet_.flow.ports = 0;
+      memcpy(request ? &packet_.flow.destination_port : &packet_.flow.source_port, &quote[offset + 4], 2);
+      return;
+    }
     memcpy(&packet_.flow.source_port, &quote[offset + 2], 2);
     memcpy(&packet_.flow.destination_port, &quote[offset], 2);
     packet_.kind = SLUICE_PACKET_ICMP_ERROR;
@@ -293,7 +310,8 @@ std::string Text(const Parsed& parsed) {
   memcpy(destination.bytes.data(), &packet.flow.destination, 16);
   const std::string to = FormatAddress(destination);
   if (packet.kind == SLUICE_PACKET_UNUSABLE) return absl::StrCat("for ", to, ": ", sluice_verdict_name(packet.reason));
-  const bool ports = packet.kind == SLUICE_PACKET_FLOW || packet.kind == SLUICE_PACKET_ICMP_ERROR;
+  const bool ports = packet.kind == SLUICE_PACKET_FLOW || packet.kind == SLUICE_PACKET_ICMP_ERROR ||
+                     packet.kind == SLUICE_PACKET_ECHO || packet.kind == SLUICE_PACKET_ECHO_REPLY;
   return absl::StrCat("kind ", packet.kind, " protocol ", packet.flow.protocol, " ", FormatAddress(source), " > ", to,
                       ports ? absl::StrCat(" ports ", SLUICE_16(packet.flow.source_port), " > ",
                                            SLUICE_16(packet.flow.destination_port))

@@ -299,7 +299,9 @@ TEST_F(QuoteTest, OfPacketsThatAreNoFlowOfThisAddress) {
   const std::string error = kIpv4 + "icmp(type=3)/";
   EXPECT_EQ(Result(error + "ipv4(src=203.0.113.11, dst=192.0.2.7)/udp"), "unusable_quote");
   EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7, frag=64)/udp"), "unusable_quote");
-  EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7)/icmp(type=8)"), "unusable_quote");
+  EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7)/icmp(type=13)"), "unusable_quote");
+  EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7)/icmp(type=8, code=1)"), "unusable_quote");
+  EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7, proto=58)/icmp6(type=128)"), "unusable_quote");
   EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7, version=6)/udp"), "unusable_quote");
   EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7)/udp(sport=0)"), "zero_port");
   EXPECT_EQ(Result(error + "ipv4(src=203.0.113.10, dst=192.0.2.7)/udp(dport=0)"), "zero_port");
@@ -320,10 +322,45 @@ TEST_F(QuoteTest, OnlyOfErrors) {
 }
 
 TEST_F(ParseTest, Echo) {
-  EXPECT_EQ(ParseText(kIpv4 + "icmp(type=8)/payload(9)").packet.kind, SLUICE_PACKET_ECHO);
-  EXPECT_EQ(ParseText(kIpv6 + "icmp6(type=128)/payload(9)").packet.kind, SLUICE_PACKET_ECHO);
-  EXPECT_EQ(Result(kIpv4 + "icmp(type=0)"), "unsupported_icmp");
-  EXPECT_EQ(Result(kIpv4 + "icmp(type=8, code=1)"), "unsupported_icmp");
+  for (const std::string& request : {kIpv4 + "icmp(type=8, id=7)", kIpv6 + "icmp6(type=128, id=7)"}) {
+    const sluice_packet packet = ParseText(request + "/payload(9)").packet;
+    EXPECT_EQ(packet.kind, SLUICE_PACKET_ECHO);
+    EXPECT_EQ(packet.flow.protocol, SLUICE_IP_ICMP);
+    EXPECT_EQ(packet.flow.ports, uint32_t{SLUICE_16(7)});
+  }
+  for (const std::string& reply : {kIpv4 + "icmp(type=0, id=7)", kIpv6 + "icmp6(type=129, id=7)"}) {
+    const sluice_packet packet = ParseText(reply + "/payload(9)").packet;
+    EXPECT_EQ(packet.kind, SLUICE_PACKET_ECHO_REPLY);
+    EXPECT_EQ(packet.flow.protocol, SLUICE_IP_ICMP);
+    EXPECT_EQ(packet.flow.ports, uint32_t{SLUICE_16(7)} << 16);
+  }
+  for (const char* other : {"icmp(type=8, code=1)", "icmp(type=0, code=1)", "icmp(type=128)", "icmp(type=129)"}) {
+    EXPECT_EQ(Result(kIpv4 + other), "unsupported_icmp") << other;
+  }
+}
+
+TEST_F(ParseTest, FirstFragmentOfAnEcho) {
+  const std::string ip = "eth/ipv4(src=192.0.2.7, dst=203.0.113.10, mf, id=9)/slice(0, 24)/";
+  const sluice_packet packet = ParseText(ip + "icmp(type=8, id=7)/payload(60)").packet;
+  EXPECT_EQ(packet.kind, SLUICE_PACKET_ECHO);
+  EXPECT_EQ(packet.flags, SLUICE_PACKET_FIRST_FRAGMENT);
+  EXPECT_EQ(packet.fragment_id, uint32_t{SLUICE_16(9)});
+  EXPECT_EQ(packet.reason, SLUICE_VERDICT_unsupported_icmp);
+}
+
+// A request has its identifier from us, a reply from its client.
+TEST_F(QuoteTest, OfAnEchoAsItsClientSendsIt) {
+  const std::string four = kIpv4 + "icmp(type=3)/ipv4(src=203.0.113.10, dst=192.0.2.7)/icmp(id=7, type=";
+  const std::string six = kIpv6 + "icmp6(type=1)/ipv6(src=2001:db8::10, dst=2001:db8:f::7)/icmp6(id=7, type=";
+  for (const auto& [text, ports] : {std::pair{four + "8)", uint32_t{SLUICE_16(7)} << 16},
+                                    {four + "0)", uint32_t{SLUICE_16(7)}},
+                                    {six + "128)", uint32_t{SLUICE_16(7)} << 16},
+                                    {six + "129)", uint32_t{SLUICE_16(7)}}}) {
+    const sluice_packet packet = ParseText(text).packet;
+    EXPECT_EQ(packet.kind, SLUICE_PACKET_ICMP_ERROR) << text;
+    EXPECT_EQ(packet.flow.protocol, SLUICE_IP_ICMP) << text;
+    EXPECT_EQ(packet.flow.ports, ports) << text;
+  }
 }
 
 TEST_F(ParseTest, Arp) {

@@ -177,6 +177,39 @@ TEST_F(BuilderNatTest, ServicesOfRangesAndOfBothProtocols) {
                           Service{a, SLUICE_IP_UDP, 9000}, Service{a, SLUICE_IP_UDP, 9001}));
 }
 
+// Pings go to the first listener of their address that forwards, and their replies come from its servers.
+TEST_F(BuilderNatTest, PingsThatAreForwarded) {
+  TestInput input;
+  input.Load(
+      "engine: {interfaces: [{name: eth0}], nat_addresses: [198.51.100.64]}\n"
+      "listeners:\n"
+      "- {name: a, address: 203.0.113.12, ports: [80], protocol: tcp, pool: p, icmp_echo: forward}\n"
+      "- {name: b, address: 203.0.113.12, ports: [53], protocol: udp, pool: q, icmp_echo: forward}\n"
+      "- {name: c, address: 203.0.113.13, ports: [53], protocol: udp, pool: q, icmp_echo: drop}\n"
+      "pools:\n"
+      "- {name: p, forwarding: nat, backends: [{name: a, address: 10.0.0.6, port: 9000}]}\n"
+      "- {name: q, forwarding: full_nat, backends: [{name: a, address: 10.0.0.7}]}\n");
+  Builder builder;
+  const auto tables = input.Build(builder);
+  const auto listener_of_ping = [&](const char* address) {
+    sluice_flow flow{};
+    flow.destination = At(address);
+    flow.source_port = SLUICE_16(7);
+    flow.protocol = SLUICE_IP_ICMP;
+    return sluice_listener_of(&tables->view(), tables->view().settings, &flow);
+  };
+  ASSERT_LT(listener_of_ping("203.0.113.12"), tables->listener_count());
+  EXPECT_EQ(tables->listener_names()[listener_of_ping("203.0.113.12")], "a");
+  EXPECT_EQ(listener_of_ping("203.0.113.13"), SLUICE_NO_LISTENER);
+  EXPECT_EQ(listener_of_ping("198.51.100.64"), SLUICE_NO_LISTENER);
+  uint32_t flags = 0;
+  const sluice_address address = At("203.0.113.12");
+  ASSERT_TRUE(sluice_virtual_find(&tables->view(), tables->view().settings, &address, &flags));
+  EXPECT_EQ(flags & SLUICE_VIRTUAL_ECHO, 0u);
+  const auto a = TestInput::At("10.0.0.6");
+  EXPECT_THAT(tables->services(), ElementsAre(Service{a, SLUICE_IP_ICMP, 0}, Service{a, SLUICE_IP_TCP, 9000}));
+}
+
 // Each range that was written begins anew at the server's port: also one that another ends before, and a single port.
 TEST_F(BuilderNatTest, PortsKeepTheirDistanceFromTheFirstOfTheirRange) {
   struct Case {

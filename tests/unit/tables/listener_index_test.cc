@@ -226,7 +226,7 @@ TEST(ListenerIndex, VirtualAddressesHaveTheirFlags) {
       input.config.add_pools()->set_name("pool");
       AddListener(input.config, "203.0.113.1", v1::Listener::TCP);
       AddPorts(*input.config.mutable_listeners(0), 80, 80);
-      input.config.mutable_listeners(0)->set_icmp_echo(echo);
+      input.config.mutable_listeners(0)->set_icmp_echo(echo ? v1::Listener::ANSWER : v1::Listener::DROP);
       input.config.mutable_listeners(0)->set_announce(announce ? v1::Listener::LINK : v1::Listener::NONE);
       Builder builder;
       const auto tables = input.Build(builder);
