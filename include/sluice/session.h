@@ -8,7 +8,8 @@
  *
  * Each side of a session has a word of its own, so that whoever gets its packets is the only writer:
  * acknowledgment 32 | window 16 | flags 4 | last seen 12. Before the first ACK of a side, the upper half is the
- * sequence number behind its SYN. TCP states follow from both words (RFC 9293 section 3.3.2, as seen from between). */
+ * sequence number behind its SYN. Bytes of the client are counted as the client does (client_address.h). TCP states
+ * follow from both words (RFC 9293 section 3.3.2, as seen from between). */
 #ifndef SLUICE_SESSION_H_
 #define SLUICE_SESSION_H_
 
@@ -192,19 +193,33 @@ SLUICE_INLINE uint64_t sluice_word_datagram(uint32_t tick) {
   return SLUICE_WORD_SYN | tick;
 }
 
-/* The value of a TCP option of `length` bytes and the header's own, or null. `l4` to `end` holds the header. */
-SLUICE_INLINE uint8_t* sluice_tcp_option(uint8_t* l4, const uint8_t* end, uint8_t kind, uint8_t length) {
-  const uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
-  uint32_t at = SLUICE_TCP_BYTES;
-  for (uint32_t i = 0; i < 40 && at + 1 < header; i++) {
+/* Bytes of a TCP header with its options. */
+SLUICE_INLINE uint32_t sluice_tcp_length(const uint8_t* l4) {
+  return (uint32_t)(l4[12] >> 4) * 4;
+}
+
+#define SLUICE_TCP_OPTION_BYTES 40
+#define SLUICE_OPTION_NOP 1
+
+/* The first byte of the next option of `kind`, from `at` bytes behind the start of the TCP header, or null. It is
+ * whole, and `l4` to `end` holds the header. */
+SLUICE_INLINE uint8_t* sluice_tcp_option_from(uint8_t* l4, const uint8_t* end, uint32_t at, uint8_t kind) {
+  const uint32_t header = sluice_tcp_length(l4);
+  for (uint32_t i = 0; i < SLUICE_TCP_OPTION_BYTES && at + 1 < header; i++) {
     uint8_t* option = l4 + SLUICE_BOUND(at, 0x3f);
     if (option + 2 > end || option[0] == 0) return NULL;
-    if (option[0] == kind && option[1] == length)
-      return at + length <= header && option + length <= end ? option + 2 : NULL;
-    if (option[0] != 1 && option[1] < 2) return NULL;
-    at = (uint32_t)SLUICE_FORGET(at + (option[0] == 1 ? 1 : option[1]), 0x1ff, option[0]);
+    const bool nop = option[0] == SLUICE_OPTION_NOP;
+    if (!nop && (option[1] < 2 || at + option[1] > header || option + option[1] > end)) return NULL;
+    if (!nop && option[0] == kind) return option;
+    at = (uint32_t)SLUICE_FORGET(at + (nop ? 1 : option[1]), 0x1ff, option[0]);
   }
   return NULL;
+}
+
+/* The value of the first TCP option of `kind`, when it has `length` bytes with its own header, or null. */
+SLUICE_INLINE uint8_t* sluice_tcp_option(uint8_t* l4, const uint8_t* end, uint8_t kind, uint8_t length) {
+  uint8_t* option = sluice_tcp_option_from(l4, end, SLUICE_TCP_BYTES, kind);
+  return option && option[1] == length && option + length <= end ? option + 2 : NULL;
 }
 
 /* The window scale that a SYN offers, or SLUICE_NO_SCALE. RFC 7323 section 2.3: 14 at most. */

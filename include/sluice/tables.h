@@ -126,6 +126,9 @@ enum sluice_forwarding { SLUICE_DSR_L2 = 1, SLUICE_IPIP = 2, SLUICE_GUE = 3, SLU
 #define SLUICE_BACKEND_NEXT_HOP 2
 /* The tunnel's outer addresses, or the server's own, are IPv6. */
 #define SLUICE_BACKEND_OUTER_IPV6 4
+/* New TCP sessions tell it the client's address (client_address.h), by a header or by an option. */
+#define SLUICE_BACKEND_PROXY 8
+#define SLUICE_BACKEND_TOA 16
 
 /* All that a hit needs, one cache line: where the packet goes, and its ready-made headers. */
 struct sluice_backend {
@@ -183,6 +186,13 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_bucket) == 64, "one cache line");
 #define SLUICE_SESSION_SERVER_IPV6 2
 /* The client has opened a new flow in its place: it only keeps its port from being used again. */
 #define SLUICE_SESSION_REPLACED 4
+/* The server is to be told the client's address (client_address.h): by a header in front of the client's bytes, for the
+ * life of the session; by an option, until it has had it. */
+#define SLUICE_SESSION_PROXY 8
+#define SLUICE_SESSION_TOA 16
+#define SLUICE_SESSION_TELLS (SLUICE_SESSION_PROXY | SLUICE_SESSION_TOA)
+/* It has acknowledged the header. */
+#define SLUICE_SESSION_TOLD 32
 #define SLUICE_NO_NAT_ADDRESS 0xffffu
 struct sluice_session {
   struct sluice_address client;
@@ -204,6 +214,7 @@ struct sluice_session {
   uint16_t nat_address;
   /* 0: nobody's. */
   uint8_t protocol;
+  /* Changed by the owner and by whoever gets the server's packets, so atomically. */
   uint8_t flags;
   uint8_t client_egress;
   /* Window scales of TCP: the client's, and << 4 the server's. */

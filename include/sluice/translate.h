@@ -49,6 +49,25 @@ SLUICE_INLINE uint16_t sluice_checksum_add(uint16_t checksum, uint16_t delta) {
   return (uint16_t)~sluice_checksum_fold((uint32_t)(uint16_t)~checksum + delta);
 }
 
+/* What a TCP checksum covers gains, when that is by bytes at `at`: at an odd place they are the second and first of two
+ * words. `gain` is a sum of words. */
+SLUICE_INLINE void sluice_tcp_gain(uint8_t* l4, const uint8_t* at, uint32_t gain) {
+  const uint16_t sum = sluice_checksum_fold(gain);
+  sluice_store16(l4 + 16, sluice_checksum_add(sluice_load16(l4 + 16), (at - l4) & 1 ? SLUICE_16(sum) : sum));
+}
+
+/* Changes what stands at `at` in a TCP header, and the checksum with it. */
+SLUICE_INLINE void sluice_tcp_store16(uint8_t* l4, uint8_t* at, uint16_t value) {
+  const uint32_t gain = (uint32_t)(uint16_t)~sluice_load16(at) + value;
+  sluice_store16(at, value);
+  sluice_tcp_gain(l4, at, gain);
+}
+SLUICE_INLINE void sluice_tcp_store32(uint8_t* l4, uint8_t* at, uint32_t value) {
+  const uint32_t gain = sluice_checksum_word(~sluice_load32(at)) + sluice_checksum_word(value);
+  sluice_store32(at, value);
+  sluice_tcp_gain(l4, at, gain);
+}
+
 /* `l3` is an IPv4 header. `hop`: 1 takes one hop off, 0 leaves the TTL (a quoted header). */
 SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoints* to, uint32_t hop) {
   const uint32_t source = to->source->words[3];

@@ -422,14 +422,7 @@ SLUICE_INLINE void sluice_clamp_mss(uint8_t* l4, const uint8_t* end, uint32_t mt
   if (l4 + SLUICE_TCP_BYTES > end || !(l4[13] & SLUICE_TCP_SYN) || mtu <= headers) return;
   uint8_t* value = sluice_tcp_option(l4, end, 2, 4);
   if (!value || value + 2 > end) return;
-  const uint16_t before = sluice_load16(value);
-  const uint16_t after = SLUICE_16(mtu - headers);
-  if (SLUICE_16(before) <= mtu - headers) return;
-  sluice_store16(value, after);
-  /* At an odd place the bytes are the second and first of two words. */
-  const bool odd = (value - l4) & 1;
-  sluice_store16(l4 + 16, sluice_checksum_update(sluice_load16(l4 + 16), odd ? SLUICE_16(before) : before,
-                                                 odd ? SLUICE_16(after) : after));
+  if (SLUICE_16(sluice_load16(value)) > mtu - headers) sluice_tcp_store16(l4, value, SLUICE_16(mtu - headers));
 }
 
 /* The message behind an ICMP error's IP header. `to` is where the error goes. */
