@@ -105,6 +105,35 @@ void CheckBackendPorts(const v1::Config& config, int index, const Widest& widest
   }
 }
 
+// Whether the client's address is to be told, and may be.
+bool CheckClientAddress(const v1::Config& config, int index, Report& report, const Facts& facts) {
+  const v1::Pool& pool = config.pools(index);
+  const std::string path = At(kPools, index, "client_address");
+  if (!v1::Pool::ClientAddress_IsValid(pool.client_address())) {
+    report.AddError(path, absl::StrCat("unknown client_address ", static_cast<int>(pool.client_address()),
+                                       "; use none, proxy_v2 or toa"));
+    return false;
+  }
+  const v1::Pool::Forwarding forwarding = Of(facts, index).forwarding;
+  if (pool.client_address() == v1::Pool::NONE || forwarding == v1::Pool::FORWARDING_UNSPECIFIED) return false;
+  if (Translates(forwarding)) return true;
+  report.AddError(path,
+                  "client_address says nothing to this pool, whose servers get the client's own packets; remove it or "
+                  "set forwarding: nat or full_nat");
+  return false;
+}
+
+// Only TCP has room for an address.
+void CheckTellsOfTcp(const v1::Config& config, int index, int pool, Report& report) {
+  const v1::Listener& listener = config.listeners(index);
+  if (listener.protocol() != v1::Listener::UDP && listener.protocol() != v1::Listener::TCP_UDP) return;
+  report.AddError(At(kListeners, index, "protocol"),
+                  absl::StrCat("pool \"", listener.pool(), "\" tells its servers the client's address (",
+                               report.Where(At(kPools, pool, "client_address")),
+                               "), which only TCP can carry; set protocol: tcp, or take a pool without "
+                               "client_address for UDP"));
+}
+
 // An error for the first pool that cannot do without, a warning for each that can.
 void CheckNatSources(const v1::Config& config, bool ipv4, Report& report, const Facts& facts) {
   if (ipv4 ? facts.nat_ipv4 : facts.nat_ipv6) return;
@@ -132,10 +161,13 @@ void CheckNatSources(const v1::Config& config, bool ipv4, Report& report, const 
 
 void CheckTranslation(const v1::Config& config, Report& report, const Facts& facts) {
   std::vector<Widest> widest(static_cast<size_t>(config.pools_size()));
+  std::vector<bool> tells;
+  for (int i = 0; i < config.pools_size(); ++i) tells.push_back(CheckClientAddress(config, i, report, facts));
   for (int i = 0; i < config.listeners_size(); ++i) {
     const int pool = facts.listener_pools[static_cast<size_t>(i)];
     CheckSessionKeys(config, i, pool, report, facts);
     CheckEcho(config, i, pool, report, facts);
+    if (pool >= 0 && tells[static_cast<size_t>(pool)]) CheckTellsOfTcp(config, i, pool, report);
     if (pool >= 0) Widen(config.listeners(i), i, widest[static_cast<size_t>(pool)]);
   }
   for (int i = 0; i < config.pools_size(); ++i) {

@@ -73,6 +73,9 @@ absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredState& state, cons
   if (Translates(*desired_pool.config)) {
     record.service_port = SLUICE_16(backend.config->port());
     if (!backend.address.IsIpv4()) record.flags |= SLUICE_BACKEND_OUTER_IPV6;
+    const v1::Pool::ClientAddress told = desired_pool.config->client_address();
+    if (told == v1::Pool::PROXY_V2) record.flags |= SLUICE_BACKEND_PROXY;
+    if (told == v1::Pool::TOA) record.flags |= SLUICE_BACKEND_TOA;
     return record;
   }
   if (record.forwarding == SLUICE_DSR_L2) return record;

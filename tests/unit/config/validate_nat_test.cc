@@ -134,6 +134,46 @@ TEST(ValidateNat, PingsAreForwardedByWhoTranslates) {
       "\npools:" + end);
 }
 
+TEST(ValidateNat, ClientAddress) {
+  const std::string end = ", backends: [{name: a, address: 10.0.0.1}]}]\n";
+  const std::string nothing =
+      "client_address says nothing to this pool, whose servers get the client's own packets; remove it or set "
+      "forwarding: nat or full_nat";
+  Check(
+      std::string(kEngine) + kListener + "pools: [{name: web, ",
+      {
+          {"forwarding: nat, client_address: proxy_v2", {}},
+          {"forwarding: full_nat, client_address: toa", {}},
+          {"forwarding: full_nat, client_address: none", {}},
+          {"forwarding: dsr_l2, client_address: none", {}},
+          {"forwarding: dsr_l2, client_address: proxy_v2", {"3:57: " + nothing}},
+          {"client_address: toa", {"3:37: " + nothing}},
+          {"forwarding: nat, client_address: proxy",
+           {"3:54: client_address \"proxy\" is not known; it is one of none, proxy_v2, toa"}},
+          // One mistake, one line.
+          {"forwarding: natt, client_address: toa", {"3:33: forwarding \"natt\" is not known; did you mean \"nat\"?"}},
+      },
+      end);
+  const auto udp = [](int column) {
+    return absl::StrCat("2:", column,
+                        ": pool \"web\" tells its servers the client's address (f.yaml:3:59), which only TCP can "
+                        "carry; set protocol: tcp, or take a pool without client_address for UDP");
+  };
+  Check(absl::StrCat(kEngine, "listeners: [{name: web, address: 203.0.113.10, ports: [80], pool: web, protocol: "),
+        {{"tcp}", {}},
+         {"udp}", {udp(82)}},
+         {"tcp_udp}", {udp(82)}},
+         {"tcp}, {name: d, address: 203.0.113.10, ports: [53], protocol: udp, pool: web}", {udp(144)}}},
+        "]\npools: [{name: web, forwarding: full_nat, client_address: toa" + end);
+  // What only the API can say.
+  v1::Config config;
+  config.add_pools()->set_client_address(static_cast<v1::Pool::ClientAddress>(9));
+  config::Report report;
+  ValidateConfig(config, report);
+  EXPECT_THAT(Lines(report.ToStatus()),
+              testing::Contains(testing::HasSubstr("unknown client_address 9; use none, proxy_v2 or toa")));
+}
+
 TEST(ValidateNat, SessionKeys) {
   const auto listener = [](const std::string& protocol, const std::string& keys) {
     return absl::StrCat("listeners: [{name: w, address: 1.2.3.4, ports: [80], protocol: ", protocol, ", pool: web, ",

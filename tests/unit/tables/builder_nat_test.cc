@@ -119,6 +119,24 @@ TEST_F(BuilderNatTest, DirectListenersHaveNoSessions) {
   EXPECT_THAT(tables->services(), IsEmpty());
 }
 
+TEST_F(BuilderNatTest, WhatServersAreToldOfTheClient) {
+  const auto told = [&](const char* pool) {
+    return view().backends[SlotOf(*tables_, pool, "a")].flags & (SLUICE_BACKEND_PROXY | SLUICE_BACKEND_TOA);
+  };
+  EXPECT_EQ(told("web"), 0);
+  const uint32_t slot = SlotOf(*tables_, "web", "a");
+  for (auto [setting, flag] :
+       {std::pair(v1::Pool::PROXY_V2, SLUICE_BACKEND_PROXY), {v1::Pool::TOA, SLUICE_BACKEND_TOA}}) {
+    input_.config.mutable_pools(0)->set_client_address(setting);
+    tables_ = input_.Build(builder_);
+    ASSERT_NE(tables_, nullptr);
+    EXPECT_EQ(told("web"), flag);
+    EXPECT_EQ(told("dns"), 0);
+    // Its sessions go on.
+    EXPECT_EQ(SlotOf(*tables_, "web", "a"), slot);
+  }
+}
+
 TEST_F(BuilderNatTest, NatAddressesOneByOneAndIpv4First) {
   EXPECT_EQ(view().settings->nat_ipv4, 5);
   EXPECT_EQ(view().settings->nat_ipv6, 2);
