@@ -30,7 +30,8 @@ struct SessionPartition;
 
 // A packet in memory, and what becomes of it.
 struct Frame {
-  // In and out. A transmitted frame may start and end elsewhere than it came; others are as they were.
+  // In and out. A transmitted frame may start and end elsewhere than it came, and so may a dropped one; one for the
+  // kernel is as it was.
   uint8_t* data = nullptr;
   uint32_t length = 0;
   // In: bytes that may be used before `data` and behind its end.

@@ -39,6 +39,8 @@ void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
   sum->sessions.evicted_handshake += Read(counters.evicted_handshake);
   sum->sessions.ports_taken_early += Read(counters.ports_taken_early);
   sum->sessions.answers_elsewhere += Read(counters.answers_elsewhere);
+  sum->sessions.proxy_acknowledged += Read(counters.proxy_acknowledged);
+  sum->sessions.toa_left_out += Read(counters.toa_left_out);
 }
 
 }  // namespace sluice

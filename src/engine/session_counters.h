@@ -20,6 +20,10 @@ struct SessionCounters {
   uint64_t ports_taken_early = 0;
   // Not of its own: servers' packets that it has got, and whose session another worker has.
   uint64_t answers_elsewhere = 0;
+  // Whoever owns them (sluice/client_address.h): servers that have acknowledged the header with their client's address;
+  // packets without room for the option, or in pieces.
+  uint64_t proxy_acknowledged = 0;
+  uint64_t toa_left_out = 0;
 };
 
 }  // namespace sluice

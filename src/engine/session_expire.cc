@@ -1,6 +1,7 @@
 // The end of sessions that nobody has used for too long, told to both of their ends where the listener wants it.
 #include "engine/session_path.h"
 #include "engine/words.h"
+#include "sluice/client_address.h"
 #include "sluice/reset.h"
 
 namespace sluice {
@@ -64,7 +65,7 @@ void SessionPath::ResetBothEnds(const sluice_tables& tables, const sluice_sessio
                                     sluice_session_source(&tables, &session),
                                     &backend.destination,
                                     sluice_ports(session.source_port, session.server_port),
-                                    of_server,
+                                    of_server + sluice_proxied_ahead(&session),
                                     of_client,
                                     backend.vlan};
     sent += Send(outlet, to_server, backend.port);

@@ -181,7 +181,8 @@ void SessionOwner::Replace(const sluice_tables& tables, uint32_t index) {
   sluice_session& session = partition_.sessions[index];
   const uint64_t hash = ForwardHash(tables, session);
   Remove(hash, sluice_session_entry(hash, SLUICE_ENTRY_FORWARD, index));
-  __atomic_store_n(&session.flags, session.flags | SLUICE_SESSION_REPLACED, __ATOMIC_RELAXED);
+  // Others may change it too.
+  __atomic_fetch_or(&session.flags, SLUICE_SESSION_REPLACED, __ATOMIC_RELAXED);
 }
 
 void SessionOwner::Close(const sluice_tables& tables, uint32_t index) {

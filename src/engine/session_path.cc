@@ -6,6 +6,7 @@
 #include "engine/session_job.h"
 #include "engine/traffic.h"
 #include "engine/words.h"
+#include "sluice/client_address.h"
 #include "sluice/listener.h"
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
@@ -38,6 +39,8 @@ namespace {
 // and a next hop.
 constexpr uint64_t kServes = uint64_t{SLUICE_BACKEND_LIVE} << 56 | 0xffffffff;
 constexpr uint64_t kPlain = kServes | uint64_t{SLUICE_BACKEND_NEXT_HOP} << 56 | uint64_t{0xffff} << 32;
+
+constexpr uint32_t kTold = SLUICE_SESSION_PROXY | SLUICE_SESSION_TOLD;
 
 uint64_t BackendsOf(uint32_t pool) {
   return pool | uint64_t{SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP} << 56;
@@ -169,12 +172,13 @@ SLUICE_HOT bool SessionPath::FindListener(const SessionBurst& burst, SessionJob&
 }
 
 // Whether both are of the common case: a flow's packet that is neither SYN, FIN, RST nor a fragment; a session with
-// both sides of the packet's IP version, that has not been replaced.
-SLUICE_HOT bool SessionPath::IsPlain(const sluice_packet& packet, const sluice_session& session) {
+// both sides of the packet's IP version, that has not been replaced. `told`: and whose server counts a header in front
+// of the client's bytes (client_address.h); else, whose server is not told of its client.
+SLUICE_HOT bool SessionPath::IsPlain(const sluice_packet& packet, const sluice_session& session, bool told) {
   // Kind (0 is a flow) and flags in one comparison, protocol and flags in another.
   const uint32_t both = packet.flags * (SLUICE_SESSION_CLIENT_IPV6 | SLUICE_SESSION_SERVER_IPV6) << 8;
   return SLUICE_LIKELY((sluice_load32(&packet.kind) & (0xffff ^ SLUICE_PACKET_IPV6 << 8)) == 0) &&
-         SLUICE_LIKELY(sluice_load16(&session.protocol) == (packet.flow.protocol | both));
+         SLUICE_LIKELY(sluice_load16(&session.protocol) == (packet.flow.protocol | both | (told ? kTold << 8 : 0)));
 }
 
 // Whether the packet may not go on: its TTL or hop limit is used up.
@@ -202,11 +206,19 @@ SLUICE_HOT void SessionPath::TranslateInPlace(uint8_t* data, const sluice_packet
 // more to be done for it. Whose it is says the session, exactly; and it is compared whether the backend is still there
 // for it, and whether the packets still come the same way.
 SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, SessionJob& job, Sums& sums) {
+  if (SLUICE_UNLIKELY(!IsPlain(*job.packet, *job.session, false))) return ForwardTold(burst, job, sums);
+  return ForwardAs(burst, job, false, sums);
+}
+
+SLUICE_APART sluice_verdict SessionPath::ForwardTold(const SessionBurst& burst, SessionJob& job, Sums& sums) {
+  return IsPlain(*job.packet, *job.session, true) ? ForwardAs(burst, job, true, sums) : SLUICE_CONTINUE;
+}
+
+SLUICE_HOT sluice_verdict SessionPath::ForwardAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums) {
   const sluice_packet& packet = *job.packet;
   Frame& frame = *job.frame;
   uint8_t* data = frame.data;
   sluice_session* session = job.session;
-  if (SLUICE_UNLIKELY(!IsPlain(packet, *session))) return SLUICE_CONTINUE;
   if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
   const sluice_backend* backend = &sums.records[session->backend];
   const uint64_t differs = sluice_load64(&backend->pool) ^ sums.backends;
@@ -215,8 +227,13 @@ SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, Sessio
           !sluice_addresses_equal(&session->client, &packet.flow.source, &sums.address, &packet.flow.destination)) ||
       SLUICE_UNLIKELY(differs & kServes) || SLUICE_UNLIKELY(WayBack(data, packet) != *WayBackOf(session)) ||
       SLUICE_UNLIKELY(session->client_egress != burst.ingress) ||
-      SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, false, session))) {
+      // Its sender gets it back as it was.
+      (told && packet.l3_length > backend->mtu) || SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, false, session))) {
     return SLUICE_CONTINUE;
+  }
+  if (told) {
+    uint8_t* l4 = data + packet.l4_offset;
+    sluice_tcp_set_sequence(l4, sluice_segment_read(l4).sequence + sluice_client_address_bytes(session->flags));
   }
   const Volume volume{1, packet.l3_length};
   sums.forwarded += volume;
@@ -235,11 +252,19 @@ SLUICE_HOT sluice_verdict SessionPath::Forward(const SessionBurst& burst, Sessio
 }
 
 SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, SessionJob& job, Sums& sums) {
+  if (SLUICE_UNLIKELY(!IsPlain(*job.packet, *job.session, false))) return ReturnTold(burst, job, sums);
+  return ReturnAs(burst, job, false, sums);
+}
+
+SLUICE_APART sluice_verdict SessionPath::ReturnTold(const SessionBurst& burst, SessionJob& job, Sums& sums) {
+  return IsPlain(*job.packet, *job.session, true) ? ReturnAs(burst, job, true, sums) : SLUICE_CONTINUE;
+}
+
+SLUICE_HOT sluice_verdict SessionPath::ReturnAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums) {
   const sluice_packet& packet = *job.packet;
   Frame& frame = *job.frame;
   uint8_t* data = frame.data;
   sluice_session* session = job.session;
-  if (SLUICE_UNLIKELY(!IsPlain(packet, *session))) return SLUICE_CONTINUE;
   if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
   const sluice_backend* backend = &sums.records[session->backend];
   const uint32_t ports = packet.flow.ports >> 16 | packet.flow.ports << 16;
@@ -248,7 +273,8 @@ SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, Session
                                               sluice_session_source(&burst.tables, session),
                                               &packet.flow.destination)) ||
       SLUICE_UNLIKELY(!(backend->flags & SLUICE_BACKEND_LIVE)) ||
-      SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, true, session))) {
+      (told && packet.l3_length > burst.tables.ports[session->client_egress].mtu) ||
+      SLUICE_UNLIKELY(!NoteAnswer(burst, job, told, session))) {
     return SLUICE_CONTINUE;
   }
   const Volume volume{1, packet.l3_length};
@@ -267,6 +293,18 @@ SLUICE_HOT sluice_verdict SessionPath::Return(const SessionBurst& burst, Session
   Add(*sums.counters->backend(slot, true), volume);
   sums.returned_packets++;
   return SLUICE_VERDICT_returned;
+}
+
+// NoteQuickly of an answer. Acknowledgments are noted as the client counts; one that is to be settled after all is as
+// it was.
+SLUICE_HOT bool SessionPath::NoteAnswer(const SessionBurst& burst, const SessionJob& job, bool told,
+                                        sluice_session* session) {
+  if (!told) return NoteQuickly(burst, job.frame->data, *job.packet, true, session);
+  const uint32_t bytes = sluice_client_address_bytes(session->flags);
+  ShiftBack(job, bytes);
+  if (SLUICE_LIKELY(NoteQuickly(burst, job.frame->data, *job.packet, true, session))) return true;
+  ShiftBack(job, 0u - bytes);
+  return false;
 }
 
 // A packet that needs no more than that, but another Ethernet header, or an answer.
@@ -403,8 +441,23 @@ SLUICE_APART SessionPath::Outcome SessionPath::Settle(const SessionBurst& burst,
   if (found.record == nullptr || outcome.verdict != SLUICE_CONTINUE) return outcome;
   outcome.listener = found.record->listener;
   outcome.slot = found.record->backend;
-  outcome.verdict = Emit(burst, job, ExitOf(burst, job.reverse, *found.record));
+  if (SLUICE_UNLIKELY(found.record->flags & SLUICE_SESSION_TELLS)) {
+    outcome.verdict = EmitTelling(burst, job, found);
+  } else {
+    outcome.verdict = Emit(burst, job, ExitOf(burst, job.reverse, *found.record));
+  }
   return outcome;
+}
+
+// A packet of a session whose server is told the client's address: it may have to grow first.
+SLUICE_APART sluice_verdict SessionPath::EmitTelling(const SessionBurst& burst, const SessionJob& job,
+                                                     const Found& found) {
+  const Exit exit = ExitOf(burst, job.reverse, *found.record);
+  sluice_packet packet = *job.packet;
+  SessionJob telling = job;
+  telling.packet = &packet;
+  const sluice_verdict verdict = Tell(burst, telling, found, exit, &packet);
+  return verdict == SLUICE_CONTINUE ? Emit(burst, telling, exit) : verdict;
 }
 
 }  // namespace sluice

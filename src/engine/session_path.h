@@ -109,12 +109,17 @@ class SessionPath {
   Met MeetAll(SessionJob* jobs, uint32_t count) const;
   uint32_t LookAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed, Met* met) const;
   static bool FindListener(const SessionBurst& burst, SessionJob& job);
-  static bool IsPlain(const sluice_packet& packet, const sluice_session& session);
+  static bool IsPlain(const sluice_packet& packet, const sluice_session& session, bool told);
   static bool NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet, bool reverse,
                           sluice_session* session);
   static bool GoesOn(const SessionBurst& burst, const sluice_flow& flow, bool reverse, const sluice_session& session);
   sluice_verdict Forward(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict ForwardTold(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict ForwardAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums);
   sluice_verdict Return(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict ReturnTold(const SessionBurst& burst, SessionJob& job, Sums& sums);
+  sluice_verdict ReturnAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums);
+  static bool NoteAnswer(const SessionBurst& burst, const SessionJob& job, bool told, sluice_session* session);
   sluice_verdict EmitAndCount(const SessionBurst& burst, SessionJob& job, bool reverse, Volume volume, Sums& sums);
   static void Begin(const SessionBurst& burst, uint32_t listener, Sums& sums);
   static void Flush(Sums& sums);
@@ -128,6 +133,22 @@ class SessionPath {
   static void Address(const Exit& exit, bool ipv6, Frame* frame);
   sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
   sluice_verdict SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
+
+  sluice_verdict EmitTelling(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  sluice_verdict Tell(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+                      sluice_packet* packet);
+  sluice_verdict TellByHeader(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+                              sluice_packet* packet);
+  sluice_verdict TellByOption(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+                              sluice_packet* packet);
+  static void TellQuote(const SessionJob& job, const Found& found);
+  static void ShiftBack(const SessionJob& job, uint32_t bytes);
+  static sluice_verdict Measure(const SessionJob& job, const Exit& exit, uint32_t bytes, uint32_t* mtu);
+  sluice_verdict CheckAnswer(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit);
+  sluice_verdict MakeGap(const SessionBurst& burst, const SessionJob& job, const Exit& exit, uint32_t offset,
+                         uint32_t bytes);
+  void TellAgain(const SessionBurst& burst, const Found& found);
+  void HearServer(const SessionBurst& burst, const SessionJob& job, const Found& found, sluice_segment* segment);
 
   void EndExpired(const sluice_tables& tables, uint32_t tick, Outlet* outlet);
   void ResetBothEnds(const sluice_tables& tables, const sluice_session& session, Outlet* outlet);

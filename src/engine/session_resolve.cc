@@ -140,7 +140,9 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
     NoteWayBack(burst, job, found);
     return SLUICE_CONTINUE;
   }
-  const sluice_segment segment = sluice_segment_read(Transport(job));
+  sluice_segment segment = sluice_segment_read(Transport(job));
+  if (!job.reverse && (segment.flags & SLUICE_TCP_SYN)) TellAgain(burst, found);
+  if (SLUICE_UNLIKELY(session.flags & SLUICE_SESSION_TELLS) && job.reverse) HearServer(burst, job, found, &segment);
   if (job.reverse && (segment.flags & SLUICE_TCP_SYN)) {
     uint8_t* l4 = job.frame->data + job.packet->l4_offset;
     const uint32_t scale = sluice_syn_scale(l4, job.frame->data + job.packet->l3_offset + job.packet->l3_length);
@@ -188,6 +190,8 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
   wanted.client_egress = static_cast<uint8_t>(burst.ingress);
   wanted.forward = sluice_word_datagram(burst.tick);
   if (tcp) {
+    if (backend.flags & SLUICE_BACKEND_PROXY) wanted.flags |= SLUICE_SESSION_PROXY;
+    if (backend.flags & SLUICE_BACKEND_TOA) wanted.flags |= SLUICE_SESSION_TOA;
     uint8_t* l4 = job.frame->data + packet.l4_offset;
     const sluice_segment segment = sluice_segment_read(l4);
     const uint8_t* end = job.frame->data + packet.l3_offset + packet.l3_length;

@@ -194,11 +194,12 @@ void Daemon::LogTotals() {
   spdlog::info(
       "totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={} kernel_dropped={} "
       "sessions_opened={} sessions_expired={} sessions_evicted={} ports_taken_early={} answers_elsewhere={} "
-      "resets_sent={}",
+      "resets_sent={} proxy_acknowledged={} toa_left_out={}",
       counters.received, reasons, counters.transmit_full, counters.port_receive_dropped, counters.port_transmit_dropped,
       counters.kernel_dropped, counters.sessions.opened, counters.sessions.expired,
       counters.sessions.evicted_closed + counters.sessions.evicted_handshake, counters.sessions.ports_taken_early,
-      counters.sessions.answers_elsewhere, counters.sessions.resets);
+      counters.sessions.answers_elsewhere, counters.sessions.resets, counters.sessions.proxy_acknowledged,
+      counters.sessions.toa_left_out);
 }
 
 }  // namespace sluice

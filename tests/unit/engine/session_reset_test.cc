@@ -110,6 +110,25 @@ TEST_F(SessionResetTest, TheServerHearsItFromTheAddressThatItKnows) {
           "sport=", port, ", dport=8080, seq=101, acknr=501, rst, ack, window=0)"))));
 }
 
+// Who has had a header in front counts on from there.
+TEST_F(SessionResetTest, TheServerHearsItByItsOwnNumbers) {
+  Open("nat, client_address: proxy_v2", ", reset_on_idle: true");
+  Send(absl::StrCat(kRouter, "ipv4(src=192.0.2.7, dst=203.0.113.10) / tcp(seq=100, syn)"));
+  Send(absl::StrCat(kServer,
+                    "ipv4(src=10.0.1.11, dst=192.0.2.7) / tcp(sport=8080, dport=40000, seq=500, acknr=101, syn, ack)"));
+  Send(absl::StrCat(kRouter, "ipv4(src=192.0.2.7, dst=203.0.113.10) / tcp(seq=101, acknr=501, ack) / payload(9)"));
+  Send(absl::StrCat(kServer,
+                    "ipv4(src=10.0.1.11, dst=192.0.2.7) / tcp(sport=8080, dport=40000, seq=501, acknr=138, ack)"));
+  EXPECT_THAT(
+      ResetsAfter(110),
+      ElementsAre(
+          Described("eth(dst=02:00:00:00:00:aa, src=02:00:00:00:00:01) / ipv4(src=203.0.113.10, dst=192.0.2.7, "
+                    "df) / tcp(sport=80, dport=40000, seq=501, acknr=110, rst, ack, window=0)"),
+          Described("eth(dst=02:00:00:00:01:0b, src=02:00:00:00:00:01) / ipv4(src=192.0.2.7, dst=10.0.1.11, df) "
+                    "/ tcp(sport=40000, dport=8080, seq=138, acknr=501, rst, ack, window=0)")));
+  EXPECT_EQ(engine_->ReadCounters().sessions.proxy_acknowledged, 1u);
+}
+
 TEST_F(SessionResetTest, NobodyHearsOfItUnlessAsked) {
   Open("nat", "");
   Send(absl::StrCat(kRouter, "ipv4(src=192.0.2.7, dst=203.0.113.10) / tcp(seq=100, syn)"));
