@@ -81,7 +81,7 @@ SessionPath::Rest SessionPath::Process(const SessionBurst& burst, SessionJob* jo
   }
   Flush(sums);
   Add(counters->verdicts[SLUICE_VERDICT_returned], sums.returned_packets);
-  rest.not_forwarded = sums.not_forwarded;
+  rest.not_forwarded = sums.not_forwarded + sums.returned_packets;
   // In order, so that the second packet of a new flow finds what the first one made.
   for (; unsettled != 0; unsettled &= unsettled - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(unsettled));

@@ -9,6 +9,39 @@
 namespace sluice {
 namespace {
 
+TEST(MixedBurst, AnAnswerIsNotCountedAsForwarded) {
+  TestInput input;
+  input.Load(
+      "engine: {interfaces: [{name: eth0}]}\n"
+      "listeners:\n"
+      "- {name: nat, address: 203.0.113.10, ports: [53], protocol: udp, pool: nat}\n"
+      "pools:\n"
+      "- {name: nat, forwarding: nat, backends: [{name: a, address: 10.0.1.11}]}\n");
+  input.ResolveAll();
+  SimOptions options;
+  options.max_sessions = 64;
+  options.clock = [] { return uint64_t{1000} << SLUICE_TICK_SHIFT; };
+  options.ports.push_back({.name = "sim", .mac = input.ports[0].mac, .mtu = 1500, .link_up = true, .mode = "sim"});
+  absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
+  ASSERT_TRUE(engine.ok());
+  Builder builder;
+  ASSERT_TRUE((*engine)->Publish(input.Build(builder)).ok());
+  for (const char* text : {
+           "eth/ipv4(src=192.0.2.7, dst=203.0.113.10)/udp(sport=4000, dport=53)",
+           "eth/ipv4(src=10.0.1.11, dst=192.0.2.7)/udp(sport=53, dport=4000)",
+           "eth/ipv4(src=10.0.1.11, dst=192.0.2.7)/udp(sport=53, dport=4000)",
+           "eth/vlan(5)/ipv4(src=10.0.1.11, dst=192.0.2.7)/udp(sport=53, dport=4000)",
+       }) {
+    const std::string bytes = packet_test::Packet(text);
+    const std::vector<SimPacket> packets{{{bytes.begin(), bytes.end()}, 0}};
+    (*engine)->Receive(packets);
+  }
+  const EngineCounters counters = (*engine)->ReadCounters();
+  EXPECT_EQ(counters.verdicts[SLUICE_VERDICT_forwarded], 1u);
+  EXPECT_EQ(counters.verdicts[SLUICE_VERDICT_returned], 3u);
+  EXPECT_EQ(std::accumulate(counters.verdicts.begin(), counters.verdicts.end(), uint64_t{0}), counters.received);
+}
+
 TEST(MixedBurst, ALaterFragmentThatNoSessionKnowsIsCountedOnce) {
   TestInput input;
   input.Load(
