@@ -49,10 +49,12 @@ SLUICE_INLINE bool sluice_session_is_forward(const struct sluice_session* sessio
          !(session->flags & SLUICE_SESSION_REPLACED) && sluice_address_equal(&session->client, &flow->source);
 }
 
-/* Whether both are of one flow as its client sends it; one of them may have been replaced. */
-SLUICE_INLINE bool sluice_session_same_client(const struct sluice_session* a, const struct sluice_session* b) {
-  return a->ports == b->ports && a->listener == b->listener && a->protocol == b->protocol &&
-         sluice_address_equal(&a->client, &b->client);
+/* Whether both are of one flow as its client sends it; one of them may have been replaced. `to_a` and `to_b` are their
+ * listeners' addresses: the flow may have become another listener's. */
+SLUICE_INLINE bool sluice_session_same_client(const struct sluice_session* a, const struct sluice_address* to_a,
+                                              const struct sluice_session* b, const struct sluice_address* to_b) {
+  return a->ports == b->ports && a->protocol == b->protocol && sluice_address_equal(&a->client, &b->client) &&
+         sluice_address_equal(to_a, to_b);
 }
 
 /* Whom the server answers. Null when a table could not be read. */

@@ -235,12 +235,19 @@ const sluice_session* SessionOwner::FindReverse(const sluice_tables& tables, con
   return nullptr;
 }
 
+bool SessionOwner::IsSameClient(const sluice_tables& tables, const sluice_session& a, const sluice_session& b) {
+  return sluice_session_same_client(&a, &tables.session_terms[a.listener].address, &b,
+                                    &tables.session_terms[b.listener].address);
+}
+
 bool SessionOwner::MakeWay(const sluice_tables& tables, const sluice_session& wanted, const sluice_flow& reverse,
                            uint64_t hash, uint32_t tick) {
   const sluice_session* holder = FindReverse(tables, reverse, hash);
   if (holder == nullptr) return true;
   const bool over = IsOver(tables, *holder, Words(*holder), tick);
-  const bool replaced = (holder->flags & SLUICE_SESSION_REPLACED) && sluice_session_same_client(holder, &wanted);
+  // Of another listener it would never be found again: the flow is this one's now.
+  const bool replaced = ((holder->flags & SLUICE_SESSION_REPLACED) || holder->listener != wanted.listener) &&
+                        IsSameClient(tables, *holder, wanted);
   if (!over && !replaced) return false;
   Close(tables, static_cast<uint32_t>(holder - partition_.sessions));
   if (over) Add(counters_.expired, 1);

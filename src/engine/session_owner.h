@@ -44,8 +44,12 @@ class SessionOwner {
   // time. Host order; 0: none.
   uint16_t TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early);
 
+  // Whether both are of one flow as its client sends it, be it another listener's by now.
+  static bool IsSameClient(const sluice_tables& tables, const sluice_session& a, const sluice_session& b);
+
   // Whether no session of ours has this flow, as its server sends it, in the way of `wanted`. One that is over gives
-  // way, and so does one that the same client has replaced: without a port of ours there is none to keep.
+  // way, and so does one that the same client has replaced, or that was another listener's: without a port of ours
+  // there is none to keep.
   bool MakeWay(const sluice_tables& tables, const sluice_session& wanted, const sluice_flow& reverse, uint64_t hash,
                uint32_t tick);
 

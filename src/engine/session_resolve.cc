@@ -259,7 +259,8 @@ bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_sessi
   FullFence();
   Found found;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
-    if (i == self_ || !FindIn(burst, job, i, &found) || sluice_session_same_client(found.record, &wanted)) continue;
+    if (i == self_ || !FindIn(burst, job, i, &found)) continue;
+    if (SessionOwner::IsSameClient(burst.tables, *found.record, wanted)) continue;
     if (UseOf(burst, job, *found.record) == Use::kGoOn) return true;
   }
   return false;
