@@ -58,26 +58,34 @@ SessionPath::SessionPath(WorkerSessions sessions)
 
 SessionPath::Rest SessionPath::Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count,
                                        Candidates candidates, WorkerCounters* counters) {
-  Met met = MeetAll(jobs, count);
+  const Met first = MeetAll(jobs, count);
   Rest rest;
-  const uint32_t missed = candidates.flows & ~met.found();
-  if (missed != 0) rest.left = LookAgain(burst, jobs, missed, &met);
-  uint32_t unsettled = (candidates.flows & ~met.found() & ~rest.left) | candidates.fragments;
+  const uint32_t missed = candidates.flows & ~first.found();
+  if (missed != 0) rest.left = FetchAgain(burst, jobs, missed);
   Sums sums{counters, burst.tables.backends};
   // Nothing but loads, so that the records come together; and their backends behind them.
   for (uint32_t i = 0; i < count; i++) __builtin_prefetch(&sums.records[jobs[i].session->backend]);
-  // Each direction by itself: which of them a packet goes can't be predicted.
-  for (uint32_t left = met.forward; left != 0; left &= left - 1) {
+  // Those of the second buckets come while the others are worked off.
+  Met second;
+  for (uint32_t left = missed & ~rest.left; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    const sluice_verdict verdict = Forward(burst, jobs[i], sums);
-    jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
-    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
+    second.Note(i, Meet(jobs[i]));
   }
-  for (uint32_t left = met.reverse; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    const sluice_verdict verdict = Return(burst, jobs[i], sums);
-    jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
-    if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
+  uint32_t unsettled = (missed & ~rest.left & ~second.found()) | candidates.fragments;
+  for (const Met& met : {first, second}) {
+    // Each direction by itself: which of them a packet goes can't be predicted.
+    for (uint32_t left = met.forward; left != 0; left &= left - 1) {
+      const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+      const sluice_verdict verdict = Forward(burst, jobs[i], sums);
+      jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
+      if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
+    }
+    for (uint32_t left = met.reverse; left != 0; left &= left - 1) {
+      const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+      const sluice_verdict verdict = Return(burst, jobs[i], sums);
+      jobs[i].frame->verdict = static_cast<uint8_t>(verdict);
+      if (SLUICE_UNLIKELY(verdict == SLUICE_CONTINUE)) unsettled |= 1u << i;
+    }
   }
   Flush(sums);
   Add(counters->verdicts[SLUICE_VERDICT_returned], sums.returned_packets);
@@ -143,9 +151,9 @@ SLUICE_HOT SessionPath::Met SessionPath::MeetAll(SessionJob* jobs, uint32_t coun
   return met;
 }
 
-// Those that have no entry in their first bucket: in the second, unless they are of a listener that does not translate;
+// The second buckets of those that have no entry in their first, unless they are of a listener that does not translate;
 // the jobs of those.
-uint32_t SessionPath::LookAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed, Met* met) const {
+uint32_t SessionPath::FetchAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed) const {
   uint32_t left_out = 0;
   for (uint32_t left = missed; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
@@ -153,10 +161,6 @@ uint32_t SessionPath::LookAgain(const SessionBurst& burst, SessionJob* jobs, uin
     left_out |= uint32_t{!FindListener(burst, job)} << i;
     job.bucket = &partition_.buckets[sluice_secondary_bucket(job.hash, partition_.bucket_count)];
     __builtin_prefetch(job.bucket);
-  }
-  for (uint32_t left = missed & ~left_out; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    met->Note(i, Meet(jobs[i]));
   }
   return left_out;
 }

@@ -107,7 +107,7 @@ class SessionPath {
   uint32_t GuessOwner(const SessionBurst& burst, const SessionJob& job) const;
   uint32_t Meet(SessionJob& job) const;
   Met MeetAll(SessionJob* jobs, uint32_t count) const;
-  uint32_t LookAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed, Met* met) const;
+  uint32_t FetchAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed) const;
   static bool FindListener(const SessionBurst& burst, SessionJob& job);
   static bool IsPlain(const sluice_packet& packet, const sluice_session& session, bool told);
   static bool NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet, bool reverse,
