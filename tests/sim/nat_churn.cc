@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
+#include <utility>
 
 #include "config/load.h"
 #include "sluice/time.h"
@@ -149,7 +150,9 @@ void NatChurn::ChangeNextHop() {
   NatPool& pool = site_.pools()[Random(site_.pools().size())];
   NatBackend& backend = pool.backends[Random(pool.backends.size())];
   if (!backend.present) return;
-  backend.reachable = !backend.reachable || Chance(50);
+  // A short run is to see some that are not.
+  backend.reachable = !backend.reachable || (unreachable_ >= 5 && Chance(50));
+  unreachable_ += backend.reachable ? 0 : 1;
   if (backend.reachable) {
     NatSite::Move(backend);
     next_hops_.Resolve(backend.address, backend.hop);
@@ -167,7 +170,9 @@ void NatChurn::Apply() {
 }
 
 void NatChurn::Summarize(uint64_t packets) {
-  const SessionCounters sessions = engine_->ReadCounters().sessions;
+  const EngineCounters counters = engine_->ReadCounters();
+  EXPECT_EQ(std::accumulate(counters.verdicts.begin(), counters.verdicts.end(), uint64_t{0}), counters.received);
+  const SessionCounters& sessions = counters.sessions;
   const NatOracle::Sums& sums = oracle_->sums();
   std::printf(
       "nat churn: %u workers, %lu packets, %lu s, %lu changes, %u RSS tables; %lu forwarded, %lu returned, %lu opened, "
@@ -186,12 +191,16 @@ void NatChurn::Summarize(uint64_t packets) {
   if (packets < 500'000) return;
   EXPECT_GT(sums.forwarded, packets / 4);
   EXPECT_GT(sums.returned, packets / 10);
-  for (const uint64_t count :
-       {sums.replaced, sums.nat_for_nat, sessions.expired, sessions.evicted_handshake,
-        sums.verdicts[SLUICE_VERDICT_reset_out_of_window], sums.verdicts[SLUICE_VERDICT_no_session],
-        sums.verdicts[SLUICE_VERDICT_no_next_hop], sums.verdicts[SLUICE_VERDICT_unknown_fragment]}) {
-    EXPECT_GT(count, 10u);
-  }
+  const std::pair<const char*, uint64_t> counts[] = {
+      {"replaced", sums.replaced},
+      {"our source in nat", sums.nat_for_nat},
+      {"expired", sessions.expired},
+      {"evicted in handshake", sessions.evicted_handshake},
+      {"RST out of window", sums.verdicts[SLUICE_VERDICT_reset_out_of_window]},
+      {"no session", sums.verdicts[SLUICE_VERDICT_no_session]},
+      {"no next hop", sums.verdicts[SLUICE_VERDICT_no_next_hop]},
+      {"unknown fragment", sums.verdicts[SLUICE_VERDICT_unknown_fragment]}};
+  for (const auto& [name, count] : counts) EXPECT_GT(count, 10u) << name;
 }
 
 }  // namespace sluice::sim_test

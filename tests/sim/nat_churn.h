@@ -89,6 +89,7 @@ class NatChurn {
   uint64_t packets_ = 0;
   uint64_t ticks_ = 0;
   uint64_t changes_ = 0;
+  uint64_t unreachable_ = 0;
   uint64_t fullest_ = 0;
 };
 
