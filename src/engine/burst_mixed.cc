@@ -1,5 +1,5 @@
-// Bursts where some listeners translate: their packets, and those for nobody, are the sessions' (session_path.h), the
-// others the connection table's. And bursts whose checksums may be unfinished.
+// Bursts where some listeners translate: flows and fragments are the sessions' first (session_path.h), and what is
+// nobody's there the connection table's. And bursts whose checksums may be unfinished.
 #include <array>
 
 #include "engine/burst_job.h"

@@ -1,6 +1,6 @@
 // What a worker does to the sessions that it owns: makes them, gives their ports, ends them.
 //
-// Thread-safety: belongs to the owner's worker. Others read the records and buckets meanwhile (session_lookup.h): an
+// Thread-safety: belongs to the owner's worker. Others read the records and buckets meanwhile (session_path.h): an
 // entry is written whole and after its record, and taken away before it; the list of free records is first in, first
 // out, so a record is not used again soon.
 #pragma once

@@ -1,6 +1,7 @@
 // The path of translated flows, composed over a burst: what the connection table and the tunnels are to direct server
-// return, sessions and translation are here. The burst (burst.h) hands over the packets of listeners that translate,
-// and, while there are any, those that are for no listener: one of them may be a server's answer.
+// return, sessions and translation are here. While there are listeners that translate, the burst (burst.h) hands over
+// all flows and fragments: an established one is found by its session, whoever sends it, and what is nobody's here goes
+// back to the burst.
 //
 // Each session is owned by one worker, which alone opens and ends it; any worker may translate its packets, reading
 // the record and writing the word of the direction that it gets.
