@@ -12,6 +12,7 @@
 #include "decap.skel.h"
 #include "decap_packets.h"
 #include "gtest/gtest.h"
+#include "kernel.h"
 
 namespace sluice {
 namespace {
@@ -84,17 +85,8 @@ class DecapTest : public ::testing::Test {
   // The result is the one counter that went up, by one.
   Outcome Run(const Bytes& in) {
     const std::vector<uint64_t> before = Counters();
-    Bytes out(in.size() + 256, '\0');
-    bpf_test_run_opts options = {};
-    options.sz = sizeof(options);
-    options.data_in = in.data();
-    options.data_size_in = static_cast<uint32_t>(in.size());
-    options.data_out = out.data();
-    options.data_size_out = static_cast<uint32_t>(out.size());
-    options.repeat = 1;
-    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.decap), &options), 0) << std::strerror(errno);
-    out.resize(options.data_size_out);
-    Outcome outcome = {.action = options.retval, .out = out};
+    Outcome outcome;
+    outcome.out = RunProgram(skeleton_->progs.decap, in, &outcome.action);
     const std::vector<uint64_t> after = Counters();
     uint64_t counted = 0;
     for (int result = 0; result < DECAP_RESULT_COUNT; result++) {

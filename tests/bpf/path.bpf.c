@@ -6,26 +6,7 @@
 // Each stage is a global function: the verifier looks at it once, whatever state its callers are in, so that the cost
 // of the stages adds up instead of multiplying.
 
-// clang-format off: the helpers use its types.
-#include <linux/bpf.h>
-// clang-format on
-#include <bpf/bpf_helpers.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#define STAGE __attribute__((noinline))
-
-#define TABLE(name, record, entries)   \
-  struct {                             \
-    __uint(type, BPF_MAP_TYPE_ARRAY);  \
-    __uint(map_flags, BPF_F_MMAPABLE); \
-    __uint(max_entries, entries);      \
-    __type(key, uint32_t);             \
-    __type(value, record);             \
-  } sluice_##name##_map SEC(".maps")
-
-// The records are declared behind the maps that read them, so the maps come in between.
-#include "sluice/tables.h"
+#include "xdp.h"
 
 TABLE(settings, struct sluice_settings, 1);
 TABLE(index, struct sluice_index_entry, 256);
@@ -67,22 +48,6 @@ struct path_job {
   uint32_t mtu;
   uint32_t reserved;
 };
-
-static const struct sluice_tables kTables = {0};
-
-static __always_inline const uint8_t* packet_data(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data;
-}
-static __always_inline const uint8_t* packet_end(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data_end;
-}
-
-static __always_inline uint32_t packet_length(const struct xdp_md* context) {
-  uint64_t length = packet_end(context) - packet_data(context);
-  // Keeps the subtraction of two pointers in 64 bits, the only kind that the verifier allows.
-  __asm__ volatile("" : "+r"(length));
-  return (uint32_t)length;
-}
 
 // The two buckets of a flow in one partition.
 struct places {
@@ -212,14 +177,6 @@ static __always_inline int too_big(struct path_job* job, const struct sluice_bac
   return SLUICE_VERDICT_replied_too_big;
 }
 
-// Moves the ends of the packet: `growth` bytes in front, `length` bytes in all.
-static __always_inline bool resize(struct xdp_md* context, int32_t growth, uint32_t length) {
-  const uint32_t before = packet_length(context);
-  const int32_t tail = (int32_t)(length - before) - growth;
-  if (growth != 0 && bpf_xdp_adjust_head(context, -growth) != 0) return false;
-  return tail == 0 || bpf_xdp_adjust_tail(context, tail) == 0;
-}
-
 // Step 5: to the backend. A replied_too_big is still to be written.
 STAGE int path_forward(struct xdp_md* context, struct path_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
@@ -268,14 +225,7 @@ int path(struct xdp_md* context) {
   const enum sluice_verdict_kind kind = sluice_verdict_kind(verdict);
   if (kind == SLUICE_KIND_TRANSMIT && verdict != SLUICE_VERDICT_forwarded) verdict = path_reply(context, &job, verdict);
   path_verdict = verdict;
-  switch (sluice_verdict_kind(verdict)) {
-    case SLUICE_KIND_TRANSMIT:
-      return XDP_TX;
-    case SLUICE_KIND_PASS:
-      return XDP_PASS;
-    default:
-      return XDP_DROP;
-  }
+  return action_of(verdict);
 }
 
 char path_license[] SEC("license") = "GPL";

@@ -20,6 +20,7 @@
 #include "absl/strings/str_replace.h"
 #include "engine/burst.h"
 #include "gtest/gtest.h"
+#include "kernel.h"
 #include "path.skel.h"
 #include "path_samples.h"
 #include "path_tables.h"
@@ -42,8 +43,6 @@ using Bytes = std::string;
 constexpr uint16_t kIngress = 0;
 // What the kernel's verifier may be asked to look at; it gives up at a million.
 constexpr int kMostInstructions = 200000;
-// The kernel runs no frame without a whole Ethernet header.
-constexpr size_t kLeastFrame = 14;
 constexpr uint64_t kMillisecond = 1000000;
 
 struct Outcome {
@@ -85,24 +84,17 @@ class PathTest : public ::testing::Test {
     path_bpf::destroy(skeleton_);
   }
 
-  template <typename Record>
-  void Fill(const bpf_map* map, const Record* records, size_t count) {
-    ASSERT_LE(count, bpf_map__max_entries(map));
-    for (uint32_t i = 0; i < count; i++) {
-      ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(map), &i, &records[i], BPF_ANY), 0) << std::strerror(errno);
-    }
-  }
   void FillMaps() {
     const sluice_tables& view = tables_.view();
     const HandTables::Counts counts = tables_.counts();
-    Fill(skeleton_->maps.sluice_settings_map, view.settings, 1);
-    Fill(skeleton_->maps.sluice_index_map, view.index, counts.index);
-    Fill(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
-    Fill(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
-    Fill(skeleton_->maps.sluice_pools_map, view.pools, counts.pools);
-    Fill(skeleton_->maps.sluice_maglev_map, view.maglev, counts.maglev);
-    Fill(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
-    Fill(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
+    FillMap(skeleton_->maps.sluice_settings_map, view.settings, 1);
+    FillMap(skeleton_->maps.sluice_index_map, view.index, counts.index);
+    FillMap(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
+    FillMap(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
+    FillMap(skeleton_->maps.sluice_pools_map, view.pools, counts.pools);
+    FillMap(skeleton_->maps.sluice_maglev_map, view.maglev, counts.maglev);
+    FillMap(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
+    FillMap(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
   }
 
   void Forget() {
@@ -120,22 +112,14 @@ class PathTest : public ::testing::Test {
   }
 
   Outcome RunKernel(const Bytes& in) {
-    Bytes out(in.size() + 256, '\0');
-    bpf_test_run_opts options = {};
-    options.sz = sizeof(options);
-    options.data_in = in.data();
-    options.data_size_in = static_cast<uint32_t>(in.size());
-    options.data_out = out.data();
-    options.data_size_out = static_cast<uint32_t>(out.size());
-    options.repeat = 1;
     skeleton_->bss->path_now = now_;
     skeleton_->bss->path_ingress = kIngress;
     skeleton_->bss->path_own = own_;
-    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.path), &options), 0) << std::strerror(errno);
-    out.resize(options.data_size_out);
+    uint32_t action = 0;
+    const Bytes out = RunProgram(skeleton_->progs.path, in, &action);
     const uint32_t verdict = skeleton_->bss->path_verdict;
     const uint32_t actions[] = {XDP_TX, XDP_PASS, XDP_DROP};
-    EXPECT_EQ(options.retval, actions[sluice_verdict_kind(verdict)]);
+    EXPECT_EQ(action, actions[sluice_verdict_kind(verdict)]);
     return {static_cast<int>(verdict), out, skeleton_->bss->path_egress};
   }
 
@@ -225,40 +209,6 @@ void SpreadSource(std::mt19937& random, Bytes& frame) {
   if (frame.size() > at + 1) frame[at + 1] = static_cast<char>(random() % 100);
 }
 
-Bytes Mutate(std::mt19937& random, const std::vector<Bytes>& samples) {
-  Bytes frame = samples[random() % samples.size()];
-  const auto at = [&] { return random() % std::min<size_t>(frame.size(), 120); };
-  for (uint32_t changes = random() % 4; changes > 0; changes--) {
-    switch (random() % 7) {
-      case 0:
-        frame[at()] ^= static_cast<char>(1 << random() % 8);
-        break;
-      case 1:
-        frame[at()] = static_cast<char>(random());
-        break;
-      case 2:
-        frame[at()] = static_cast<char>(std::array{0, 1, 6, 17, 43, 44, 51, 60, 255}[random() % 9]);
-        break;
-      case 3:
-        frame.resize(std::max<size_t>(kLeastFrame, frame.size() - random() % std::min<size_t>(frame.size(), 60)));
-        break;
-      case 4:
-        // Another source: a flow of its own.
-        SpreadSource(random, frame);
-        break;
-      case 5:
-        frame += Bytes(random() % 60, static_cast<char>(random()));
-        break;
-      default:
-        // A splice: the head of this one, the tail of another.
-        const Bytes& other = samples[random() % samples.size()];
-        const size_t cut = at();
-        if (cut < other.size()) frame = frame.substr(0, std::max(cut, kLeastFrame)) + other.substr(cut);
-    }
-  }
-  return frame;
-}
-
 TEST_F(PathTest, MutatedPackets) {
   constexpr uint32_t kSeed = 20260;
   std::mt19937 random(kSeed);
@@ -274,9 +224,11 @@ TEST_F(PathTest, MutatedPackets) {
     if (random() % 64 == 0) {
       const size_t backends = tables_.counts().backends;
       tables_.backend(random() % static_cast<uint32_t>(backends)).flags ^= SLUICE_BACKEND_LIVE;
-      Fill(skeleton_->maps.sluice_backends_map, tables_.view().backends, backends);
+      FillMap(skeleton_->maps.sluice_backends_map, tables_.view().backends, backends);
     }
-    const Bytes frame = Mutate(random, samples);
+    Bytes frame = Mutate(random, samples);
+    // Another source: a flow of its own.
+    if (random() % 4 == 0) SpreadSource(random, frame);
     // Again, so that there are confirmed flows too.
     for (uint32_t again = random() % 3; again > 0 && !HasFailure(); again--) Run(frame);
     verdicts.insert(Run(frame));

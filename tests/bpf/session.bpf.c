@@ -46,15 +46,7 @@ int session(struct xdp_md* context) {
   const bool replies = verdict >= SLUICE_VERDICT_replied_arp && verdict <= SLUICE_VERDICT_replied_too_big;
   if (replies) verdict = (uint32_t)session_reply(context, job, verdict);
   session_verdict = verdict;
-  if (verdict == FOR_ITS_OWNER) return XDP_PASS;
-  switch (sluice_verdict_kind(verdict)) {
-    case SLUICE_KIND_TRANSMIT:
-      return XDP_TX;
-    case SLUICE_KIND_PASS:
-      return XDP_PASS;
-    default:
-      return XDP_DROP;
-  }
+  return verdict == FOR_ITS_OWNER ? XDP_PASS : action_of(verdict);
 }
 
 // In place of the frame, which has room for it: the RST of the session `reset_session` to its client or its server.

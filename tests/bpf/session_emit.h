@@ -60,16 +60,6 @@ STAGE int session_too_big(struct session_job* job, uint32_t mtu) {
   return SLUICE_VERDICT_replied_too_big;
 }
 
-// Moves the ends of the packet: `growth` bytes in front, `length` bytes in all.
-static __always_inline bool resize(struct xdp_md* context, int32_t growth, uint32_t length) {
-  const uint32_t before = packet_length(context);
-  const int32_t tail = (int32_t)(length - before) - growth;
-  // What is cut off goes before anything comes in front.
-  if (tail < 0 && bpf_xdp_adjust_tail(context, tail) != 0) return false;
-  if (growth != 0 && bpf_xdp_adjust_head(context, -growth) != 0) return false;
-  return tail <= 0 || bpf_xdp_adjust_tail(context, tail) == 0;
-}
-
 static __always_inline int32_t l2_length(const struct session_exit* exit) {
   return SLUICE_ETHERNET_BYTES + (exit->vlan ? SLUICE_VLAN_BYTES : 0);
 }

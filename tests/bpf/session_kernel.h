@@ -1,4 +1,4 @@
-// What session_test.cc needs beside its fixture: the kernel's side of the records, and packets that are nearly right.
+// What session_test.cc needs beside its fixture: the kernel's side of the records.
 //
 // Thread-safety: none.
 #pragma once
@@ -7,11 +7,8 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <array>
 #include <cstring>
-#include <random>
 #include <string>
-#include <vector>
 
 #include "tests/packet/bytes.h"
 #include "tests/packet/session_site.h"
@@ -21,8 +18,6 @@ namespace sluice::session_test {
 using Bytes = std::string;
 
 inline constexpr uint32_t kPartitions = 2;
-// The kernel runs no frame without a whole Ethernet header.
-inline constexpr size_t kLeastFrame = 14;
 
 // Records of one kind, of all partitions behind each other in a map.
 template <typename Record>
@@ -50,36 +45,6 @@ inline Bytes WithoutPadding(const Bytes& frame) {
   const size_t ip = packet_test::IpOffset(frame);
   const bool ipv6 = packet_test::ByteAt(frame, ip) >> 4 == 6;
   return frame.substr(0, ip + (ipv6 ? 40 + packet_test::WordAt(frame, ip + 4) : packet_test::WordAt(frame, ip + 2)));
-}
-
-inline Bytes Mutate(std::mt19937& random, const std::vector<Bytes>& samples) {
-  Bytes frame = samples[random() % samples.size()];
-  const auto at = [&] { return random() % std::min<size_t>(frame.size(), 130); };
-  for (uint32_t changes = random() % 3; changes > 0; changes--) {
-    switch (random() % 6) {
-      case 0:
-        frame[at()] ^= static_cast<char>(1 << random() % 8);
-        break;
-      case 1:
-        frame[at()] = static_cast<char>(random());
-        break;
-      case 2:
-        frame[at()] = static_cast<char>(std::array{0, 1, 6, 17, 43, 44, 58, 60, 255}[random() % 9]);
-        break;
-      case 3:
-        frame.resize(std::max<size_t>(kLeastFrame, frame.size() - random() % std::min<size_t>(frame.size(), 60)));
-        break;
-      case 4:
-        frame += Bytes(random() % 60, static_cast<char>(random()));
-        break;
-      default:
-        // A splice: the head of this one, the tail of another.
-        const Bytes& other = samples[random() % samples.size()];
-        const size_t cut = at();
-        if (cut < other.size()) frame = frame.substr(0, std::max(cut, kLeastFrame)) + other.substr(cut);
-    }
-  }
-  return frame;
 }
 
 }  // namespace sluice::session_test

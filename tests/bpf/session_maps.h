@@ -3,26 +3,7 @@
 // What the stages of session.bpf.c share: the tables, a packet's surroundings, and what is known of the packet.
 #pragma once
 
-// clang-format off: the helpers use its types.
-#include <linux/bpf.h>
-// clang-format on
-#include <bpf/bpf_helpers.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#define STAGE __attribute__((noinline))
-
-#define TABLE(name, record, entries)   \
-  struct {                             \
-    __uint(type, BPF_MAP_TYPE_ARRAY);  \
-    __uint(map_flags, BPF_F_MMAPABLE); \
-    __uint(max_entries, entries);      \
-    __type(key, uint32_t);             \
-    __type(value, record);             \
-  } sluice_##name##_map SEC(".maps")
-
-// The records are declared behind the maps that read them, so the maps come in between.
-#include "sluice/tables.h"
+#include "xdp.h"
 
 TABLE(settings, struct sluice_settings, 1);
 TABLE(index, struct sluice_index_entry, 256);
@@ -110,22 +91,6 @@ struct {
   __type(key, uint32_t);
   __type(value, struct session_job);
 } session_job_map SEC(".maps");
-
-static const struct sluice_tables kTables = {0};
-
-static __always_inline const uint8_t* packet_data(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data;
-}
-static __always_inline const uint8_t* packet_end(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data_end;
-}
-
-static __always_inline uint32_t packet_length(const struct xdp_md* context) {
-  uint64_t length = packet_end(context) - packet_data(context);
-  // Keeps the subtraction of two pointers in 64 bits, the only kind that the verifier allows.
-  __asm__ volatile("" : "+r"(length));
-  return (uint32_t)length;
-}
 
 static __always_inline struct sluice_session* record(uint32_t index) {
   return bpf_map_lookup_elem(&sluice_sessions_map, &index);

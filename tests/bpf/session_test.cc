@@ -26,6 +26,7 @@
 #include "engine/session_path.h"
 #include "engine/session_tables.h"
 #include "gtest/gtest.h"
+#include "kernel.h"
 #include "session.skel.h"
 #include "session_kernel.h"
 #include "sluice/reset.h"
@@ -40,10 +41,8 @@ namespace {
 using packet_test::HandTables;
 using packet_test::Packet;
 using session_test::Bytes;
-using session_test::kLeastFrame;
 using session_test::kPartitions;
 using session_test::Mapped;
-using session_test::Mutate;
 using session_test::WithoutPadding;
 
 constexpr uint32_t kSessions = 256;
@@ -96,24 +95,17 @@ class SessionTest : public ::testing::Test {
     kernel_fragments_.Open(skeleton_->maps.sluice_fragments_map, SessionPartition::kFragments);
   }
 
-  template <typename Record>
-  void Fill(const bpf_map* map, const Record* records, size_t count) {
-    ASSERT_LE(count, bpf_map__max_entries(map));
-    for (uint32_t i = 0; i < count; i++) {
-      ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(map), &i, &records[i], BPF_ANY), 0) << std::strerror(errno);
-    }
-  }
   void FillMaps() {
     const sluice_tables& view = tables_.view();
     const HandTables::Counts counts = tables_.counts();
-    Fill(skeleton_->maps.sluice_settings_map, view.settings, 1);
-    Fill(skeleton_->maps.sluice_index_map, view.index, counts.index);
-    Fill(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
-    Fill(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
-    Fill(skeleton_->maps.sluice_session_terms_map, view.session_terms, counts.listeners);
-    Fill(skeleton_->maps.sluice_nat_addresses_map, view.nat_addresses, counts.nat_addresses);
-    Fill(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
-    Fill(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
+    FillMap(skeleton_->maps.sluice_settings_map, view.settings, 1);
+    FillMap(skeleton_->maps.sluice_index_map, view.index, counts.index);
+    FillMap(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
+    FillMap(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
+    FillMap(skeleton_->maps.sluice_session_terms_map, view.session_terms, counts.listeners);
+    FillMap(skeleton_->maps.sluice_nat_addresses_map, view.nat_addresses, counts.nat_addresses);
+    FillMap(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
+    FillMap(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
   }
 
   const SessionPartition& partition(uint32_t i) const { return sessions_->partitions()[i]; }
@@ -143,20 +135,6 @@ class SessionTest : public ::testing::Test {
     return {frame.verdict, Bytes(reinterpret_cast<char*>(frame.data), frame.length), frame.egress};
   }
 
-  Bytes RunProgram(const bpf_program* program, const Bytes& in, uint32_t* action) {
-    Bytes out(in.size() + 256, '\0');
-    bpf_test_run_opts options = {};
-    options.sz = sizeof(options);
-    options.data_in = in.data();
-    options.data_size_in = static_cast<uint32_t>(in.size());
-    options.data_out = out.data();
-    options.data_size_out = static_cast<uint32_t>(out.size());
-    options.repeat = 1;
-    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &options), 0) << std::strerror(errno);
-    out.resize(options.data_size_out);
-    *action = options.retval;
-    return out;
-  }
   Outcome RunKernel(const Bytes& in) {
     skeleton_->bss->session_now = now_;
     skeleton_->bss->session_ingress = ingress_;
@@ -285,7 +263,7 @@ void SessionTest::OpenAll() {
   unfinished_ = false;
   samples_.clear();
   for (uint32_t i = 0; i < packet_test::kSessionBackends; i++) tables_.backend(i).flags |= SLUICE_BACKEND_LIVE;
-  Fill(skeleton_->maps.sluice_backends_map, tables_.view().backends, packet_test::kSessionBackends);
+  FillMap(skeleton_->maps.sluice_backends_map, tables_.view().backends, packet_test::kSessionBackends);
   for (const std::string address : packet_test::kSessionVirtuals) {
     const bool ipv6 = address.find(':') != Bytes::npos;
     for (const char* tag : {"eth", "eth/vlan(9)"}) {
@@ -370,7 +348,7 @@ TEST_F(SessionTest, MutatedPackets) {
     unfinished_ = random() % 4 == 0;
     if (random() % 256 == 0) {
       tables_.backend(random() % packet_test::kSessionBackends).flags ^= SLUICE_BACKEND_LIVE;
-      Fill(skeleton_->maps.sluice_backends_map, tables_.view().backends, packet_test::kSessionBackends);
+      FillMap(skeleton_->maps.sluice_backends_map, tables_.view().backends, packet_test::kSessionBackends);
     }
     const Bytes frame = Mutate(random, samples_);
     verdicts[Run(frame)]++;

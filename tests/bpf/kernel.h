@@ -1,0 +1,79 @@
+// What the tests of BPF programs share: maps filled, a program run over one frame, and packets that are nearly right.
+//
+// Thread-safety: none.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+template <typename Record>
+void FillMap(const bpf_map* map, const Record* records, size_t count) {
+  ASSERT_LE(count, bpf_map__max_entries(map));
+  for (uint32_t i = 0; i < count; i++) {
+    ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(map), &i, &records[i], BPF_ANY), 0) << std::strerror(errno);
+  }
+}
+
+// The frame as the program left it, which may be longer; *action is an xdp_action.
+inline std::string RunProgram(const bpf_program* program, const std::string& in, uint32_t* action) {
+  std::string out(in.size() + 256, '\0');
+  bpf_test_run_opts options = {};
+  options.sz = sizeof(options);
+  options.data_in = in.data();
+  options.data_size_in = static_cast<uint32_t>(in.size());
+  options.data_out = out.data();
+  options.data_size_out = static_cast<uint32_t>(out.size());
+  options.repeat = 1;
+  EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &options), 0) << std::strerror(errno);
+  out.resize(options.data_size_out);
+  *action = options.retval;
+  return out;
+}
+
+// The kernel runs no frame without a whole Ethernet header.
+inline constexpr size_t kLeastFrame = 14;
+
+// A sample with up to three changes, or none.
+inline std::string Mutate(std::mt19937& random, const std::vector<std::string>& samples) {
+  std::string frame = samples[random() % samples.size()];
+  const auto at = [&] { return random() % std::min<size_t>(frame.size(), 130); };
+  for (uint32_t changes = random() % 4; changes > 0; changes--) {
+    switch (random() % 6) {
+      case 0:
+        frame[at()] ^= static_cast<char>(1 << random() % 8);
+        break;
+      case 1:
+        frame[at()] = static_cast<char>(random());
+        break;
+      case 2:
+        frame[at()] = static_cast<char>(std::array{0, 1, 6, 17, 43, 44, 51, 58, 60, 255}[random() % 10]);
+        break;
+      case 3:
+        frame.resize(std::max<size_t>(kLeastFrame, frame.size() - random() % std::min<size_t>(frame.size(), 60)));
+        break;
+      case 4:
+        frame += std::string(random() % 60, static_cast<char>(random()));
+        break;
+      default:
+        // A splice: the head of this one, the tail of another.
+        const std::string& other = samples[random() % samples.size()];
+        const size_t cut = at();
+        if (cut < other.size()) frame = frame.substr(0, std::max(cut, kLeastFrame)) + other.substr(cut);
+    }
+  }
+  return frame;
+}
+
+}  // namespace sluice
