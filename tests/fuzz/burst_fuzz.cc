@@ -4,42 +4,18 @@
 //
 // The input: records of (clock step, headroom and tailroom, length, frame); a clock step with its highest bit ends a
 // burst.
-#include <memory>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "engine/burst.h"
+#include "tests/fuzz/burst_buffer.h"
 #include "tests/fuzz/packets.h"
 
 namespace sluice::fuzz {
 namespace {
 
 constexpr size_t kRecordHead = 4;
-
-// A frame in a buffer of exactly its size, for the sanitizer.
-struct Buffer {
-  Buffer(const uint8_t* bytes, uint32_t length, uint8_t rooms)
-      : headroom(static_cast<uint16_t>((rooms & 0xf) * 9)),
-        tailroom(rooms & 0x10 ? SLUICE_TAILROOM : 0),
-        size(headroom + length + tailroom),
-        memory(new uint8_t[size]()),
-        original(bytes, bytes + length) {
-    std::copy(original.begin(), original.end(), memory.get() + headroom);
-  }
-  Frame MakeFrame() const {
-    Frame frame;
-    frame.data = memory.get() + headroom;
-    frame.length = static_cast<uint32_t>(original.size());
-    frame.headroom = headroom;
-    frame.tailroom = tailroom;
-    return frame;
-  }
-
-  uint16_t headroom;
-  uint16_t tailroom;
-  size_t size;
-  std::unique_ptr<uint8_t[]> memory;
-  std::vector<uint8_t> original;
-};
 
 class Machine {
  public:
@@ -57,13 +33,12 @@ class Machine {
  private:
   static void Check(const Frame& frame, const Buffer& buffer) {
     Require(frame.verdict < SLUICE_VERDICT_COUNT);
-    const uint8_t* start = buffer.memory.get();
     if (sluice_verdict_kind(frame.verdict) == SLUICE_KIND_TRANSMIT) {
-      Require(frame.data >= start && frame.data + frame.length <= start + buffer.size);
+      Require(buffer.Contains(frame));
       Require(frame.length >= SLUICE_ETHERNET_BYTES && frame.egress < kPorts);
     } else {
-      Require(frame.data == start + buffer.headroom && frame.length == buffer.original.size());
-      Require(std::equal(buffer.original.begin(), buffer.original.end(), frame.data));
+      Require(frame.data == buffer.memory.get() + buffer.headroom && frame.length == buffer.original.size());
+      Require(std::memcmp(frame.data, buffer.original.data(), frame.length) == 0);
     }
   }
 
@@ -89,7 +64,8 @@ void Run(const uint8_t* data, size_t size) {
     const uint8_t step = data[0];
     const uint8_t rooms = data[1];
     const auto length = static_cast<uint32_t>(std::min<size_t>(data[2] | (data[3] & 7) << 8, size - kRecordHead));
-    burst.emplace_back(data + kRecordHead, length, rooms);
+    burst.emplace_back(std::string(reinterpret_cast<const char*>(data) + kRecordHead, length),
+                       static_cast<uint16_t>((rooms & 0xf) * 9), rooms & 0x10);
     data += kRecordHead + length;
     size -= kRecordHead + length;
     if (!(step & 0x80) && burst.size() < SLUICE_BURST && size >= kRecordHead) continue;

@@ -12,6 +12,7 @@
 
 #include "engine/session_path.h"
 #include "sluice/reset.h"
+#include "tests/fuzz/burst_buffer.h"
 #include "tests/fuzz/packets.h"
 #include "tests/fuzz/session_frames.h"
 #include "tests/packet/checksums.h"
@@ -65,34 +66,6 @@ struct Owner {
     for (uint32_t i = 0; i < kSessions; i++) free[i] = i;
     return {buckets.data(), kBuckets, sessions.data(), kSessions, fragments.data(), free.data(), &expired};
   }
-};
-
-// A frame in a buffer of exactly its size, for the sanitizer.
-struct Buffer {
-  Buffer(std::string bytes, uint8_t rooms)
-      : original(std::move(bytes)),
-        headroom(rooms & 1 ? SLUICE_HEADROOM : static_cast<uint16_t>((rooms & 0xe) * 3)),
-        tailroom(rooms & 0x10 ? SLUICE_TAILROOM : 0),
-        memory(new uint8_t[headroom + original.size() + tailroom]()) {
-    std::copy(original.begin(), original.end(), memory.get() + headroom);
-  }
-  Frame MakeFrame() const {
-    Frame frame;
-    frame.data = memory.get() + headroom;
-    frame.length = static_cast<uint32_t>(original.size());
-    frame.headroom = headroom;
-    frame.tailroom = tailroom;
-    return frame;
-  }
-  bool Contains(const Frame& frame) const {
-    return frame.data >= memory.get() &&
-           frame.data + frame.length <= memory.get() + headroom + original.size() + tailroom;
-  }
-
-  std::string original;
-  uint16_t headroom;
-  uint16_t tailroom;
-  std::unique_ptr<uint8_t[]> memory;
 };
 
 // RSTs of sessions that are over.
@@ -235,7 +208,8 @@ class Machine {
   void Put(std::string frame, uint8_t rooms) {
     if (burst_.size() >= SLUICE_BURST) return;
     inputs_[next_input_++ % inputs_.size()] = frame;
-    burst_.emplace_back(std::move(frame), rooms);
+    const auto headroom = static_cast<uint16_t>(rooms & 1 ? SLUICE_HEADROOM : (rooms & 0xe) * 3);
+    burst_.emplace_back(std::move(frame), headroom, rooms & 0x10);
   }
   const std::string& LastOf(uint8_t who) const { return inputs_[who % inputs_.size()]; }
   const std::string& Seen(uint8_t who) const { return sent_[who % sent_.size()]; }
