@@ -34,8 +34,7 @@ struct {
 } vips SEC(".maps");
 
 // Where servers answer clients' own addresses through us: address, port and protocol that they answer from (as in the
-// loader). Port 0: replies to echo requests; port and protocol 0: later
-// fragments of one of them.
+// loader). Port 0: replies to echo requests; port and protocol 0: later fragments of one of them.
 struct service_key {
   struct sluice_address address;
   __u16 port;

@@ -165,10 +165,13 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
   }
   const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
-  std::vector<Port*> all;
-  for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
-  AnswerRss answers = ChooseAnswerRss(all, options.workers, ports);
-  if (options.max_sessions > 0) messages_ = std::move(answers.messages);
+  AnswerRss answers;
+  if (options.max_sessions > 0) {
+    std::vector<Port*> all;
+    for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
+    answers = ChooseAnswerRss(all, options.workers, ports);
+    messages_ = std::move(answers.messages);
+  }
   for (uint32_t i = 0; i < options.workers; i++) {
     Worker::Options worker_options;
     worker_options.index = i;
