@@ -13,8 +13,10 @@ SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, uint32_
   if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
 #ifdef __bpf__
   const uint32_t at = pool->offset + sluice_scale(sluice_select_hash(hash), pool->size);
-  const uint32_t* slot = (const uint32_t*)bpf_map_lookup_elem(&sluice_maglev_map, &at);
-  return slot ? *slot : SLUICE_NO_BACKEND;
+  const uint32_t line_at = at >> SLUICE_MAGLEV_LINE_SHIFT;
+  const struct sluice_maglev_line* line =
+      (const struct sluice_maglev_line*)bpf_map_lookup_elem(&sluice_maglev_map, &line_at);
+  return line ? line->slots[at & ((1 << SLUICE_MAGLEV_LINE_SHIFT) - 1)] : SLUICE_NO_BACKEND;
 #else
   return tables->maglev[pool->offset + sluice_scale(sluice_select_hash(hash), pool->size)];
 #endif

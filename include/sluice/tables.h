@@ -254,13 +254,24 @@ struct sluice_traffic {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 32, "two to a cache line");
 
-#ifdef __bpf__
-/* The composing program defines one BPF array map for each table: sluice_settings_map, sluice_index_map, ... */
-struct sluice_tables {
-  uint32_t unused;
+/* How Maglev tables lie in an array of the kernel, whose records are no shorter than eight bytes. */
+#define SLUICE_MAGLEV_LINE_SHIFT 4
+struct sluice_maglev_line {
+  uint32_t slots[1 << SLUICE_MAGLEV_LINE_SHIFT];
 };
-#  define SLUICE_AT(tables, type, table, i) \
-    ((void)(tables), (const struct type*)bpf_map_lookup_elem(&sluice_##table##_map, &(uint32_t){(i)}))
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_maglev_line) == 64, "one cache line");
+
+#ifdef __bpf__
+/* The composing program defines one BPF array map for each table, sluice_settings_map, sluice_index_map, ..., which
+ * holds two generations behind each other, and how many records each has: sluice_settings_room, sluice_index_room, ...
+ */
+struct sluice_tables {
+  /* Which of the two: 0 or 1. */
+  uint32_t half;
+};
+#  define SLUICE_AT(tables, type, table, i)                         \
+    ((const struct type*)bpf_map_lookup_elem(&sluice_##table##_map, \
+                                             &(uint32_t){(tables)->half * sluice_##table##_room + (i)}))
 #  define SLUICE_MISSING(record) (!(record))
 #else
 /* A view of one published generation; it owns nothing. */

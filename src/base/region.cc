@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "absl/status/status.h"
@@ -60,6 +61,16 @@ absl::StatusOr<Region> Region::Create(size_t bytes, HugePages pages) {
     }
     if (pages != HugePages::kOff && worthwhile) madvise(region.data_, region.mapped_, MADV_HUGEPAGE);
   }
+  return region;
+}
+
+absl::StatusOr<Region> Region::Share(int fd, size_t bytes) {
+  Region region;
+  region.size_ = bytes;
+  region.mapped_ = RoundUp(bytes == 0 ? 1 : bytes, 4096);
+  void* at = mmap(nullptr, region.mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("mapping ", bytes, " shared bytes"));
+  region.data_ = static_cast<uint8_t*>(at);
   return region;
 }
 

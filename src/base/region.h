@@ -1,5 +1,5 @@
-// Zeroed memory for tables, taken once: in huge pages where there are some, because the TLB decides how fast a large
-// table is.
+// Memory for tables, taken once: zeroed, in huge pages where there are some, because the TLB decides how fast a large
+// table is; or shared with the kernel.
 //
 // Thread-safety: the object has one owner; what the memory holds is up to its users.
 #pragma once
@@ -24,6 +24,9 @@ class Region {
   // `bytes` zeroed, aligned to a cache line at least. Preferred: reserved huge pages, else transparent ones, else what
   // there is. Errors: out of memory; no huge pages when they are required, with what to do.
   static absl::StatusOr<Region> Create(size_t bytes, HugePages pages);
+
+  // The first `bytes` of what `fd` stands for, shared with whoever else has it mapped; `fd` may be closed then.
+  static absl::StatusOr<Region> Share(int fd, size_t bytes);
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }

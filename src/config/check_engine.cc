@@ -171,6 +171,7 @@ void CheckEnums(const v1::Engine& engine, Report& report) {
   check(v1::Engine::Type_IsValid(engine.type()), "type", engine.type());
   check(v1::Engine::HugePages_IsValid(engine.huge_pages()), "huge_pages", engine.huge_pages());
   check(v1::Engine::Idle_IsValid(engine.idle()), "idle", engine.idle());
+  check(v1::Engine::Shutdown_IsValid(engine.shutdown()), "shutdown", engine.shutdown());
 }
 
 // 0 is for who translates nothing.
@@ -196,7 +197,8 @@ void CheckSessions(const v1::Config& config, Report& report, const Facts& facts)
 void CheckEngine(const v1::Config& config, Report& report, Facts& facts) {
   const v1::Engine& engine = config.engine();
   CheckEnums(engine, report);
-  if (engine.workers() < kMinWorkers || engine.workers() > kMaxWorkers) {
+  const bool has_workers = engine.type() != v1::Engine::XDP;
+  if (has_workers && (engine.workers() < kMinWorkers || engine.workers() > kMaxWorkers)) {
     report.AddError("engine.workers", absl::StrCat("workers ", engine.workers(), " is out of range; choose from ",
                                                    kMinWorkers, " to ", kMaxWorkers));
   }

@@ -40,7 +40,7 @@ void FillSessions(v1::Config& config) {
 }
 
 void FillEngine(v1::Engine& engine) {
-  if (!engine.has_workers()) engine.set_workers(kWorkers);
+  if (!engine.has_workers() && engine.type() != v1::Engine::XDP) engine.set_workers(kWorkers);
   if (!engine.has_max_connections()) engine.set_max_connections(kConnections);
   for (int i = 0; i < engine.interfaces_size(); ++i) {
     v1::Interface& interface = *engine.mutable_interfaces(i);

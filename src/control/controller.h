@@ -36,6 +36,10 @@ class Controller {
   // with the names of the fields.
   absl::StatusOr<uint32_t> Apply(const v1::Config& config);
 
+  // Looks for the next hops of its backends already, before it is applied: an instance before us may still be
+  // forwarding, and should not be relieved by one that does not know the way yet. Tick and settled go on from here.
+  void Prepare(const v1::Config& config) { WatchBackends(config); }
+
   // Timed work: the sweep of connection tables, slots that become free, changes of ports and next hops.
   void Tick();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace sluice {
 
@@ -12,14 +13,18 @@ uint32_t BucketsFor(uint64_t flows) {
 
 absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, uint64_t max_connections,
                                                           HugePages pages) {
-  ConnectionTables tables;
   const uint32_t each = BucketsFor((max_connections + partitions - 1) / partitions);
-  tables.buckets_ = uint64_t{each} * partitions;
-  absl::StatusOr<Region> region = Region::Create(tables.buckets_ * sizeof(sluice_bucket), pages);
+  absl::StatusOr<Region> region = Region::Create(uint64_t{each} * partitions * sizeof(sluice_bucket), pages);
   if (!region.ok()) return region.status();
-  tables.region_ = *std::move(region);
   // Pages of normal size come when they are touched: now, not under a flood of new flows.
-  std::memset(tables.region_.data(), 0, tables.region_.size());
+  std::memset(region->data(), 0, region->size());
+  return In(*std::move(region), partitions, each);
+}
+
+ConnectionTables ConnectionTables::In(Region memory, uint32_t partitions, uint32_t each) {
+  ConnectionTables tables;
+  tables.buckets_ = uint64_t{each} * partitions;
+  tables.region_ = std::move(memory);
   for (uint32_t i = 0; i < partitions; i++) {
     tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each});
   }

@@ -20,6 +20,9 @@ class ConnectionTables {
   // required.
   static absl::StatusOr<ConnectionTables> Create(uint32_t partitions, uint64_t max_connections, HugePages pages);
 
+  // In memory that has them already: `each` buckets for each of the partitions, behind each other.
+  static ConnectionTables In(Region memory, uint32_t partitions, uint32_t each);
+
   const std::vector<Partition>& partitions() const { return partitions_; }
   bool huge() const { return region_.huge(); }
 

@@ -4,13 +4,12 @@
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/clock.h"
-#include "engine/dpdk/dpdk_engine.h"
 #include "sluiced/hash_key.h"
+#include "sluiced/open_engine.h"
 
 namespace sluice {
 namespace {
@@ -18,52 +17,8 @@ namespace {
 constexpr std::chrono::milliseconds kTick(10);
 // How long "ready" waits for neighbours to answer.
 constexpr uint64_t kSettleNs = 3'000'000'000;
-
-HugePages HugePagesOf(const v1::Engine& engine) {
-  switch (engine.huge_pages()) {
-    case v1::Engine::OFF:
-      return HugePages::kOff;
-    case v1::Engine::REQUIRED:
-      return HugePages::kRequired;
-    default:
-      return HugePages::kPreferred;
-  }
-}
-
-// Those of this network namespace; the kernel's defaults when it does not tell.
-void ReadKernelPorts(DpdkOptions* options) {
-  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
-  uint16_t first = 0;
-  uint16_t last = 0;
-  if (!(file >> first >> last) || first == 0 || first > last) return;
-  options->kernel_first_port = first;
-  options->kernel_last_port = last;
-}
-
-absl::StatusOr<DpdkOptions> DpdkOptionsOf(const v1::Engine& engine) {
-  DpdkOptions options;
-  options.workers = engine.workers();
-  options.max_connections = engine.max_connections();
-  options.max_sessions = engine.max_sessions();
-  ReadKernelPorts(&options);
-  options.huge_pages = HugePagesOf(engine);
-  options.spin = engine.idle() == v1::Engine::SPIN;
-  for (const v1::Interface& interface : engine.interfaces()) {
-    DpdkOptions::Interface port;
-    port.name = interface.name();
-    port.pci = interface.pci();
-    port.device = interface.device();
-    port.tap = interface.tap();
-    port.mtu = static_cast<uint16_t>(interface.mtu());
-    for (const std::string& text : interface.addresses()) {
-      absl::StatusOr<Prefix> prefix = ParsePrefix(text);
-      if (!prefix.ok()) return prefix.status();
-      port.addresses.push_back(*prefix);
-    }
-    options.interfaces.push_back(std::move(port));
-  }
-  return options;
-}
+// How long the first tables wait for next hops: long enough for those that answer at all.
+constexpr uint64_t kPrepareNs = 500'000'000;
 
 }  // namespace
 
@@ -97,17 +52,12 @@ absl::Status Daemon::Start() {
   if (!socket.ok()) return socket.status();
   reload_socket_ = *std::move(socket);
   if (absl::Status status = OpenEngine(loaded->config); !status.ok()) return status;
-  if (absl::Status status = OpenControl(loaded->config); !status.ok()) return status;
-  WaitForNeighbors();
-  WaitForTick();
-  return absl::OkStatus();
+  return OpenControl(loaded->config);
 }
 
 absl::Status Daemon::OpenEngine(const v1::Config& config) {
-  absl::StatusOr<DpdkOptions> engine_options = DpdkOptionsOf(config.engine());
-  if (!engine_options.ok()) return engine_options.status();
   std::vector<std::string> notes;
-  absl::StatusOr<std::unique_ptr<Engine>> engine = OpenDpdkEngine(*engine_options, &notes);
+  absl::StatusOr<std::unique_ptr<Engine>> engine = sluice::OpenEngine(config.engine(), &notes);
   for (const std::string& note : notes) spdlog::warn("{}", note);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
@@ -131,6 +81,11 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
   control_options.next_hops = next_hops_.get();
   control_options.hash_key = *key;
   controller_ = std::make_unique<Controller>(control_options);
+  WaitForNeighbors();
+  WaitForTick();
+  controller_->Prepare(config);
+  const uint64_t deadline = MonotonicNow() + kPrepareNs;
+  while (!controller_->settled() && MonotonicNow() < deadline && !io_.stopped()) io_.run_one_for(kTick);
   return controller_->Apply(config).status();
 }
 
@@ -180,7 +135,8 @@ void Daemon::WaitForTick() {
 }
 
 void Daemon::SayWhenReady() {
-  if (ready_ || (!controller_->settled() && MonotonicNow() - started_ < kSettleNs)) return;
+  if (ready_ || controller_->generation() == 0 || (!controller_->settled() && MonotonicNow() - started_ < kSettleNs))
+    return;
   ready_ = true;
   spdlog::info("ready generation={}", controller_->generation());
 }

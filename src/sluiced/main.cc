@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "config/load.h"
+#include "engine/xdp/xdp_engine.h"
 #include "sluiced/daemon.h"
 #include "sluiced/reload_socket.h"
 
@@ -16,6 +17,10 @@ DEFINE_string(config, "/etc/sluice/sluice.yaml", "the configuration file");
 DEFINE_string(state_dir, "/var/lib/sluice", "folder for what is kept over restarts: the hash key");
 DEFINE_string(run_dir, "/run/sluice", "folder for the socket by which --reload finds the running daemon");
 DEFINE_bool(check, false, "check the configuration file, say all that is wrong with it, and exit 0 or 1");
+DEFINE_bool(
+    detach, false,
+    "take off what an ended sluiced has left forwarding in the kernel, on the interfaces of the file; exit 0 or "
+    "1");
 DEFINE_bool(reload, false, "have the running daemon read its file again; exit 0 when every worker runs it, else 1");
 
 namespace {
@@ -42,6 +47,26 @@ int Reload() {
   return 0;
 }
 
+int Detach() {
+  const absl::StatusOr<sluice::LoadedConfig> loaded = sluice::LoadConfig(FLAGS_config);
+  if (!loaded.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(loaded.status().message()).c_str());
+    return 1;
+  }
+  int result = 0;
+  for (const sluice::v1::Interface& interface : loaded->config.engine().interfaces()) {
+    if (interface.name().empty()) continue;
+    const absl::StatusOr<bool> removed = sluice::RemoveXdp(interface.name());
+    if (removed.ok()) {
+      std::printf("%s: %s\n", interface.name().c_str(), *removed ? "detached" : "nothing of sluiced is there");
+      continue;
+    }
+    std::fprintf(stderr, "sluiced: %s\n", std::string(removed.status().message()).c_str());
+    result = 1;
+  }
+  return result;
+}
+
 int Serve() {
   // Who reads the log may go; traffic goes on.
   std::signal(SIGPIPE, SIG_IGN);
@@ -60,7 +85,7 @@ int Serve() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  gflags::SetUsageMessage("the Sluice load balancer\n\n  sluiced --config=FILE [--check | --reload]");
+  gflags::SetUsageMessage("the Sluice load balancer\n\n  sluiced --config=FILE [--check | --reload | --detach]");
   gflags::SetVersionString(SLUICE_VERSION);
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   if (argc > 1) {
@@ -69,5 +94,6 @@ int main(int argc, char** argv) {
   }
   if (FLAGS_check) return Check();
   if (FLAGS_reload) return Reload();
+  if (FLAGS_detach) return Detach();
   return Serve();
 }

@@ -11,6 +11,11 @@ absl::StatusOr<std::shared_ptr<MaglevArena>> MaglevArena::Create(uint32_t capaci
   return std::shared_ptr<MaglevArena>(new MaglevArena(*std::move(region), capacity));
 }
 
+std::shared_ptr<MaglevArena> MaglevArena::In(Region region) {
+  const auto capacity = static_cast<uint32_t>(region.size() / sizeof(uint32_t));
+  return std::shared_ptr<MaglevArena>(new MaglevArena(std::move(region), capacity));
+}
+
 std::shared_ptr<MaglevArena::Part> MaglevArena::Take(uint32_t size) {
   uint32_t offset = 0;
   {

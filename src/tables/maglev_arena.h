@@ -42,6 +42,9 @@ class MaglevArena : public std::enable_shared_from_this<MaglevArena> {
   // `capacity` in entries.
   static absl::StatusOr<std::shared_ptr<MaglevArena>> Create(uint32_t capacity, HugePages pages);
 
+  // In memory of the caller's choice, whole entries of it.
+  static std::shared_ptr<MaglevArena> In(Region region);
+
   // The first gap that is large enough; null when there is none. `size` > 0.
   std::shared_ptr<Part> Take(uint32_t size);
 

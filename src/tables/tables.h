@@ -42,6 +42,11 @@ class Tables {
 
   uint32_t listener_count() const { return static_cast<uint32_t>(listener_names_.size()); }
   uint32_t backend_slots() const { return static_cast<uint32_t>(backend_names_.size()); }
+  // Records of the view's tables that have no names.
+  uint32_t range_count() const { return Records<sluice_port_range>(ranges_); }
+  uint32_t pool_count() const { return Records<sluice_pool>(pools_); }
+  uint32_t port_count() const { return Records<sluice_port>(ports_); }
+  uint32_t nat_address_count() const { return Records<sluice_nat_address>(nat_addresses_); }
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
@@ -51,6 +56,11 @@ class Tables {
  private:
   friend class TablesWriter;
   Tables() = default;
+
+  template <typename Record>
+  static uint32_t Records(const Region& region) {
+    return static_cast<uint32_t>(region.size() / sizeof(Record));
+  }
 
   sluice_tables view_{};
   // Memory behind the view, one region a table (huge pages where there are some).

@@ -6,15 +6,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
+#include <linux/bpf.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "sluice/tables.h"
 
 namespace sluice {
 
@@ -26,8 +30,15 @@ void FillMap(const bpf_map* map, const Record* records, size_t count) {
   }
 }
 
+// A map of lines with room for several entries each.
+inline void FillMaglev(const bpf_map* map, const uint32_t* slots, size_t count) {
+  std::vector<sluice_maglev_line> lines(count / std::size(sluice_maglev_line{}.slots) + 1);
+  std::memcpy(lines.data(), slots, count * sizeof(*slots));
+  FillMap(map, lines.data(), lines.size());
+}
+
 // The frame as the program left it, which may be longer; *action is an xdp_action.
-inline std::string RunProgram(const bpf_program* program, const std::string& in, uint32_t* action) {
+inline std::string RunProgram(int program, const std::string& in, uint32_t* action, xdp_md* context = nullptr) {
   std::string out(in.size() + 256, '\0');
   bpf_test_run_opts options = {};
   options.sz = sizeof(options);
@@ -36,10 +47,18 @@ inline std::string RunProgram(const bpf_program* program, const std::string& in,
   options.data_out = out.data();
   options.data_size_out = static_cast<uint32_t>(out.size());
   options.repeat = 1;
-  EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &options), 0) << std::strerror(errno);
+  if (context != nullptr) {
+    context->data_end = options.data_size_in;
+    options.ctx_in = context;
+    options.ctx_size_in = sizeof(*context);
+  }
+  EXPECT_EQ(bpf_prog_test_run_opts(program, &options), 0) << std::strerror(errno);
   out.resize(options.data_size_out);
   *action = options.retval;
   return out;
+}
+inline std::string RunProgram(const bpf_program* program, const std::string& in, uint32_t* action) {
+  return RunProgram(bpf_program__fd(program), in, action);
 }
 
 // The kernel runs no frame without a whole Ethernet header.

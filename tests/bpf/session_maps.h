@@ -11,7 +11,7 @@ TABLE(ranges, struct sluice_port_range, 16);
 TABLE(listeners, struct sluice_listener, 64);
 TABLE(session_terms, struct sluice_session_terms, 64);
 TABLE(pools, struct sluice_pool, 16);
-TABLE(maglev, uint32_t, 64);
+TABLE(maglev, struct sluice_maglev_line, 4);
 TABLE(nat_addresses, struct sluice_nat_address, 8);
 TABLE(backends, struct sluice_backend, 32);
 TABLE(ports, struct sluice_port, 2);

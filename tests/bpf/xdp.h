@@ -4,18 +4,10 @@
 // this, and includes the path headers that read them behind those.
 #pragma once
 
-// clang-format off: the helpers use its types.
-#include <linux/bpf.h>
-// clang-format on
-#include <bpf/bpf_helpers.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "sluice/tables.h"
+#include "bpf/frame.h"
 #include "sluice/verdict.h"
 
-#define STAGE __attribute__((noinline))
-
+// One generation: the second half is never read.
 #define TABLE(name, record, entries)   \
   struct {                             \
     __uint(type, BPF_MAP_TYPE_ARRAY);  \
@@ -23,33 +15,10 @@
     __uint(max_entries, entries);      \
     __type(key, uint32_t);             \
     __type(value, record);             \
-  } sluice_##name##_map SEC(".maps")
+  } sluice_##name##_map SEC(".maps");  \
+  static const uint32_t sluice_##name##_room = 0
 
 static const struct sluice_tables kTables = {0};
-
-static __always_inline const uint8_t* packet_data(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data;
-}
-static __always_inline const uint8_t* packet_end(const struct xdp_md* context) {
-  return (const uint8_t*)(long)context->data_end;
-}
-
-static __always_inline uint32_t packet_length(const struct xdp_md* context) {
-  uint64_t length = packet_end(context) - packet_data(context);
-  // Keeps the subtraction of two pointers in 64 bits, the only kind that the verifier allows.
-  __asm__ volatile("" : "+r"(length));
-  return (uint32_t)length;
-}
-
-// Moves the head forward by `growth` and gives the frame its new length.
-static __always_inline bool resize(struct xdp_md* context, int32_t growth, uint32_t length) {
-  const uint32_t before = packet_length(context);
-  const int32_t tail = (int32_t)(length - before) - growth;
-  // What is cut off goes before anything comes in front.
-  if (tail < 0 && bpf_xdp_adjust_tail(context, tail) != 0) return false;
-  if (growth != 0 && bpf_xdp_adjust_head(context, -growth) != 0) return false;
-  return tail <= 0 || bpf_xdp_adjust_tail(context, tail) == 0;
-}
 
 static __always_inline int action_of(uint32_t verdict) {
   switch (sluice_verdict_kind(verdict)) {

@@ -47,6 +47,12 @@ def lab(request):
         yield made
 
 
+@pytest.fixture(params=("dpdk", "xdp"))
+def engine(request):
+    """For what both engines have to do alike."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def new_lab():
     """For fixtures of more than one test: a context manager that makes an empty lab of that name."""

@@ -11,8 +11,8 @@ from lab.site import VIRTUAL, Site
 
 
 @pytest.fixture
-def site(lab):
-    made = Site(lab)
+def site(lab, engine):
+    made = Site(lab, engine=engine)
     made.client = made.add_client()
     made.add_backends(2)
     return made
@@ -36,7 +36,9 @@ def test_ten_crashes_in_a_row(site):
 
 
 def test_an_orderly_end_and_another_start(site):
-    balancer = site.balancer(site.configuration(4))
+    configuration = site.configuration(4)
+    configuration["engine"]["shutdown"] = "detach"
+    balancer = site.balancer(configuration)
     for _ in range(3):
         balancer.start()
         assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
@@ -72,6 +74,7 @@ def test_an_interface_with_a_foreign_xdp_program(site):
     assert xdp_program(site.node) == before
 
 
+@pytest.mark.parametrize("engine", ["dpdk"], indirect=True)
 def test_more_workers_than_queues(site):
     words = site.balancer(site.configuration(4, workers=2)).refuse()
     assert "eth0" in words and "queue" in words, words

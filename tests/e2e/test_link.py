@@ -28,9 +28,9 @@ def serves(client, address):
 
 
 @FAMILIES
-def test_the_path_answers_for_the_virtual_address(lab, family):
+def test_the_path_answers_for_the_virtual_address(lab, family, engine):
     """A neighbour learns the balancer's MAC for it, though its kernel does not have the address."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(1)
     balancer = site.balancer(site.configuration(family)).start()
@@ -41,9 +41,9 @@ def test_the_path_answers_for_the_virtual_address(lab, family):
 
 
 @FAMILIES
-def test_the_virtual_address_is_announced_at_start(lab, family):
+def test_the_virtual_address_is_announced_at_start(lab, family, engine):
     """So that neighbours who knew another node by it turn to this one."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(1)
     capture = client.start("tcpdump", "tcpdump", "-l", "-n", "-e", "-i", "eth0", "arp or icmp6")
@@ -55,8 +55,8 @@ def test_the_virtual_address_is_announced_at_start(lab, family):
 
 
 @FAMILIES
-def test_an_address_with_announce_none_is_left_alone(lab, family):
-    site = Site(lab)
+def test_an_address_with_announce_none_is_left_alone(lab, family, engine):
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(1)
     configuration = site.configuration(family)
@@ -71,8 +71,8 @@ def test_an_address_with_announce_none_is_left_alone(lab, family):
 
 
 @FAMILIES
-def test_no_echo_when_the_listener_says_so(lab, family):
-    site = Site(lab)
+def test_no_echo_when_the_listener_says_so(lab, family, engine):
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(1)
     configuration = site.configuration(family)
@@ -84,9 +84,9 @@ def test_no_echo_when_the_listener_says_so(lab, family):
 
 
 @FAMILIES
-def test_the_node_keeps_its_own_traffic(lab, family):
+def test_the_node_keeps_its_own_traffic(lab, family, engine):
     """What is not a listener's goes on to the kernel: its own services, ARP and ND for its own address, both ways."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     backend = site.add_backends(1)[0]
     site.node.start("ssh", "socat", "TCP6-LISTEN:22,fork,reuseaddr", "EXEC:echo node")
@@ -102,8 +102,8 @@ def test_the_node_keeps_its_own_traffic(lab, family):
 
 @FAMILIES
 @pytest.mark.parametrize("mode", ("ipip", "gue"))
-def test_backends_behind_a_gateway(lab, mode, family):
-    site = Site(lab, mode)
+def test_backends_behind_a_gateway(lab, mode, family, engine):
+    site = Site(lab, mode, engine=engine)
     client = site.add_client()
     site.add_backends(1)
     site.add_backends_behind_gateway(2)
@@ -113,8 +113,8 @@ def test_backends_behind_a_gateway(lab, mode, family):
 
 
 @pytest.mark.parametrize("mode,family,backend_family", [("ipip", 4, 6), ("ipip", 6, 4), ("gue", 4, 6), ("gue", 6, 4)])
-def test_tunnels_over_the_other_family(lab, mode, family, backend_family):
-    site = Site(lab, mode)
+def test_tunnels_over_the_other_family(lab, mode, family, backend_family, engine):
+    site = Site(lab, mode, engine=engine)
     client = site.add_client()
     site.add_backends(3)
     site.balancer(site.configuration(family, backend_family)).start()
@@ -123,9 +123,9 @@ def test_tunnels_over_the_other_family(lab, mode, family, backend_family):
 
 
 @FAMILIES
-def test_a_neighbour_that_changes_its_mac(lab, family):
+def test_a_neighbour_that_changes_its_mac(lab, family, engine):
     """As a replaced network card does: the server comes back with another MAC and says so on the link."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     backend = site.add_backends(1)[0]
     backend.node.sysctl(net__ipv4__conf__eth0__arp_notify=1, net__ipv6__conf__eth0__ndisc_notify=1)
@@ -141,8 +141,8 @@ def test_a_neighbour_that_changes_its_mac(lab, family):
 
 
 @FAMILIES
-def test_a_cable_that_is_pulled_and_put_back(lab, family):
-    site = Site(lab)
+def test_a_cable_that_is_pulled_and_put_back(lab, family, engine):
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
     site.balancer(site.configuration(family)).start()
@@ -156,9 +156,9 @@ def test_a_cable_that_is_pulled_and_put_back(lab, family):
         assert answer["failed"] == 0, answer
 
 
-def test_a_backend_without_a_next_hop_gets_nothing_and_is_named(lab):
+def test_a_backend_without_a_next_hop_gets_nothing_and_is_named(lab, engine):
     """Nobody answers for its address: it takes no share, and the log says which one it is."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
     configuration = site.configuration(4)

@@ -33,8 +33,8 @@ def known_path_mtu(node, destination):
 
 @FAMILIES
 @pytest.mark.parametrize("mode", ("dsr_l2", "ipip", "gue"))
-def test_servers_learn_a_narrow_path(lab, files, mode, family):
-    site = Site(lab, mode)
+def test_servers_learn_a_narrow_path(lab, files, mode, family, engine):
+    site = Site(lab, mode, engine=engine)
     backends = site.add_backends(3, files)
     client = site.add_far_client(path_mtu=1300)
     site.balancer(site.configuration(family)).start()
@@ -46,8 +46,8 @@ def test_servers_learn_a_narrow_path(lab, files, mode, family):
 
 @FAMILIES
 @pytest.mark.parametrize("mode", ("dsr_l2", "gue"))
-def test_a_client_uploads_over_a_narrow_path(lab, files, mode, family):
-    site = Site(lab, mode)
+def test_a_client_uploads_over_a_narrow_path(lab, files, mode, family, engine):
+    site = Site(lab, mode, engine=engine)
     for backend in site.add_backends(2):
         servers.upload(backend.node)
     client = site.add_far_client(path_mtu=1300)
@@ -58,9 +58,9 @@ def test_a_client_uploads_over_a_narrow_path(lab, files, mode, family):
 
 @FAMILIES
 @pytest.mark.parametrize("mode", ("ipip", "gue"))
-def test_the_client_is_told_what_fits_into_the_tunnel(lab, files, mode, family):
+def test_the_client_is_told_what_fits_into_the_tunnel(lab, files, mode, family, engine):
     """1,500 less the outer headers: 20 or 40 bytes of IP, and 8 of UDP and 4 of GUE."""
-    site = Site(lab, mode)
+    site = Site(lab, mode, engine=engine)
     client = site.add_client()
     for backend in site.add_backends(2):
         servers.upload(backend.node)

@@ -74,14 +74,15 @@ def remember():
     _before[:] = _shared()
 
 
-@pytest.mark.parametrize("forwarding,family,more", [
-    ("dsr_l2", 4, []), ("gue", 6, []), ("nat", 4, []), ("full_nat", 6, ["--backend_family=4"])])
-def test_it_passes_and_leaves_nothing(forwarding, family, more):
-    run = Quickstart(f"--forwarding={forwarding}", f"--family={family}", "--requests=900", *more)
+@pytest.mark.parametrize("engine,forwarding,family,more", [
+    ("dpdk", "dsr_l2", 4, []), ("dpdk", "gue", 6, []), ("dpdk", "nat", 4, []),
+    ("dpdk", "full_nat", 6, ["--backend_family=4"]), ("xdp", "dsr_l2", 6, []), ("xdp", "gue", 4, [])])
+def test_it_passes_and_leaves_nothing(engine, forwarding, family, more):
+    run = Quickstart(f"--engine={engine}", f"--forwarding={forwarding}", f"--family={family}", "--requests=900", *more)
     code, last = run.finish()
     assert code == 0, run.output()
-    match = re.fullmatch(rf"quickstart: PASS engine=dpdk forwarding={forwarding} family={family} requests=900 failed=0 "
-                         r"spread=(\d+)/(\d+)/(\d+)", last)
+    match = re.fullmatch(rf"quickstart: PASS engine={engine} forwarding={forwarding} family={family} requests=900 "
+                         r"failed=0 spread=(\d+)/(\d+)/(\d+)", last)
     assert match and sum(int(share) for share in match.groups()) == 900, last
     assert traces(run.process.pid) == []
 

@@ -13,8 +13,8 @@ from lab.site import VIRTUAL, Site
 
 
 @pytest.fixture(params=("dsr_l2", "ipip"))
-def site(request, lab):
-    made = Site(lab, request.param)
+def site(request, lab, engine):
+    made = Site(lab, request.param, engine=engine)
     made.client = made.add_client()
     made.add_backends(4)
     return made
@@ -87,9 +87,9 @@ def test_removing_a_backend_breaks_only_its_own_connections(site):
 
 
 @pytest.mark.parametrize("address", ("203.0.113.20", "2001:db8::20"))
-def test_a_listener_that_comes_and_goes(lab, address):
+def test_a_listener_that_comes_and_goes(lab, address, engine):
     """A new virtual address is answered for and served; when it has gone, nobody answers for it."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     for backend in site.add_backends(2):
         backend.node.add_address(address + ("/128" if ":" in address else "/32"), "lo")
@@ -118,8 +118,8 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("what", BAD_FILES)
-def test_an_invalid_file_changes_nothing_and_says_why(lab, what):
-    site = Site(lab)
+def test_an_invalid_file_changes_nothing_and_says_why(lab, what, engine):
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
     balancer = site.balancer(site.configuration(4)).start()
@@ -140,9 +140,9 @@ def test_an_invalid_file_changes_nothing_and_says_why(lab, what):
     assert "generation=" in balancer.reload()
 
 
-def test_the_reload_command_waits_for_the_change(lab):
+def test_the_reload_command_waits_for_the_change(lab, engine):
     """`sluiced --reload` returns when every worker runs the change: the next request meets it."""
-    site = Site(lab)
+    site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
     balancer = site.balancer(site.configuration(4)).start()
@@ -156,8 +156,8 @@ def test_the_reload_command_waits_for_the_change(lab):
         assert answer["failed"] == 0 and set(answer["spread"]) == {entries[keep]["name"]}, answer
 
 
-def test_reload_without_a_daemon_says_so(lab):
-    site = Site(lab)
+def test_reload_without_a_daemon_says_so(lab, engine):
+    site = Site(lab, engine=engine)
     site.add_backends(1)
     balancer = site.balancer(site.configuration(4))
     balancer.write()

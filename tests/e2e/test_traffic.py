@@ -1,6 +1,6 @@
-"""Real clients through the balancer to real servers, for every forwarding mode and family.
+"""Real clients through the balancer to real servers, for every engine, forwarding mode and family.
 
-   client ----+---- LAN ----+---- balancer (sluiced on eth0, over AF_XDP)
+   client ----+---- LAN ----+---- balancer (sluiced on eth0)
               |             |
               '--- web1 web2 web3 (nginx, dnsmasq, iperf3; decap for ipip and gue)
 
@@ -15,16 +15,18 @@ from lab import clients, servers
 from lab.site import TUNNELS, VIRTUAL, Site
 
 MODES = ("dsr_l2", "ipip", "gue", "nat", "full_nat")
-CASES = [(mode, family) for mode in MODES for family in (4, 6)]
+DSR = ("dsr_l2", "ipip", "gue")
+CASES = [(engine, mode, family) for engine, modes in (("dpdk", MODES), ("xdp", DSR)) for mode in modes
+         for family in (4, 6)]
 
 
 class Traffic:
     """One balancer that serves, with its client; for all tests of one mode and family."""
 
-    def __init__(self, lab, mode, family, files):
+    def __init__(self, lab, engine, mode, family, files):
         self.mode, self.family = mode, family
         self.address = VIRTUAL[family]
-        self.site = Site(lab, mode)
+        self.site = Site(lab, mode, engine=engine)
         self.client = self.site.add_client()
         for backend in self.site.add_backends(3, files):
             servers.upload(backend.node)
@@ -34,9 +36,9 @@ class Traffic:
         self.balancer = self.site.balancer(self.site.configuration(family)).start()
 
 
-@pytest.fixture(scope="module", params=CASES, ids=[f"{mode}-ipv{family}" for mode, family in CASES])
+@pytest.fixture(scope="module", params=CASES, ids=[f"{engine}-{mode}-ipv{family}" for engine, mode, family in CASES])
 def traffic(request, new_lab, large_file):
-    with new_lab(f"{request.param[0]}-{request.param[1]}") as lab:
+    with new_lab("-".join(str(part) for part in request.param)) as lab:
         made = Traffic(lab, *request.param, large_file[0].parent)
         yield made
         made.balancer.stop()

@@ -19,9 +19,9 @@ def packets_by_queue(node):
 
 @pytest.mark.parametrize("family", (4, 6))
 @pytest.mark.parametrize("mode", ("dsr_l2", "gue"))
-def test_both_workers_serve(lab, tmp_path, mode, family):
+def test_both_workers_serve(lab, tmp_path, mode, family, engine):
     (tmp_path / "some").write_bytes(bytes(range(256)) * 20_000)
-    site = Site(lab, mode, queues=2)
+    site = Site(lab, mode, queues=2, engine=engine)
     client = site.add_client()
     for backend in site.add_backends(3):
         servers.upload(backend.node)

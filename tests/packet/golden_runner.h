@@ -21,6 +21,9 @@ class GoldenEngine {
 
   virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
 
+  // Why this engine does not serve such tables; empty when it does. Its cases are skipped with that reason.
+  virtual std::string Unable(const Tables& /*tables*/) const { return ""; }
+
   struct Outcome {
     std::string verdict;
     // What left, and by which port; empty when nothing did.

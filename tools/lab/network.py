@@ -145,7 +145,7 @@ class Node:
         return re.search(r"link/ether (\S+)", shown).group(1)
 
     def connect(self, other, interface="eth0", port=None, queues=1, mtu=1500):
-        """A cable between this host's `interface` and `port` of the other side."""
+        """A cable between this host's `interface` and `port` of the other side, which is returned."""
         port = port or self.name
         many = f"numrxqueues {queues} numtxqueues {queues}"
         run(["ip", "-batch", "-"], stdin=(
@@ -155,6 +155,7 @@ class Node:
             # A veth hands over unfinished checksums, that a rewrite outside of the kernel would make wrong.
             node.run("ethtool", "-K", name, "tx", "off")
             node.plugged(name)
+        return other
 
     def plugged(self, interface):
         """A new interface of this host: up."""

@@ -64,7 +64,7 @@ def tell(words):
 
 def options_of_command_line():
     parser = argparse.ArgumentParser(prog="tools/quickstart", description="Shows Sluice at work on this machine.")
-    parser.add_argument("--engine", choices=["dpdk"], default="dpdk")
+    parser.add_argument("--engine", choices=["dpdk", "xdp"], default="dpdk")
     parser.add_argument("--forwarding", choices=sorted(WHY), default="dsr_l2")
     parser.add_argument("--family", type=int, choices=[4, 6], default=4)
     parser.add_argument("--backend_family", type=int, choices=[4, 6],
@@ -112,6 +112,8 @@ def configuration(site, options):
     """The shipped example of this way of forwarding, with the addresses of this network."""
     shipped = yaml.safe_load((ROOT / "config" / f"{options.forwarding}.yaml").read_text())
     engine = {**shipped["engine"], "type": options.engine}
+    if options.engine == "xdp":
+        engine.pop("workers", None)
     if options.forwarding in TUNNELS:
         engine["tunnel_source"] = {f"ipv{options.family}": site.address(options.family)}
     if options.forwarding in TRANSLATED:
@@ -136,7 +138,7 @@ class Quickstart:
 
     def lay_out(self):
         title("Network")
-        self.site = Site(self.lab, self.options.forwarding, queues=2)
+        self.site = Site(self.lab, self.options.forwarding, queues=2, engine=self.options.engine)
         self.client = self.site.add_client()
         self.site.add_backends(3)
         addresses = {backend.name: backend.addresses[self.options.backend_family] for backend in self.site.backends}

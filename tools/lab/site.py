@@ -56,15 +56,17 @@ class Backend:
 class Site:
     """A LAN with a balancer, and what add_...() put beside it."""
 
-    def __init__(self, lab, forwarding="dsr_l2", queues=1, mtu=1500):
+    def __init__(self, lab, forwarding="dsr_l2", queues=1, mtu=1500, engine="dpdk"):
         self.lab = lab
         self.forwarding = forwarding
         self.mtu = mtu
         self.queues = queues
+        self.engine = engine
         self.lan = lab.switch("lan")
         self.lan.ip(f"link set dev br0 mtu {mtu}")
         self.node = lab.node("balancer")
-        self.node.connect(self.lan, queues=queues, mtu=mtu)
+        # What an XDP program redirects to a veth reaches the other end only where that takes packets in bunches.
+        self.node.connect(self.lan, queues=queues, mtu=mtu).run("ethtool", "-K", self.node.name, "gro", "on")
         _address(self.node, _LAN, 2)
         self.backends = []
         self.clients = []  # (family, network) of those that servers answer through the balancer with nat
@@ -168,7 +170,9 @@ class Site:
         """
         chosen = self.backends if backends is None else backends
         entries = [{"name": backend.name, "address": backend.addresses[backend_family or family]} for backend in chosen]
-        engine = {"type": "dpdk", "workers": workers, "max_connections": "64k", "interfaces": [{"name": "eth0"}]}
+        engine = {"type": self.engine, "max_connections": "64k", "interfaces": [{"name": "eth0"}]}
+        if self.engine == "dpdk":
+            engine["workers"] = workers
         if self.forwarding in TUNNELS:
             engine["tunnel_source"] = {f"ipv{f}": self.address(f) for f in FAMILIES}
         if self.forwarding in TRANSLATED:

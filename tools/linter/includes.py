@@ -15,7 +15,8 @@ MAY_INCLUDE = {
     "neighbor": {"base"},
     "tables": {"path", "config", "base"},
     "engine": {"path", "tables", "config", "base"},
-    "engine/dpdk": {"path", "tables", "config", "base", "engine"},
+    # AF_XDP ports share the program of the kernel's engine.
+    "engine/dpdk": {"path", "tables", "config", "base", "engine", "engine/xdp"},
     "engine/xdp": {"path", "tables", "config", "base", "engine"},
     "engine/sim": {"path", "tables", "config", "base", "engine"},
     "control": {"path", "config", "tables", "health", "neighbor", "engine", "base"},

@@ -16,12 +16,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/dpdk/afxdp_interface.h"
-#include "engine/dpdk/afxdp_lock.h"
 #include "engine/dpdk/afxdp_program.h"
 #include "engine/dpdk/afxdp_socket.h"
 #include "engine/dpdk/afxdp_umem_pool.h"
 #include "engine/dpdk/port.h"
+#include "engine/interface_lock.h"
+#include "engine/kernel_interface.h"
 
 namespace sluice {
 

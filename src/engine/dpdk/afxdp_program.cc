@@ -3,77 +3,23 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/if_link.h>
-#include <net/if.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "engine/xdp/bpf_status.h"
 #include "redirect.skel.h"
 
 namespace sluice {
 namespace {
 
-// As in bpf/redirect.bpf.c; the kernel keeps 15 characters of a name.
-constexpr std::string_view kProgramName = "sluice_redirect";
+// As in bpf/redirect.bpf.c.
 constexpr std::string_view kAddressMapName = "vips";
-
-absl::Status BpfStatus(int error, const std::string& what) {
-  if (error == EPERM || error == EACCES) {
-    return absl::PermissionDeniedError(
-        absl::StrCat(what,
-                     ": no permission; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN (CAP_BPF and "
-                     "CAP_PERFMON do, but for taking over from an instance that crashed)"));
-  }
-  return absl::ErrnoToStatus(error, what);
-}
-
-// What libbpf has to say of a failure (the driver's own words, the verifier's) goes to the log; the error has the rest.
-int Log(libbpf_print_level level, const char* format, va_list arguments) {
-  if (level == LIBBPF_DEBUG) return 0;
-  std::array<char, 1024> line{};
-  std::vsnprintf(line.data(), line.size(), format, arguments);
-  line[std::strcspn(line.data(), "\n")] = '\0';
-  spdlog::info("{}", line.data());
-  return 0;
-}
-
-// libbpf's options carry their size, and it insists that their padding is zero too. (LIBBPF_OPTS is for C.)
-template <typename Options>
-void Prepare(Options* options) {
-  std::memset(options, 0, sizeof(*options));
-  options->sz = sizeof(*options);
-}
-
-struct Attached {
-  uint32_t id = 0;
-  bool generic = false;
-};
-
-absl::StatusOr<Attached> QueryAttached(int ifindex, const std::string& interface) {
-  bpf_xdp_query_opts query;
-  Prepare(&query);
-  if (const int error = bpf_xdp_query(ifindex, 0, &query); error != 0) {
-    return BpfStatus(-error, absl::StrCat(interface, ": asking for the XDP program that is there"));
-  }
-  if (query.skb_prog_id != 0) return Attached{.id = query.skb_prog_id, .generic = true};
-  return Attached{.id = query.drv_prog_id != 0 ? query.drv_prog_id : query.hw_prog_id};
-}
-
-std::string ProgramName(int fd) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof(info);
-  return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.name : "?";
-}
 
 // The map of virtual addresses of a loaded program of ours, as a file descriptor; -1 when there is none.
 int OpenAddressMap(int program_fd) {
@@ -99,7 +45,7 @@ int OpenAddressMap(int program_fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t queues) {
-  libbpf_set_print(Log);
+  LogLibbpf();
   auto program = std::unique_ptr<RedirectProgram>(new RedirectProgram(redirect_bpf__open()));
   if (program->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
   bpf_map__set_max_entries(program->skeleton_->maps.xsks_map, queues);
@@ -115,62 +61,17 @@ absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t 
 }
 
 RedirectProgram::~RedirectProgram() {
-  if (ifindex_ != 0) {
-    bpf_xdp_attach_opts options;
-    Prepare(&options);
-    options.old_prog_fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
-    // Fails when somebody replaced it meanwhile or the interface is gone: then there is nothing of ours to detach.
-    bpf_xdp_detach(ifindex_, generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
-  }
+  attachment_.reset();
   redirect_bpf__destroy(skeleton_);
 }
 
 absl::Status RedirectProgram::Attach(int ifindex, const std::string& interface) {
-  const absl::StatusOr<Attached> attached = QueryAttached(ifindex, interface);
-  if (!attached.ok()) return attached.status();
-  return attached->id == 0 ? AttachFresh(ifindex, interface)
-                           : Replace(ifindex, interface, attached->id, attached->generic);
-}
-
-absl::Status RedirectProgram::AttachFresh(int ifindex, const std::string& interface) {
-  const int fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
-  int error = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_DRV_MODE, nullptr);
-  generic_ = error == -EOPNOTSUPP;
-  if (generic_) error = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_SKB_MODE, nullptr);
-  if (error == -ERANGE || error == -EINVAL) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        interface, ": the driver refuses an XDP program (", strerror(-error),
-        "); most often the MTU of the interface, or of a veth's peer, is too large for it, or large receive offload "
-        "is on (ethtool -K ",
-        interface, " lro off); `dmesg` may say more"));
+  attachment_ = std::make_unique<XdpAttachment>(ifindex, interface);
+  if (absl::Status status = attachment_->Look(); !status.ok()) return status;
+  if (attachment_->predecessor() >= 0) {
+    if (absl::Status status = InheritAddresses(attachment_->predecessor()); !status.ok()) return status;
   }
-  if (error != 0) return BpfStatus(-error, absl::StrCat(interface, ": attaching the XDP program"));
-  ifindex_ = ifindex;
-  return absl::OkStatus();
-}
-
-absl::Status RedirectProgram::Replace(int ifindex, const std::string& interface, uint32_t program_id, bool generic) {
-  const int old_fd = bpf_prog_get_fd_by_id(program_id);
-  if (old_fd < 0) return BpfStatus(errno, absl::StrCat(interface, ": opening XDP program ", program_id));
-  const absl::Cleanup closer = [old_fd] { close(old_fd); };
-  if (const std::string name = ProgramName(old_fd); name != kProgramName) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(interface, " has an XDP program of somebody else, \"", name, "\" (id ", program_id,
-                     "); stop what put it there, or take it off with `ip link set dev ", interface, " ",
-                     generic ? "xdpgeneric" : "xdp", " off`"));
-  }
-  if (absl::Status status = InheritAddresses(old_fd); !status.ok()) return status;
-  bpf_xdp_attach_opts options;
-  Prepare(&options);
-  options.old_prog_fd = old_fd;
-  const int fd = bpf_program__fd(skeleton_->progs.sluice_redirect);
-  const int error = bpf_xdp_attach(ifindex, fd, generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
-  if (error != 0) {
-    return BpfStatus(-error, absl::StrCat(interface, ": replacing the XDP program that an earlier sluiced left"));
-  }
-  ifindex_ = ifindex;
-  generic_ = generic;
-  return absl::OkStatus();
+  return attachment_->Attach(bpf_program__fd(skeleton_->progs.sluice_redirect));
 }
 
 absl::Status RedirectProgram::InheritAddresses(int program_fd) {

@@ -18,6 +18,7 @@
 #include "base/address.h"
 #include "engine/dpdk/afxdp_set.h"
 #include "engine/dpdk/port.h"
+#include "engine/xdp/attachment.h"
 
 struct redirect_bpf;
 
@@ -40,7 +41,7 @@ class RedirectProgram {
   // there. `interface` is for the errors.
   absl::Status Attach(int ifindex, const std::string& interface);
   // True when the driver has no XDP of its own.
-  bool generic() const { return generic_; }
+  bool generic() const { return attachment_->generic(); }
 
   // The socket that gets what arrives on `queue`. It leaves by itself when it is closed.
   absl::Status SetSocket(uint16_t queue, int fd);
@@ -67,17 +68,14 @@ class RedirectProgram {
 
   explicit RedirectProgram(redirect_bpf* skeleton) : skeleton_(skeleton) {}
 
-  absl::Status AttachFresh(int ifindex, const std::string& interface);
-  absl::Status Replace(int ifindex, const std::string& interface, uint32_t program_id, bool generic);
   absl::Status InheritAddresses(int program_fd);
 
   redirect_bpf* skeleton_;
   AfxdpSet<Address> addresses_;
   AfxdpSet<ServiceKey> services_;
   AfxdpSet<Address> local_addresses_;
-  // 0 when not attached.
-  int ifindex_ = 0;
-  bool generic_ = false;
+  // Goes before the program does.
+  std::unique_ptr<XdpAttachment> attachment_;
 };
 
 }  // namespace sluice

@@ -20,9 +20,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/dpdk/afxdp_lock.h"
 #include "engine/dpdk/ethdev_device.h"
 #include "engine/dpdk/port.h"
+#include "engine/interface_lock.h"
 
 struct rte_eth_dev_info;
 struct rte_mempool;

@@ -18,6 +18,7 @@
 #include "absl/types/span.h"
 #include "base/address.h"
 #include "base/service.h"
+#include "engine/port_rss.h"
 
 struct rte_mbuf;
 
@@ -42,14 +43,6 @@ struct PortInfo {
 struct PortCounters {
   uint64_t receive_dropped = 0;
   uint64_t transmit_dropped = 0;
-};
-
-// How a device spreads packets over its queues, as it says itself: by a Toeplitz hash of addresses, and ports where
-// `with_ports` has them (NatOwners::Kind, for whole packets), whose lower bits choose from a table.
-struct PortRss {
-  std::array<uint8_t, 40> key{};
-  std::vector<uint16_t> queue_of_hash;
-  uint32_t with_ports = 0;
 };
 
 class Port {

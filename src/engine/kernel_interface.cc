@@ -1,4 +1,4 @@
-#include "engine/dpdk/afxdp_interface.h"
+#include "engine/kernel_interface.h"
 
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
@@ -83,6 +83,12 @@ absl::Status KernelInterface::Ethtool(const char* what, void* command) const {
   if (ioctl(fd_, SIOCETHTOOL, &request) == 0) return absl::OkStatus();
   if (errno == EOPNOTSUPP) return absl::UnimplementedError(absl::StrCat(name_, ": ", what, ": the driver cannot"));
   return ErrnoStatus(name_, what);
+}
+
+std::string KernelInterface::ReadDriver() const {
+  ethtool_drvinfo info{.cmd = ETHTOOL_GDRVINFO};
+  if (!Ethtool("reading the driver (ethtool -i)", &info).ok()) return "";
+  return std::string(info.driver, strnlen(info.driver, sizeof(info.driver)));
 }
 
 absl::StatusOr<KernelInterface::Channels> KernelInterface::ReadChannels() const {

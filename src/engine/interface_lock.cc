@@ -1,4 +1,4 @@
-#include "engine/dpdk/afxdp_lock.h"
+#include "engine/interface_lock.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/address.h"
-#include "engine/dpdk/port.h"
+#include "engine/port_rss.h"
 
 namespace sluice {
 
@@ -40,6 +40,9 @@ class KernelInterface {
   absl::StatusOr<Mac> ReadMac() const;
   // Up and with a carrier.
   bool ReadLinkUp() const;
+
+  // "ixgbe", "veth"; empty when it does not tell.
+  std::string ReadDriver() const;
 
   // A driver that does not tell has one.
   absl::StatusOr<Channels> ReadChannels() const;

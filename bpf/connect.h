@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// Steps 2 to 4 of a packet's journey in the kernel, composed like src/engine/burst.cc composes them for a burst: parse,
+// listener, and the backend of the flow.
+#pragma once
+
+#include "maps.h"
+#include "sluice/dispatch.h"
+#include "sluice/follow.h"
+
+// A packet and its surroundings; who composes fills those in first.
+struct engine_job {
+  struct sluice_packet packet;
+  uint64_t now;
+  uint64_t hash;
+  struct sluice_tables tables;
+  uint32_t ingress;
+  // Partition.
+  uint32_t own;
+  uint32_t listener;
+  // The backend's, once there is one.
+  uint32_t slot;
+  struct sluice_terms terms;
+  // Largest layer-3 packet that would have passed, of a packet that is too big.
+  uint32_t mtu;
+  // Where a transmitted packet leaves.
+  uint32_t egress;
+  // Leaves at once, by the driver that has received it.
+  uint32_t direct;
+  uint32_t new_flow;
+};
+
+// The two buckets of a flow in one partition.
+struct places {
+  struct sluice_bucket* primary;
+  struct sluice_bucket* secondary;
+};
+
+static __always_inline bool find_places(uint32_t partition, uint64_t hash, struct places* places) {
+  const uint32_t first = partition * sluice_partition_buckets;
+  const uint32_t primary = first + sluice_primary_bucket(hash, sluice_partition_buckets);
+  const uint32_t secondary = first + sluice_secondary_bucket(hash, sluice_partition_buckets);
+  places->primary = bpf_map_lookup_elem(&sluice_buckets_map, &primary);
+  places->secondary = bpf_map_lookup_elem(&sluice_buckets_map, &secondary);
+  return places->primary && places->secondary;
+}
+
+static __always_inline struct sluice_counters* counters_of(const struct engine_job* job) {
+  return bpf_map_lookup_elem(&sluice_counters_map, &job->own);
+}
+
+// Steps 2 and 3: parse, listener, hash.
+STAGE int engine_look(struct xdp_md* context, struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  if (!settings) return SLUICE_VERDICT_no_table;
+  enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
+  job->hash = sluice_packet_hash(settings, &job->packet);
+  return SLUICE_CONTINUE;
+}
+
+// The entry goes where one gives way; the flow is in neither of its buckets.
+STAGE int engine_insert(struct engine_job* job, uint64_t hash, uint64_t entry) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  struct sluice_counters* counters = counters_of(job);
+  struct places own;
+  if (!settings || !counters || !find_places(job->own, hash, &own)) return SLUICE_VERDICT_no_table;
+  const uint32_t victim = sluice_connection_insert(own.primary, own.secondary, entry, settings->longest_idle);
+  counters->inserted_over[SLUICE_BOUND(victim, SLUICE_COUNTED_VICTIMS - 1)]++;
+  return SLUICE_CONTINUE;
+}
+
+// Whether the flow's entry in `bucket` is usable; job->slot is its backend. *at is the entry, usable or not, and stays
+// when there is none.
+static __always_inline bool follow_in(struct sluice_bucket* bucket, struct engine_job* job, uint64_t** at) {
+  uint64_t* found = sluice_bucket_find(bucket, job->hash);
+  if (!found) return false;
+  *at = found;
+  const uint64_t entry = SLUICE_LOAD_ENTRY(found);
+  if (!sluice_follow(&job->tables, entry, &job->packet, &job->terms, sluice_tick(job->now))) return false;
+  job->slot = sluice_entry_slot(entry);
+  return true;
+}
+
+// As follow_in, of another partition, whose entry is followed when it is younger than `least`. Its age, or `least`.
+static __always_inline uint32_t follow_younger(struct sluice_bucket* bucket, struct engine_job* job, uint32_t least) {
+  const uint64_t* found = sluice_bucket_find(bucket, job->hash);
+  if (!found) return least;
+  const uint64_t entry = SLUICE_LOAD_ENTRY(found);
+  const uint32_t tick = sluice_tick(job->now);
+  const uint32_t age = sluice_age(tick, sluice_entry_seen(entry));
+  if (age >= least || !sluice_follow(&job->tables, entry, &job->packet, &job->terms, tick)) return least;
+  job->slot = sluice_entry_slot(entry);
+  return age;
+}
+
+#define UNSEEN 0xffffffffu
+
+STAGE uint32_t engine_follow_in(struct engine_job* job, uint32_t partition, uint32_t least) {
+  struct places other;
+  if (!job || !find_places(partition, job->hash, &other)) return least;
+  least = follow_younger(other.primary, job, least);
+  return follow_younger(other.secondary, job, least);
+}
+
+// The flow came by another queue before. Reads only. When several have it, the one that has seen it last knows.
+#define MOST_PARTITIONS 1024
+STAGE int engine_follow_elsewhere(struct engine_job* job) {
+  if (!job) return 0;
+  uint32_t least = UNSEEN;
+  for (uint32_t i = 0; i < MOST_PARTITIONS && i < sluice_partitions; i++) {
+    if (i != job->own) least = engine_follow_in(job, i, least);
+  }
+  return least != UNSEEN;
+}
+
+// A flow that is new to this partition, and to the others unless it has `moved`. `at` is its unusable entry, if any.
+static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* at) {
+  if (!moved) {
+    if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
+    job->slot = sluice_select(&job->tables, job->terms.pool, job->hash);
+    if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  }
+  if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
+  const uint32_t state = moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW;
+  const uint64_t entry = sluice_entry_make(job->hash, job->slot, state, sluice_tick(job->now));
+  job->new_flow = !moved;
+  if (!at) return engine_insert(job, job->hash, entry);
+  // In place of the flow's own unusable entry, so that no flow is in the table twice.
+  SLUICE_STORE_ENTRY(at, entry);
+  struct sluice_counters* counters = counters_of(job);
+  if (counters) counters->inserted_over[SLUICE_VICTIM_EXPIRED]++;
+  return SLUICE_CONTINUE;
+}
+
+// Step 4: the backend of a flow, from an entry that it has or gets.
+STAGE int engine_connect(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  struct places own;
+  if (!settings || !find_places(job->own, job->hash, &own)) return SLUICE_VERDICT_no_table;
+  uint64_t* at = NULL;
+  if (follow_in(own.primary, job, &at) || follow_in(own.secondary, job, &at)) {
+    sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
+    return SLUICE_CONTINUE;
+  }
+  if (job->packet.kind == SLUICE_PACKET_FLOW &&
+      sluice_source_is_bad(&job->tables, settings, &job->packet.flow.source)) {
+    return SLUICE_VERDICT_bad_source;
+  }
+  const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;
+  return settle(job, moved, at);
+}
+
+// The entry that later fragments will find.
+STAGE int engine_remember_fragment(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  if (!settings) return SLUICE_VERDICT_no_table;
+  const struct sluice_flow flow = sluice_fragment_flow(&job->packet);
+  const uint64_t hash = sluice_hash_flow(settings, &flow);
+  const uint64_t entry = sluice_entry_make(hash, job->slot, SLUICE_STATE_NEW, sluice_tick(job->now));
+  struct places own;
+  if (!find_places(job->own, hash, &own)) return SLUICE_VERDICT_no_table;
+  uint64_t* at = sluice_bucket_find(own.primary, hash);
+  if (!at) at = sluice_bucket_find(own.secondary, hash);
+  if (!at) return engine_insert(job, hash, entry);
+  SLUICE_STORE_ENTRY(at, entry);
+  return SLUICE_CONTINUE;
+}

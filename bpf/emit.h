@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// Step 5 of a packet's journey in the kernel: the packet as it leaves, to its backend or as an answer of our own.
+#pragma once
+
+#include "connect.h"
+#include "sluice/reply.h"
+#include "sluice/rewrite.h"
+
+// Whether the client of a packet that is too big is told.
+static __always_inline int too_big(struct engine_job* job, const struct sluice_backend* backend) {
+  struct sluice_counters* counters = counters_of(job);
+  if (!counters) return SLUICE_VERDICT_no_table;
+  if (!sluice_tells_too_big(&job->packet) ||
+      !sluice_limiter_take(&counters->too_big, job->now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST)) {
+    return SLUICE_VERDICT_too_big;
+  }
+  job->mtu = backend->mtu - backend->outer_length;
+  return SLUICE_VERDICT_replied_too_big;
+}
+
+// To the backend. A replied_too_big is still to be written.
+STAGE int engine_forward(struct xdp_md* context, struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+  if (!backend) return SLUICE_VERDICT_no_table;
+  if (!(backend->flags & SLUICE_BACKEND_NEXT_HOP)) return SLUICE_VERDICT_no_next_hop;
+  if (sluice_exceeds_mtu(&job->packet, backend)) return too_big(job, backend);
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  if (l3 + SLUICE_IPV4_BYTES > packet_end(context)) return SLUICE_VERDICT_truncated_ip;
+  if (sluice_ttl_expires(l3, &job->packet, backend)) return SLUICE_VERDICT_ttl_expired;
+  const uint32_t length = packet_length(context);
+  if (!resize(context, sluice_rewrite_growth(&job->packet, backend),
+              sluice_rewrite_length(length, &job->packet, backend))) {
+    return SLUICE_VERDICT_no_headroom;
+  }
+  if (!sluice_rewrite((uint8_t*)packet_data(context), packet_end(context), &job->packet, backend, job->hash)) {
+    return SLUICE_VERDICT_truncated_ip;
+  }
+  job->egress = backend->port;
+  return SLUICE_VERDICT_forwarded;
+}
+
+// An answer of our own, sent back where the packet came from.
+STAGE int engine_reply(struct xdp_md* context, struct engine_job* job, uint32_t reply) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_port* port = SLUICE_AT(&job->tables, sluice_port, ports, job->ingress);
+  if (!port) return SLUICE_VERDICT_no_table;
+  const uint32_t length = packet_length(context);
+  if (!resize(context, sluice_reply_growth(&job->packet, reply), sluice_reply_length(length, &job->packet, reply))) {
+    return SLUICE_VERDICT_no_headroom;
+  }
+  if (!sluice_reply_write((uint8_t*)packet_data(context), packet_end(context), &job->packet, reply, port, job->mtu)) {
+    return SLUICE_VERDICT_truncated_ip;
+  }
+  job->egress = job->ingress;
+  return reply;
+}

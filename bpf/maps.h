@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// The memory of the engine in the kernel: the tables of tables.h and the state of the partitions, in arrays that the
+// daemon has mapped (src/engine/xdp/kernel_path.h sizes and fills them).
+//
+// A table's array holds two generations behind each other, `sluice_NAME_room` records each; `sluice_half` says which of
+// them packets read. Maglev tables lie in one arena that both share: an unchanged pool has its table in the same place.
+#pragma once
+
+#include "frame.h"
+#include "sluice/counters.h"
+#include "sluice/kernel.h"
+
+#define ARRAY(name, record)            \
+  struct {                             \
+    __uint(type, BPF_MAP_TYPE_ARRAY);  \
+    __uint(map_flags, BPF_F_MMAPABLE); \
+    __uint(max_entries, 1);            \
+    __type(key, uint32_t);             \
+    __type(value, record);             \
+  } sluice_##name##_map SEC(".maps")
+
+#define TABLE(name, record) \
+  ARRAY(name, record);      \
+  const volatile uint32_t sluice_##name##_room = 1
+
+TABLE(settings, struct sluice_settings);
+TABLE(index, struct sluice_index_entry);
+TABLE(ranges, struct sluice_port_range);
+TABLE(listeners, struct sluice_listener);
+TABLE(pools, struct sluice_pool);
+TABLE(backends, struct sluice_backend);
+TABLE(ports, struct sluice_port);
+ARRAY(maglev, struct sluice_maglev_line);
+
+// Of the partitions, behind each other: buckets of the connection table, counters, and traffic by listener and by
+// backend, `sluice_listeners_room` and `sluice_backends_room` of them each.
+ARRAY(buckets, struct sluice_bucket);
+ARRAY(counters, struct sluice_counters);
+ARRAY(listener_traffic, struct sluice_traffic);
+ARRAY(backend_traffic, struct sluice_traffic);
+const volatile uint32_t sluice_partition_buckets = 2;
+const volatile uint32_t sluice_partitions = 1;
+
+// Where packets leave by another port than they came.
+struct {
+  __uint(type, BPF_MAP_TYPE_DEVMAP);
+  __uint(max_entries, SLUICE_PORTS);
+  __type(key, uint32_t);
+  __type(value, uint32_t);
+} sluice_devices SEC(".maps");
+
+// Written by the daemon, as all below: the half is read by packets as `sluice_half`, and stands here for the next one.
+ARRAY(state, struct sluice_kernel_state);
+uint32_t sluice_half = 0;
+struct sluice_ingress sluice_ingress[SLUICE_INGRESS] = {};

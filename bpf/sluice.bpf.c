@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// The engine in the kernel: the packet path as an XDP program on each interface of the balancer. What is for a listener
+// leaves rewritten, by the same interface or another one; what is not goes to the kernel untouched.
+//
+// Each queue of an interface is a worker, the only writer of its partition: in the driver's own XDP a queue is served
+// by one CPU at a time.
+
+#include "engine.h"
+
+static __always_inline int carry_out(const struct engine_job* job, uint32_t verdict) {
+  switch (sluice_verdict_kind(verdict)) {
+    case SLUICE_KIND_TRANSMIT:
+      return job->egress == job->direct ? XDP_TX : bpf_redirect_map(&sluice_devices, job->egress, XDP_DROP);
+    case SLUICE_KIND_PASS:
+      return XDP_PASS;
+    default:
+      return XDP_DROP;
+  }
+}
+
+// The name tells our program from a foreign one at start (15 characters are what the kernel keeps).
+SEC("xdp")
+int sluice_xdp(struct xdp_md* context) {
+  struct engine_job job = {};
+  job.now = bpf_ktime_get_coarse_ns();
+  job.tables.half = *(volatile uint32_t*)&sluice_half;
+  if (!engine_arrive(context, &job)) return XDP_PASS;
+  return carry_out(&job, engine_process(context, &job));
+}
+
+char sluice_license[] SEC("license") = "GPL";

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What the program in the kernel (bpf/) and the daemon that loads it tell each other besides the tables. */
+#ifndef SLUICE_KERNEL_H_
+#define SLUICE_KERNEL_H_
+
+#include "sluice/types.h"
+
+/* By interface: open addressing from (ifindex & (SLUICE_INGRESS - 1)) on, so mostly one look. An interface's partitions
+ * are those of its queues, one after the other. */
+#define SLUICE_INGRESS 128
+struct sluice_ingress {
+  /* 0: nobody's. */
+  uint32_t ifindex;
+  uint16_t port;
+  uint16_t queues;
+  uint32_t first_partition;
+  /* The port whose packets the driver itself sends (XDP_TX): the same one, or SLUICE_PORTS for none. */
+  uint32_t direct;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 16, "four to a cache line");
+SLUICE_STATIC_ASSERT(SLUICE_INGRESS >= 2 * SLUICE_PORTS, "at most half full, so every search ends");
+
+/* What state an attached program works on: the next daemon goes on with it when it is of the same form. */
+struct sluice_kernel_state {
+  /* SLUICE_LAYOUT_VERSION; stays the first word in every version. */
+  uint32_t layout;
+  uint32_t partitions;
+  uint32_t partition_buckets;
+  /* The half of the tables that packets read, and the room for backends: whose the slots in the connection table are.
+   */
+  uint32_t half;
+  uint32_t backends_room;
+  uint32_t reserved[11];
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_kernel_state) == 64, "one cache line");
+
+#endif /* SLUICE_KERNEL_H_ */

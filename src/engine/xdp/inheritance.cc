@@ -1,0 +1,125 @@
+#include "engine/xdp/inheritance.h"
+
+#include <bpf/bpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/region.h"
+#include "engine/xdp/bpf_status.h"
+#include "sluice/connection.h"
+
+namespace sluice {
+namespace {
+
+// As in bpf/maps.h; the kernel keeps 15 characters of a name.
+constexpr char kConnections[] = "sluice_buckets_";
+constexpr std::string_view kState = "sluice_state_ma";
+constexpr std::string_view kBackends = "sluice_backends";
+
+struct Map {
+  int fd = -1;
+  bpf_map_info info{};
+};
+
+// The program's map of that name; fd -1 when it has none.
+Map OpenMap(int program, std::string_view name) {
+  std::array<uint32_t, 64> ids{};
+  bpf_prog_info info{};
+  info.nr_map_ids = ids.size();
+  info.map_ids = reinterpret_cast<uintptr_t>(ids.data());
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program, &info, &size) != 0) return {};
+  for (uint32_t i = 0; i < info.nr_map_ids && i < ids.size(); i++) {
+    Map map;
+    map.fd = bpf_map_get_fd_by_id(ids[i]);
+    size = sizeof(map.info);
+    if (map.fd >= 0 && bpf_obj_get_info_by_fd(map.fd, &map.info, &size) == 0 && map.info.name == name) return map;
+    if (map.fd >= 0) close(map.fd);
+  }
+  return {};
+}
+
+// The whole of it, when its records are of the size that they are here.
+absl::StatusOr<Region> ReadMap(int program, std::string_view name, uint32_t record) {
+  const Map map = OpenMap(program, name);
+  if (map.fd < 0) return absl::NotFoundError(std::string(name));
+  const absl::Cleanup closer = [&map] { close(map.fd); };
+  if (map.info.value_size != record) return absl::FailedPreconditionError(std::string(name));
+  return Region::Share(map.fd, size_t{map.info.max_entries} * record);
+}
+
+}  // namespace
+
+absl::StatusOr<int> MakeConnectionArray(uint64_t buckets) {
+  bpf_map_create_opts options;
+  PrepareBpfOptions(&options);
+  options.map_flags = BPF_F_MMAPABLE;
+  const int fd = buckets > UINT32_MAX ? -E2BIG
+                                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, kConnections, sizeof(uint32_t),
+                                                       sizeof(sluice_bucket), static_cast<uint32_t>(buckets), &options);
+  if (fd >= 0) return fd;
+  return BpfStatus(-fd, absl::StrCat("taking ", buckets * sizeof(sluice_bucket) >> 20, " MiB for connections"));
+}
+
+std::optional<Inheritance> Inherit(int program) {
+  const absl::StatusOr<Region> state = ReadMap(program, kState, sizeof(sluice_kernel_state));
+  const absl::StatusOr<Region> backends = ReadMap(program, kBackends, sizeof(sluice_backend));
+  if (!state.ok() || !backends.ok()) return std::nullopt;
+  Inheritance inheritance;
+  inheritance.state = *state->As<sluice_kernel_state>();
+  const sluice_kernel_state& said = inheritance.state;
+  if (said.layout != SLUICE_LAYOUT_VERSION || said.half > 1) return std::nullopt;
+  if (uint64_t{2} * said.backends_room * sizeof(sluice_backend) > backends->size()) return std::nullopt;
+  const auto* first = backends->As<sluice_backend>() + size_t{said.half} * said.backends_room;
+  inheritance.backends.assign(first, first + said.backends_room);
+  const Map map = OpenMap(program, kConnections);
+  const uint64_t buckets = uint64_t{said.partitions} * said.partition_buckets;
+  if (map.fd < 0) return std::nullopt;
+  inheritance.connections = map.fd;
+  if (map.info.max_entries == buckets && map.info.value_size == sizeof(sluice_bucket)) return inheritance;
+  close(map.fd);
+  return std::nullopt;
+}
+
+std::vector<uint32_t> SlotsNow(const std::vector<sluice_backend>& before, const Tables& tables) {
+  std::vector<uint32_t> slots(before.size(), SLUICE_NO_BACKEND);
+  const auto is_same = [](const sluice_backend& a, const sluice_backend& b) {
+    return (b.flags & SLUICE_BACKEND_LIVE) && sluice_address_equal(&a.destination, &b.destination) &&
+           a.forwarding == b.forwarding && a.service_port == b.service_port;
+  };
+  for (uint32_t old = 0; old < before.size(); old++) {
+    if (!(before[old].flags & SLUICE_BACKEND_LIVE)) continue;
+    for (uint32_t slot = 0; slot < tables.backend_slots(); slot++) {
+      const sluice_backend& backend = tables.view().backends[slot];
+      if (!is_same(before[old], backend)) continue;
+      const bool same_pool = backend.pool == before[old].pool;
+      if (same_pool || slots[old] == SLUICE_NO_BACKEND) slots[old] = slot;
+      if (same_pool) break;
+    }
+  }
+  return slots;
+}
+
+void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uint32_t>& slots,
+                     absl::Span<sluice_bucket> to) {
+  const uint64_t slot_bits = uint64_t{SLUICE_NO_BACKEND} << SLUICE_ENTRY_SLOT_SHIFT;
+  for (size_t i = 0; i < std::min(from.size(), to.size()); i++) {
+    for (uint32_t at = 0; at < SLUICE_BUCKET_ENTRIES; at++) {
+      const uint64_t entry = SLUICE_LOAD_ENTRY(&from[i].entries[at]);
+      const uint32_t old = sluice_entry_slot(entry);
+      if (entry == SLUICE_ENTRY_EMPTY || old >= slots.size() || slots[old] == SLUICE_NO_BACKEND) continue;
+      const uint64_t now = (entry & ~slot_bits) | uint64_t{slots[old]} << SLUICE_ENTRY_SLOT_SHIFT;
+      SLUICE_STORE_ENTRY(&to[i].entries[at], now);
+    }
+  }
+}
+
+}  // namespace sluice

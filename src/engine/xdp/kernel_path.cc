@@ -1,0 +1,250 @@
+#include "engine/xdp/kernel_path.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/xdp/bpf_status.h"
+// The last one: its types are those of the path.
+#include "sluice.skel.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kLeastRecords = 256;
+constexpr uint32_t kLeastMaglev = 1u << 20;
+constexpr uint32_t kMaglevLine = sizeof(sluice_maglev_line) / sizeof(uint32_t);
+
+uint32_t Roomy(uint64_t records, uint32_t least) {
+  return static_cast<uint32_t>(std::max<uint64_t>(std::bit_ceil(2 * records), least));
+}
+
+template <typename Record>
+absl::Status MapArray(const bpf_map* map, Region* region) {
+  absl::StatusOr<Region> shared = Region::Share(bpf_map__fd(map), bpf_map__max_entries(map) * sizeof(Record));
+  if (!shared.ok()) return shared.status();
+  *region = *std::move(shared);
+  return absl::OkStatus();
+}
+
+uint64_t Read(const uint64_t& counter) {
+  return __atomic_load_n(&counter, __ATOMIC_RELAXED);
+}
+
+void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) {
+  for (size_t i = 0; i < to->size(); i++) {
+    (*to)[i].packets += Read(traffic[i].packets);
+    (*to)[i].bytes += Read(traffic[i].bytes);
+    (*to)[i].new_flows += Read(traffic[i].new_flows);
+  }
+}
+
+}  // namespace
+
+KernelRoom KernelRoom::For(const Tables& tables) {
+  KernelRoom room;
+  room.index = Roomy(uint64_t{tables.view().settings->index_mask} + 1, kLeastRecords);
+  room.ranges = Roomy(tables.range_count(), kLeastRecords);
+  room.listeners = Roomy(tables.listener_count(), kLeastRecords);
+  room.pools = Roomy(tables.pool_count(), kLeastRecords);
+  room.backends = Roomy(tables.backend_slots(), kLeastRecords);
+  room.ports = SLUICE_PORTS;
+  uint64_t maglev = 0;
+  for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += tables.view().pools[i].size;
+  room.maglev = Roomy(maglev, kLeastMaglev);
+  return room;
+}
+
+absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& options) {
+  LogLibbpf();
+  auto path = std::unique_ptr<KernelPath>(new KernelPath(sluice_bpf__open(), options));
+  if (path->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
+  path->SetRoom();
+  if (options.connections >= 0) {
+    if (const int error = bpf_map__reuse_fd(path->skeleton_->maps.sluice_buckets_map, options.connections);
+        error != 0) {
+      return BpfStatus(-error, "going on with the connection table that is there");
+    }
+  }
+  if (const int error = sluice_bpf__load(path->skeleton_); error != 0) {
+    return BpfStatus(-error, "loading the XDP program");
+  }
+  path->inner_ = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sluice_grace", sizeof(uint32_t), sizeof(uint32_t), 1, nullptr);
+  bpf_map_create_opts outer;
+  PrepareBpfOptions(&outer);
+  outer.inner_map_fd = static_cast<uint32_t>(path->inner_);
+  path->outer_ =
+      bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sluice_graces", sizeof(uint32_t), sizeof(uint32_t), 1, &outer);
+  if (path->inner_ < 0 || path->outer_ < 0) return BpfStatus(errno, "making the map to wait with");
+  if (absl::Status status = path->MapAll(); !status.ok()) return status;
+  return path;
+}
+
+KernelPath::~KernelPath() {
+  for (const int fd : {inner_, outer_}) {
+    if (fd >= 0) close(fd);
+  }
+  sluice_bpf__destroy(skeleton_);
+}
+
+void KernelPath::SetRoom() {
+  const KernelRoom& room = options_.room;
+  const auto& maps = skeleton_->maps;
+  auto* constants = skeleton_->rodata;
+  constants->sluice_index_room = room.index;
+  constants->sluice_ranges_room = room.ranges;
+  constants->sluice_listeners_room = room.listeners;
+  constants->sluice_pools_room = room.pools;
+  constants->sluice_backends_room = room.backends;
+  constants->sluice_ports_room = room.ports;
+  constants->sluice_partitions = options_.partitions;
+  constants->sluice_partition_buckets = options_.buckets;
+  bpf_map__set_max_entries(maps.sluice_settings_map, 2);
+  bpf_map__set_max_entries(maps.sluice_index_map, 2 * room.index);
+  bpf_map__set_max_entries(maps.sluice_ranges_map, 2 * room.ranges);
+  bpf_map__set_max_entries(maps.sluice_listeners_map, 2 * room.listeners);
+  bpf_map__set_max_entries(maps.sluice_pools_map, 2 * room.pools);
+  bpf_map__set_max_entries(maps.sluice_backends_map, 2 * room.backends);
+  bpf_map__set_max_entries(maps.sluice_ports_map, 2 * room.ports);
+  bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
+  bpf_map__set_max_entries(maps.sluice_buckets_map, options_.partitions * options_.buckets);
+  bpf_map__set_max_entries(maps.sluice_counters_map, options_.partitions);
+  bpf_map__set_max_entries(maps.sluice_listener_traffic_map, options_.partitions * room.listeners);
+  bpf_map__set_max_entries(maps.sluice_backend_traffic_map, options_.partitions * room.backends);
+}
+
+absl::Status KernelPath::MapAll() {
+  const auto& maps = skeleton_->maps;
+  absl::Status status = MapArray<sluice_settings>(maps.sluice_settings_map, &settings_.region);
+  status.Update(MapArray<sluice_index_entry>(maps.sluice_index_map, &index_.region));
+  status.Update(MapArray<sluice_port_range>(maps.sluice_ranges_map, &ranges_.region));
+  status.Update(MapArray<sluice_listener>(maps.sluice_listeners_map, &listeners_.region));
+  status.Update(MapArray<sluice_pool>(maps.sluice_pools_map, &pools_.region));
+  status.Update(MapArray<sluice_backend>(maps.sluice_backends_map, &backends_.region));
+  status.Update(MapArray<sluice_port>(maps.sluice_ports_map, &ports_.region));
+  status.Update(MapArray<sluice_counters>(maps.sluice_counters_map, &counters_.region));
+  status.Update(MapArray<sluice_traffic>(maps.sluice_listener_traffic_map, &listener_traffic_.region));
+  status.Update(MapArray<sluice_traffic>(maps.sluice_backend_traffic_map, &backend_traffic_.region));
+  status.Update(MapArray<sluice_kernel_state>(maps.sluice_state_map, &state_.region));
+  Region maglev;
+  status.Update(MapArray<sluice_maglev_line>(maps.sluice_maglev_map, &maglev));
+  if (!status.ok()) return status;
+  maglev_ = MaglevArena::In(std::move(maglev));
+  *state_.at(0) = {SLUICE_LAYOUT_VERSION, options_.partitions, options_.buckets, 0, options_.room.backends, {}};
+  return absl::OkStatus();
+}
+
+int KernelPath::program() const {
+  return bpf_program__fd(skeleton_->progs.sluice_xdp);
+}
+
+int KernelPath::connections() const {
+  return bpf_map__fd(skeleton_->maps.sluice_buckets_map);
+}
+
+absl::StatusOr<Region> KernelPath::ShareConnections() const {
+  return Region::Share(connections(), size_t{options_.partitions} * options_.buckets * sizeof(sluice_bucket));
+}
+
+bool KernelPath::Fits(const Tables& tables) const {
+  const KernelRoom& room = options_.room;
+  return tables.view().settings->index_mask < room.index && tables.range_count() <= room.ranges &&
+         tables.listener_count() <= room.listeners && tables.pool_count() <= room.pools &&
+         tables.backend_slots() <= room.backends && tables.port_count() <= room.ports;
+}
+
+// A pool whose table is the same memory as in the generation before has not changed: that generation has kept it.
+absl::StatusOr<std::vector<KernelPath::Placed>> KernelPath::PlaceMaglev(const Tables& tables) const {
+  const sluice_tables& view = tables.view();
+  std::vector<Placed> placed(tables.pool_count());
+  for (uint32_t i = 0; i < placed.size(); i++) {
+    const sluice_pool& pool = view.pools[i];
+    if (pool.size == 0) continue;
+    placed[i].source = view.maglev + pool.offset;
+    const bool known = i < current_.maglev.size() && current_.maglev[i].source == placed[i].source;
+    if (known && current_.maglev[i].part->size() == pool.size) {
+      placed[i].part = current_.maglev[i].part;
+      continue;
+    }
+    std::shared_ptr<MaglevArena::Part> part = maglev_->Take(pool.size);
+    if (part == nullptr) return absl::ResourceExhaustedError("no room for the Maglev tables in the kernel");
+    std::memcpy(part->data(), placed[i].source, size_t{pool.size} * sizeof(uint32_t));
+    placed[i].part = std::move(part);
+  }
+  return placed;
+}
+
+void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half) {
+  const sluice_tables& view = tables.view();
+  const KernelRoom& room = options_.room;
+  *settings_.at(half) = *view.settings;
+  std::copy_n(view.index, view.settings->index_mask + 1, index_.at(size_t{half} * room.index));
+  std::copy_n(view.ranges, tables.range_count(), ranges_.at(size_t{half} * room.ranges));
+  std::copy_n(view.listeners, tables.listener_count(), listeners_.at(size_t{half} * room.listeners));
+  std::copy_n(view.backends, tables.backend_slots(), backends_.at(size_t{half} * room.backends));
+  std::copy_n(view.ports, tables.port_count(), ports_.at(size_t{half} * room.ports));
+  sluice_pool* pools = pools_.at(size_t{half} * room.pools);
+  for (uint32_t i = 0; i < tables.pool_count(); i++) {
+    pools[i] = maglev[i].part == nullptr ? sluice_pool{} : sluice_pool{maglev[i].part->offset(), view.pools[i].size};
+  }
+}
+
+absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
+  absl::StatusOr<std::vector<Placed>> maglev = PlaceMaglev(*tables);
+  if (!maglev.ok()) return maglev.status();
+  const uint32_t next = 1 - skeleton_->bss->sluice_half;
+  WriteTables(*tables, *maglev, next);
+  __atomic_store_n(&skeleton_->bss->sluice_half, next, __ATOMIC_RELEASE);
+  state_.at(0)->half = next;
+  if (absl::Status status = WaitForPackets(); !status.ok()) return status;
+  current_ = {std::move(tables), *std::move(maglev)};
+  return absl::OkStatus();
+}
+
+// The kernel waits in an update of a map of maps until every program that may have seen the old one has ended
+// (Linux 5.0, "bpf: wait for running BPF programs when updating map-in-map").
+absl::Status KernelPath::WaitForPackets() const {
+  const uint32_t key = 0;
+  if (bpf_map_update_elem(outer_, &key, &inner_, BPF_ANY) == 0) return absl::OkStatus();
+  return BpfStatus(errno, "waiting until packets have left the old tables");
+}
+
+void KernelPath::SetIngress(const std::vector<sluice_ingress>& interfaces) {
+  auto& places = skeleton_->bss->sluice_ingress;
+  for (const sluice_ingress& interface : interfaces) {
+    uint32_t at = interface.ifindex % SLUICE_INGRESS;
+    while (places[at].ifindex != 0) at = (at + 1) % SLUICE_INGRESS;
+    places[at] = interface;
+  }
+}
+
+absl::Status KernelPath::SetDevice(uint32_t port, int ifindex) {
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.sluice_devices), &port, &ifindex, BPF_ANY) == 0) {
+    return absl::OkStatus();
+  }
+  return BpfStatus(errno, absl::StrCat("letting packets leave by interface ", ifindex));
+}
+
+void KernelPath::AddCounters(EngineCounters* sum) const {
+  for (uint32_t partition = 0; partition < options_.partitions; partition++) {
+    const sluice_counters& counters = *counters_.at(partition);
+    for (size_t i = 0; i < sum->verdicts.size(); i++) {
+      const uint64_t verdicts = Read(counters.verdicts[i]);
+      sum->verdicts[i] += verdicts;
+      sum->received += verdicts;
+    }
+    for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
+    sum->bytes += Read(counters.bytes);
+    AddTraffic(listener_traffic_.at(size_t{partition} * options_.room.listeners), &sum->listeners);
+    AddTraffic(backend_traffic_.at(size_t{partition} * options_.room.backends), &sum->backends);
+  }
+}
+
+}  // namespace sluice

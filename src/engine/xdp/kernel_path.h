@@ -1,0 +1,125 @@
+// The packet path in the kernel (bpf/sluice.bpf.c) and its memory: loaded, filled, switched from one generation to the
+// next.
+//
+// Tables are written into the half of their arrays that no packet reads; then one word says that it is the other one's
+// turn, and what the old generation had is reused after every CPU has left it (an RCU grace period). A Maglev table of
+// a pool that has not changed stays where it is.
+//
+// Thread-safety: none; the control thread's. The memory is read and written by the kernel at the same time: counters
+// and connection entries as their headers say.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/region.h"
+#include "engine/engine.h"
+#include "sluice/counters.h"
+#include "sluice/kernel.h"
+#include "tables/maglev_arena.h"
+#include "tables/tables.h"
+
+struct sluice_bpf;
+struct bpf_map;
+
+namespace sluice {
+
+// How many records of each kind there is room for, in each generation.
+struct KernelRoom {
+  uint32_t index = 0;
+  uint32_t ranges = 0;
+  uint32_t listeners = 0;
+  uint32_t pools = 0;
+  uint32_t backends = 0;
+  uint32_t ports = 0;
+  // Entries of Maglev tables, of both generations together.
+  uint32_t maglev = 0;
+
+  // Enough for `tables`, and as much again for what may come.
+  static KernelRoom For(const Tables& tables);
+};
+
+class KernelPath {
+ public:
+  struct Options {
+    KernelRoom room;
+    uint32_t partitions = 1;
+    // Of each partition.
+    uint32_t buckets = 2;
+    // The array of connection buckets to go on with, or -1 for an empty one; stays the caller's.
+    int connections = -1;
+  };
+  // Errors: no permission, no memory, the verifier refuses.
+  static absl::StatusOr<std::unique_ptr<KernelPath>> Load(const Options& options);
+  ~KernelPath();
+  KernelPath(const KernelPath&) = delete;
+  KernelPath& operator=(const KernelPath&) = delete;
+
+  // Stays this object's.
+  int program() const;
+  // The array of connection buckets; stays this object's. SharedConnections maps it once more.
+  int connections() const;
+  absl::StatusOr<Region> ShareConnections() const;
+
+  bool Fits(const Tables& tables) const;
+  // Every packet meets `tables` from here on, and the old ones are left. Required: they fit, but for Maglev tables that
+  // find no gap: ResourceExhaustedError, and nothing has changed.
+  absl::Status Publish(std::shared_ptr<const Tables> tables);
+
+  // Before it is attached.
+  void SetIngress(const std::vector<sluice_ingress>& interfaces);
+  // Where what leaves by `port` goes, when it has come by another one.
+  absl::Status SetDevice(uint32_t port, int ifindex);
+
+  // Adds what the kernel has counted.
+  void AddCounters(EngineCounters* sum) const;
+
+ private:
+  // A mapped array.
+  template <typename Record>
+  struct Mapped {
+    Region region;
+    Record* at(size_t i) const { return region.As<Record>() + i; }
+  };
+  // A generation's Maglev tables, by pool.
+  struct Placed {
+    const uint32_t* source = nullptr;
+    std::shared_ptr<const MaglevArena::Part> part;
+  };
+  struct Generation {
+    std::shared_ptr<const Tables> tables;
+    std::vector<Placed> maglev;
+  };
+
+  explicit KernelPath(sluice_bpf* skeleton, const Options& options) : skeleton_(skeleton), options_(options) {}
+  void SetRoom();
+  absl::Status MapAll();
+  absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
+  void WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half);
+  absl::Status WaitForPackets() const;
+
+  sluice_bpf* skeleton_;
+  Options options_;
+  Mapped<sluice_settings> settings_;
+  Mapped<sluice_index_entry> index_;
+  Mapped<sluice_port_range> ranges_;
+  Mapped<sluice_listener> listeners_;
+  Mapped<sluice_pool> pools_;
+  Mapped<sluice_backend> backends_;
+  Mapped<sluice_port> ports_;
+  Mapped<sluice_counters> counters_;
+  Mapped<sluice_traffic> listener_traffic_;
+  Mapped<sluice_traffic> backend_traffic_;
+  Mapped<sluice_kernel_state> state_;
+  std::shared_ptr<MaglevArena> maglev_;
+  Generation current_;
+  // Two maps whose one purpose is that an update of the outer one returns after a grace period.
+  int inner_ = -1;
+  int outer_ = -1;
+};
+
+}  // namespace sluice

@@ -1,0 +1,92 @@
+#include "sluiced/open_engine.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "engine/dpdk/dpdk_engine.h"
+#include "engine/xdp/xdp_engine.h"
+
+namespace sluice {
+namespace {
+
+HugePages HugePagesOf(const v1::Engine& engine) {
+  switch (engine.huge_pages()) {
+    case v1::Engine::OFF:
+      return HugePages::kOff;
+    case v1::Engine::REQUIRED:
+      return HugePages::kRequired;
+    default:
+      return HugePages::kPreferred;
+  }
+}
+
+// Those of this network namespace; the kernel's defaults when it does not tell.
+void ReadKernelPorts(DpdkOptions* options) {
+  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  uint16_t first = 0;
+  uint16_t last = 0;
+  if (!(file >> first >> last) || first == 0 || first > last) return;
+  options->kernel_first_port = first;
+  options->kernel_last_port = last;
+}
+
+absl::StatusOr<DpdkOptions> DpdkOptionsOf(const v1::Engine& engine) {
+  DpdkOptions options;
+  options.workers = engine.workers();
+  options.max_connections = engine.max_connections();
+  options.max_sessions = engine.max_sessions();
+  ReadKernelPorts(&options);
+  options.huge_pages = HugePagesOf(engine);
+  options.spin = engine.idle() == v1::Engine::SPIN;
+  for (const v1::Interface& interface : engine.interfaces()) {
+    DpdkOptions::Interface port;
+    port.name = interface.name();
+    port.pci = interface.pci();
+    port.device = interface.device();
+    port.tap = interface.tap();
+    port.mtu = static_cast<uint16_t>(interface.mtu());
+    for (const std::string& text : interface.addresses()) {
+      absl::StatusOr<Prefix> prefix = ParsePrefix(text);
+      if (!prefix.ok()) return prefix.status();
+      port.addresses.push_back(*prefix);
+    }
+    options.interfaces.push_back(std::move(port));
+  }
+  return options;
+}
+
+XdpOptions XdpOptionsOf(const v1::Engine& engine) {
+  XdpOptions options;
+  for (const v1::Interface& interface : engine.interfaces()) options.interfaces.push_back(interface.name());
+  options.max_connections = engine.max_connections();
+  options.leave = engine.shutdown() != v1::Engine::DETACH;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> OpenDpdk(const v1::Engine& engine, std::vector<std::string>* notes) {
+  absl::StatusOr<DpdkOptions> options = DpdkOptionsOf(engine);
+  if (!options.ok()) return options.status();
+  return OpenDpdkEngine(*options, notes);
+}
+
+// What the xdp engine could serve in dpdk's place.
+bool XdpMay(const v1::Engine& engine) {
+  return engine.max_sessions() == 0 && std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
+                                                   [](const v1::Interface& one) { return !one.name().empty(); });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Engine& engine, std::vector<std::string>* notes) {
+  if (engine.type() == v1::Engine::XDP) return OpenXdpEngine(XdpOptionsOf(engine), notes);
+  absl::StatusOr<std::unique_ptr<Engine>> dpdk = OpenDpdk(engine, notes);
+  if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(engine)) return dpdk;
+  notes->push_back(
+      absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message())));
+  absl::StatusOr<std::unique_ptr<Engine>> xdp = OpenXdpEngine(XdpOptionsOf(engine), notes);
+  // Most often both fail for the same reason.
+  return xdp.ok() ? std::move(xdp) : std::move(dpdk);
+}
+
+}  // namespace sluice

@@ -1,0 +1,19 @@
+// From the engine section of the configuration to an engine.
+//
+// Thread-safety: the control thread's.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "config/sluice.pb.h"
+#include "engine/engine.h"
+
+namespace sluice {
+
+// `engine` is validated. With type auto: dpdk, and where that can't be, xdp; `notes` says why. Notes are for the log.
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Engine& engine, std::vector<std::string>* notes);
+
+}  // namespace sluice

@@ -1,0 +1,90 @@
+"""The kernel goes on forwarding while nobody is in user space: after a crash, a stop, an upgrade.
+
+   client ---- LAN ----+---- balancer (the path as an XDP program on eth0)
+                       '---- web1 web2 web3
+"""
+
+import pytest
+from lab import clients
+from lab.site import VIRTUAL, Site
+
+
+@pytest.fixture(params=("dsr_l2", "gue"))
+def site(lab, request):
+    made = Site(lab, request.param, engine="xdp")
+    made.client = made.add_client()
+    made.add_backends(3)
+    return made
+
+
+def program(node):
+    """The id of the XDP program on eth0, or None."""
+    words = node.run("ip", "link", "show", "dev", "eth0").stdout.split()
+    return words[words.index("prog/xdp") + 2] if "prog/xdp" in words else None
+
+
+END = {"a crash": lambda balancer: balancer.kill(), "a stop": lambda balancer: balancer.stop()}
+
+
+@pytest.mark.parametrize("how", END)
+def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
+    """1,000 held connections and new requests all along, twice: with the daemon, without it, with the next one."""
+    balancer = site.balancer(site.configuration(4)).start()
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 1_000)
+    assert held.first["open"] == 1_000
+    load = clients.HttpLoad(site.client, VIRTUAL[4])
+    for _ in range(2):
+        left = program(site.node)
+        END[how](balancer)
+        assert program(site.node) == left
+        for running in (False, True):
+            if running:
+                balancer.start()
+                assert program(site.node) not in (None, left)
+            answer = held.ask()
+            assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+            assert answer["spread"] == held.first["spread"]
+    answer = load.stop()
+    print(f"{answer['requests']} requests, {answer['failed']} failed")
+    assert answer["requests"] > 100 and answer["failed"] == 0, answer
+
+
+def test_a_next_instance_with_other_backends_keeps_the_flows_of_those_that_stay(site):
+    """The file changes while nobody runs: the slots of the connection table are dealt out anew."""
+    configuration = site.configuration(4)
+    balancer = site.balancer(configuration).start()
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=1)
+    balancer.stop()
+    removed = configuration["pools"][0]["backends"].pop(0)["name"]
+    configuration["pools"][1]["backends"] = [dict(configuration["pools"][0]["backends"][0])]
+    balancer.start()
+    answer = held.ask()
+    assert answer["moved"] == 0, answer
+    stay = {name: count for name, count in held.first["spread"].items() if name != removed}
+    assert {name: answer["spread"].get(name, 0) for name in stay} == stay, answer
+    assert sum(answer["broken"].values()) == held.first["spread"][removed]
+    assert set(clients.http_requests(site.client, VIRTUAL[4], 300)["spread"]) == set(stay)
+
+
+def test_detach_by_command(site):
+    """Refused while it runs; afterwards nobody forwards, and nothing is left."""
+    balancer = site.balancer(site.configuration(4)).start()
+    told = balancer.command("--detach")
+    assert told.returncode == 1 and "in use by another sluiced" in told.stderr, told
+    assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
+    balancer.stop()
+    assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
+    assert "eth0: detached" in balancer.command("--detach", check=True).stdout
+    assert program(site.node) is None
+    assert clients.http_requests(site.client, VIRTUAL[4], 1, timeout=1)["failed"] == 1
+    assert "eth0: nothing" in balancer.command("--detach", check=True).stdout
+
+
+def test_detach_at_the_end_when_the_file_says_so(site):
+    configuration = site.configuration(4)
+    configuration["engine"]["shutdown"] = "detach"
+    balancer = site.balancer(configuration).start()
+    assert clients.http_requests(site.client, VIRTUAL[4], 30)["failed"] == 0
+    balancer.stop()
+    assert program(site.node) is None
+    site.client.run("ping", "-q", "-c", "1", "-W", "2", site.address(4))
