@@ -49,6 +49,11 @@ static __always_inline struct sluice_counters* counters_of(const struct engine_j
   return bpf_map_lookup_elem(&sluice_counters_map, &job->own);
 }
 
+static __always_inline bool has_sessions(const struct engine_job* job) {
+  const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
+  return job->listener != SLUICE_NO_LISTENER && listener && (listener->flags & SLUICE_LISTENER_SESSIONS);
+}
+
 // Steps 2 and 3: parse, listener, hash.
 STAGE int engine_look(struct xdp_md* context, struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
@@ -59,6 +64,8 @@ STAGE int engine_look(struct xdp_md* context, struct engine_job* job) {
   verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
   if (verdict != SLUICE_CONTINUE) return verdict;
   if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
+  // Sessions are the workers' alone.
+  if (settings->sessions && has_sessions(job)) return SLUICE_VERDICT_no_session;
   job->hash = sluice_packet_hash(settings, &job->packet);
   return SLUICE_CONTINUE;
 }

@@ -3,7 +3,7 @@
 // The memory of the engine in the kernel: the tables of tables.h and the state of the partitions, in arrays that the
 // daemon has mapped (src/engine/xdp/kernel_path.h sizes and fills them).
 //
-// A table's array holds two generations behind each other, `sluice_NAME_room` records each; `sluice_half` says which of
+// A table's array holds two generations behind each other, `sluice_NAME_room` records each; the state says which of
 // them packets read. Maglev tables lie in one arena that both share: an unchanged pool has its table in the same place.
 #pragma once
 
@@ -50,7 +50,8 @@ struct {
   __type(value, uint32_t);
 } sluice_devices SEC(".maps");
 
-// Written by the daemon, as all below: the half is read by packets as `sluice_half`, and stands here for the next one.
+// Written by the daemon: which half packets read, and what the next daemon goes by.
 ARRAY(state, struct sluice_kernel_state);
-uint32_t sluice_half = 0;
+
+// Written by the daemon too.
 struct sluice_ingress sluice_ingress[SLUICE_INGRESS] = {};

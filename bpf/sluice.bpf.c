@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // The engine in the kernel: the packet path as an XDP program on each interface of the balancer. What is for a listener
-// leaves rewritten, by the same interface or another one; what is not goes to the kernel untouched.
+// leaves rewritten, by the same interface or another one; what is not goes to the kernel untouched. Where there are
+// workers in user space they have the listeners' packets, and this program stands in for those that are gone.
 //
 // Each queue of an interface is a worker, the only writer of its partition: in the driver's own XDP a queue is served
 // by one CPU at a time.
 
 #include "engine.h"
+#include "workers.h"
 
 static __always_inline int carry_out(const struct engine_job* job, uint32_t verdict) {
   switch (sluice_verdict_kind(verdict)) {
     case SLUICE_KIND_TRANSMIT:
       return job->egress == job->direct ? XDP_TX : bpf_redirect_map(&sluice_devices, job->egress, XDP_DROP);
     case SLUICE_KIND_PASS:
-      return XDP_PASS;
+      // What workers want and then have no use for ends with them, and so it does here.
+      return sluice_takeover_after == 0 ? XDP_PASS : XDP_DROP;
     default:
       return XDP_DROP;
   }
@@ -24,8 +27,15 @@ SEC("xdp")
 int sluice_xdp(struct xdp_md* context) {
   struct engine_job job = {};
   job.now = bpf_ktime_get_coarse_ns();
-  job.tables.half = *(volatile uint32_t*)&sluice_half;
+  const uint32_t zero = 0;
+  const struct sluice_kernel_state* state = bpf_map_lookup_elem(&sluice_state_map, &zero);
+  if (!state) return XDP_PASS;
+  job.tables.half = *(const volatile uint32_t*)&state->half;
   if (!engine_arrive(context, &job)) return XDP_PASS;
+  if (sluice_takeover_after != 0) {
+    if (!workers_want(context)) return XDP_PASS;
+    if (has_worker(&job)) return bpf_redirect_map(&sluice_sockets, job.own, XDP_DROP);
+  }
   return carry_out(&job, engine_process(context, &job));
 }
 

@@ -35,4 +35,19 @@ struct sluice_kernel_state {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_kernel_state) == 64, "one cache line");
 
+/* Whose a partition is where there are workers in user space: the worker's, while it has seen how often the kernel has
+ * taken it and its heartbeat is fresh. The kernel takes it from a worker that is gone or hangs, between two packets of
+ * the queue; one that wakes up sees that, throws away what waits in its ring, and says so, and with the next packet has
+ * it again. Each word has one writer. */
+struct sluice_owner {
+  /* The worker's: when it was last alive, CLOCK_MONOTONIC, ns; and what it has seen of `taken`. */
+  uint64_t heartbeat;
+  uint32_t seen;
+  uint32_t reserved[13];
+  /* The kernel's, in a line of its own. */
+  uint32_t taken;
+  uint32_t more_reserved[15];
+} __attribute__((aligned(64)));
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_owner) == 128, "two cache lines, one for each writer");
+
 #endif /* SLUICE_KERNEL_H_ */

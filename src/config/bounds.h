@@ -37,6 +37,9 @@ inline constexpr uint64_t kMaxSessions = 1'000'000'000;
 // Addresses of engine.nat_addresses, those of its prefixes counted one by one.
 inline constexpr uint64_t kMaxNatAddresses = 1'024;
 inline constexpr size_t kHashKeyBytes = 32;
+// Workers sleep for up to 50 ms.
+inline constexpr int64_t kMinTakeoverMs = 100;
+inline constexpr int64_t kMaxTakeoverMs = 60'000;
 inline constexpr size_t kMaxInterfaces = 32;
 // A kernel interface name without its terminating zero (IFNAMSIZ - 1).
 inline constexpr size_t kMaxInterfaceNameBytes = 15;

@@ -1,7 +1,10 @@
 // What the xdp engine cannot do, and the keys that only the other one knows.
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "config/bounds.h"
 #include "config/checks.h"
 #include "config/forwarding.h"
 
@@ -13,6 +16,10 @@ void CheckKeys(const v1::Engine& engine, Report& report) {
     report.AddError("engine.workers",
                     "workers is for the dpdk engine; with xdp each RX queue of an interface is one: remove this, and "
                     "use: ethtool -L NAME combined N");
+  }
+  if (engine.has_takeover_after()) {
+    report.AddError("engine.takeover_after",
+                    "takeover_after is for the dpdk engine, whose workers may hang; xdp has none: remove this");
   }
   if (engine.huge_pages() != v1::Engine::PREFERRED) {
     report.AddError("engine.huge_pages",
@@ -31,17 +38,27 @@ void CheckKeys(const v1::Engine& engine, Report& report) {
   }
 }
 
+// What dpdk leaves to the kernel, which it can over kernel interfaces.
+void CheckStandIn(const v1::Engine& engine, Report& report) {
+  const google::protobuf::Duration& after = engine.takeover_after();
+  const int64_t ms = after.seconds() * 1000 + after.nanos() / 1'000'000;
+  if (ms < kMinTakeoverMs || ms > kMaxTakeoverMs) {
+    report.AddError("engine.takeover_after", absl::StrCat("takeover_after of ", ms, "ms is out of range; choose from ",
+                                                          kMinTakeoverMs, "ms to ", kMaxTakeoverMs / 1000, "s"));
+  }
+  const bool all_kernel = std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
+                                      [](const v1::Interface& interface) { return !interface.name().empty(); });
+  if (engine.shutdown() != v1::Engine::LEAVE || all_kernel) return;
+  report.AddError("engine.shutdown",
+                  "a DPDK device has nobody who forwards when sluiced has ended; set shutdown: detach, or use kernel "
+                  "interfaces (name)");
+}
+
 }  // namespace
 
 void CheckXdp(const v1::Config& config, Report& report, const Facts& facts) {
   const v1::Engine& engine = config.engine();
-  if (engine.type() != v1::Engine::XDP) {
-    if (engine.shutdown() == v1::Engine::LEAVE && engine.type() == v1::Engine::DPDK) {
-      report.AddError("engine.shutdown",
-                      "with dpdk nobody forwards when sluiced has ended; set shutdown: detach, or type: xdp");
-    }
-    return;
-  }
+  if (engine.type() != v1::Engine::XDP) return CheckStandIn(engine, report);
   CheckKeys(engine, report);
   for (int i = 0; i < config.pools_size(); ++i) {
     if (!Translates(facts.pools[static_cast<size_t>(i)].forwarding)) continue;

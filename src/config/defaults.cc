@@ -15,6 +15,8 @@ namespace {
 constexpr uint32_t kWorkers = 1;
 constexpr uint64_t kConnections = 1'000'000;
 constexpr uint32_t kMtu = 1500;
+// Longer than a worker sleeps or the kernel lets it wait for its core, shorter than TCP waits before it sends again.
+constexpr int32_t kTakeoverNanos = 200'000'000;
 // Those of the cloud network load balancers that our users come from.
 constexpr int64_t kTcpIdleSeconds = 350;
 constexpr int64_t kUdpIdleSeconds = 120;
@@ -41,6 +43,9 @@ void FillSessions(v1::Config& config) {
 
 void FillEngine(v1::Engine& engine) {
   if (!engine.has_workers() && engine.type() != v1::Engine::XDP) engine.set_workers(kWorkers);
+  if (!engine.has_takeover_after() && engine.type() != v1::Engine::XDP) {
+    engine.mutable_takeover_after()->set_nanos(kTakeoverNanos);
+  }
   if (!engine.has_max_connections()) engine.set_max_connections(kConnections);
   for (int i = 0; i < engine.interfaces_size(); ++i) {
     v1::Interface& interface = *engine.mutable_interfaces(i);

@@ -39,6 +39,10 @@ absl::StatusOr<DpdkOptions> DpdkOptionsOf(const v1::Engine& engine) {
   ReadKernelPorts(&options);
   options.huge_pages = HugePagesOf(engine);
   options.spin = engine.idle() == v1::Engine::SPIN;
+  const google::protobuf::Duration& takeover = engine.takeover_after();
+  options.takeover_after =
+      static_cast<uint64_t>(takeover.seconds()) * 1'000'000'000 + static_cast<uint64_t>(takeover.nanos());
+  options.leave = engine.shutdown() != v1::Engine::DETACH;
   for (const v1::Interface& interface : engine.interfaces()) {
     DpdkOptions::Interface port;
     port.name = interface.name();

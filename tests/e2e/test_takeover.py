@@ -1,17 +1,20 @@
 """The kernel goes on forwarding while nobody is in user space: after a crash, a stop, an upgrade.
 
-   client ---- LAN ----+---- balancer (the path as an XDP program on eth0)
+   client ---- LAN ----+---- balancer (an XDP program on eth0; with dpdk, workers behind it)
                        '---- web1 web2 web3
 """
 
+import signal
+
 import pytest
 from lab import clients
+from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
 
-@pytest.fixture(params=("dsr_l2", "gue"))
-def site(lab, request):
-    made = Site(lab, request.param, engine="xdp")
+@pytest.fixture
+def site(lab, request, engine):
+    made = Site(lab, getattr(request, "param", "dsr_l2"), engine=engine)
     made.client = made.add_client()
     made.add_backends(3)
     return made
@@ -26,7 +29,8 @@ def program(node):
 END = {"a crash": lambda balancer: balancer.kill(), "a stop": lambda balancer: balancer.stop()}
 
 
-@pytest.mark.parametrize("how", END)
+@pytest.mark.parametrize("site,how", [("dsr_l2", "a crash"), ("dsr_l2", "a stop"), ("gue", "a crash")],
+                         indirect=["site"])
 def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
     """1,000 held connections and new requests all along, twice: with the daemon, without it, with the next one."""
     balancer = site.balancer(site.configuration(4)).start()
@@ -45,7 +49,7 @@ def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
             assert (answer["broken"], answer["moved"]) == ({}, 0), answer
             assert answer["spread"] == held.first["spread"]
     answer = load.stop()
-    print(f"{answer['requests']} requests, {answer['failed']} failed")
+    print(f"{site.engine}: {answer['requests']} requests, {answer['failed']} failed")
     assert answer["requests"] > 100 and answer["failed"] == 0, answer
 
 
@@ -88,3 +92,24 @@ def test_detach_at_the_end_when_the_file_says_so(site):
     balancer.stop()
     assert program(site.node) is None
     site.client.run("ping", "-q", "-c", "1", "-W", "2", site.address(4))
+
+
+@pytest.mark.parametrize("engine", ["dpdk"], indirect=True)
+def test_a_worker_that_hangs_is_passed_by(site):
+    """Stopped by a signal, with its sockets open: the kernel forwards until it goes on, twice."""
+    balancer = site.balancer(site.configuration(4)).start()
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 1_000)
+    load = clients.HttpLoad(site.client, VIRTUAL[4])
+    for times in (1, 2):
+        balancer.process.signal(signal.SIGSTOP)
+        for _ in range(2):
+            answer = held.ask()
+            assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+        balancer.process.signal(signal.SIGCONT)
+        wait_until(lambda: f"(the {times}. time)" in balancer.process.output(), lambda: balancer.process.tail())
+        answer = held.ask()
+        assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+    answer = load.stop()
+    print(f"{answer['requests']} requests, {answer['failed']} failed")
+    # A SYN that waited in the ring is thrown away, and comes again after a second.
+    assert answer["requests"] > 1 and answer["failed"] == 0, answer

@@ -49,6 +49,16 @@ class AfxdpPort : public Port {
 
   // RX queues that have to be served: `workers`, or more when the interface would not have fewer.
   uint16_t queues() const { return queues_; }
+  const std::string& name() const { return options_.interface; }
+  int ifindex() const { return interface_.index(); }
+  // As XdpPort's.
+  bool SendsBack() const { return interface_.ReadDriver() != "veth"; }
+
+  // The program that Open has put there, unless one of an earlier instance forwards by itself: that one stays until
+  // Redirect, or until another program takes its place.
+  RedirectProgram& redirect() { return *program_; }
+  XdpAttachment& attachment() { return program_->attachment(); }
+  absl::Status Redirect() { return program_->Redirect(); }
   // Smallest chunk that takes the interface's packets: 2048 or 4096.
   uint32_t chunk_size() const { return chunk_size_; }
   // Chunks that a pool needs for each queue of this port that it serves, beyond what the worker itself holds.

@@ -71,7 +71,23 @@ absl::Status RedirectProgram::Attach(int ifindex, const std::string& interface) 
   if (attachment_->predecessor() >= 0) {
     if (absl::Status status = InheritAddresses(attachment_->predecessor()); !status.ok()) return status;
   }
+  return attachment_->predecessor_forwards() ? absl::OkStatus() : Redirect();
+}
+
+absl::Status RedirectProgram::Redirect() {
   return attachment_->Attach(bpf_program__fd(skeleton_->progs.sluice_redirect));
+}
+
+int RedirectProgram::virtual_addresses() const {
+  return bpf_map__fd(skeleton_->maps.vips);
+}
+
+int RedirectProgram::services() const {
+  return bpf_map__fd(skeleton_->maps.services);
+}
+
+int RedirectProgram::local_addresses() const {
+  return bpf_map__fd(skeleton_->maps.locals);
 }
 
 absl::Status RedirectProgram::InheritAddresses(int program_fd) {

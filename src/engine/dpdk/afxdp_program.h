@@ -40,6 +40,15 @@ class RedirectProgram {
   // In the driver when it can, else in the kernel's generic path. FailedPreconditionError when a foreign program is
   // there. `interface` is for the errors.
   absl::Status Attach(int ifindex, const std::string& interface);
+  // When Attach has left the place to a program of an earlier instance that forwards by itself: takes its place after
+  // all.
+  absl::Status Redirect();
+  // Where Attach put it, or has seen somebody.
+  XdpAttachment& attachment() { return *attachment_; }
+  // Maps with the addresses below, by their file descriptors, which stay this object's.
+  int virtual_addresses() const;
+  int services() const;
+  int local_addresses() const;
   // True when the driver has no XDP of its own.
   bool generic() const { return attachment_->generic(); }
 

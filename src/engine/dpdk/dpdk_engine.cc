@@ -24,8 +24,10 @@
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/local_addresses.h"
 #include "engine/dpdk/port_set.h"
+#include "engine/dpdk/stand_in.h"
 #include "engine/dpdk/worker.h"
 #include "engine/session_tables.h"
+#include "engine/xdp/kernel_connections.h"
 
 namespace sluice {
 namespace {
@@ -79,15 +81,19 @@ class DpdkEngine : public Engine {
   EngineCounters ReadCounters() override;
   std::vector<EnginePort> ports() override;
   void Sweep() override;
-  const Occupancy& occupancy() const override { return connections_->occupancy(); }
+  const Occupancy& occupancy() const override { return connections().occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return sessions_->occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
 
  private:
-  DpdkEngine() = default;
-  absl::Status CreateWorkers(const DpdkOptions& options);
+  explicit DpdkEngine(DpdkOptions options) : options_(std::move(options)) {}
+  absl::Status TakeConnections(std::vector<std::string>* notes);
+  absl::Status CreateWorkers();
+  absl::Status Settle(const Tables& tables);
+  absl::Status PublishToKernel();
+  ConnectionTables& connections() const { return kernel_ != nullptr ? kernel_->tables() : *own_; }
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
@@ -98,8 +104,12 @@ class DpdkEngine : public Engine {
   void SendAnnouncements();
   bool FollowPorts(EngineNews* news);
 
+  const DpdkOptions options_;
   std::unique_ptr<PortSet> ports_;
-  std::unique_ptr<ConnectionTables> connections_;
+  // One of them: over kernel interfaces the kernel shares the connection table, and stands in.
+  std::unique_ptr<ConnectionTables> own_;
+  std::unique_ptr<KernelConnections> kernel_;
+  std::unique_ptr<StandIn> stand_in_;
   std::unique_ptr<SessionTables> sessions_;
   rte_rcu_qsbr* qsbr_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -117,6 +127,8 @@ class DpdkEngine : public Engine {
   // For the next Poll.
   std::vector<std::string> messages_;
   std::deque<Address> announcements_;
+  // Nobody stands in for workers: the kernel has refused to.
+  bool stands_alone_ = false;
   std::vector<EnginePort> last_ports_;
   uint64_t last_port_check_ = 0;
 };
@@ -131,7 +143,7 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
     if (!interface.pci.empty()) eal.pci.push_back(interface.pci);
   }
   if (absl::Status status = StartEal(eal, notes); !status.ok()) return status;
-  auto engine = std::unique_ptr<DpdkEngine>(new DpdkEngine());
+  auto engine = std::unique_ptr<DpdkEngine>(new DpdkEngine(options));
   DpdkEngine* self = engine.get();
   // Frames from the kernel's side leave by the first worker: they are few.
   auto inject = [self](rte_mbuf* packet, uint16_t port) {
@@ -141,24 +153,47 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   absl::StatusOr<std::unique_ptr<PortSet>> ports = PortSet::Open(options, inject, notes);
   if (!ports.ok()) return ports.status();
   engine->ports_ = *std::move(ports);
-  absl::StatusOr<ConnectionTables> connections =
-      ConnectionTables::Create(engine->ports_->partitions(), options.max_connections, options.huge_pages);
-  if (!connections.ok()) return connections.status();
-  engine->connections_ = std::make_unique<ConnectionTables>(*std::move(connections));
-  if (options.huge_pages == HugePages::kPreferred && !engine->connections_->huge()) {
-    notes->push_back(absl::StrCat("the connection table (", options.max_connections * 12 >> 20,
-                                  " MiB) lies in pages of normal size; huge pages make look-ups in it faster"));
-  }
+  if (absl::Status status = engine->TakeConnections(notes); !status.ok()) return status;
   absl::StatusOr<SessionTables> sessions =
       SessionTables::Create(options.workers, options.max_sessions, options.huge_pages);
   if (!sessions.ok()) return sessions.status();
   engine->sessions_ = std::make_unique<SessionTables>(*std::move(sessions));
-  if (absl::Status status = engine->CreateWorkers(options); !status.ok()) return status;
+  if (absl::Status status = engine->CreateWorkers(); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
+absl::Status DpdkEngine::TakeConnections(std::vector<std::string>* notes) {
+  const std::vector<AfxdpPort*>& interfaces = ports_->afxdp();
+  if (interfaces.empty()) {
+    absl::StatusOr<ConnectionTables> own =
+        ConnectionTables::Create(ports_->partitions(), options_.max_connections, options_.huge_pages);
+    if (!own.ok()) return own.status();
+    own_ = std::make_unique<ConnectionTables>(*std::move(own));
+    if (options_.huge_pages == HugePages::kPreferred && !own_->huge()) {
+      notes->push_back(absl::StrCat("the connection table (", options_.max_connections * 12 >> 20,
+                                    " MiB) lies in pages of normal size; huge pages make look-ups in it faster"));
+    }
+    return absl::OkStatus();
+  }
+  const auto left = std::find_if(interfaces.begin(), interfaces.end(),
+                                 [](AfxdpPort* port) { return port->attachment().predecessor() >= 0; });
+  const int predecessor = left == interfaces.end() ? -1 : (*left)->attachment().predecessor();
+  absl::StatusOr<std::unique_ptr<KernelConnections>> shared =
+      KernelConnections::Open(ports_->partitions(), options_.max_connections, predecessor, notes);
+  if (!shared.ok()) return shared.status();
+  kernel_ = *std::move(shared);
+  absl::StatusOr<std::unique_ptr<StandIn>> stand_in =
+      StandIn::Create(interfaces, kernel_.get(), options_.takeover_after);
+  if (!stand_in.ok()) return stand_in.status();
+  stand_in_ = *std::move(stand_in);
+  return absl::OkStatus();
+}
+
+absl::Status DpdkEngine::CreateWorkers() {
+  const DpdkOptions& options = options_;
+  workers_.clear();
+  rte_free(qsbr_);
   qsbr_ =
       static_cast<rte_rcu_qsbr*>(rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(options.workers), RTE_CACHE_LINE_SIZE));
   if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, options.workers) != 0) {
@@ -176,13 +211,16 @@ absl::Status DpdkEngine::CreateWorkers(const DpdkOptions& options) {
     Worker::Options worker_options;
     worker_options.index = i;
     worker_options.queues = ports_->ReceiveQueues(i);
+    for (Worker::Queue& queue : worker_options.queues) {
+      if (stand_in_ != nullptr) queue.owner = stand_in_->owner(queue.partition);
+    }
     worker_options.transmit = ports_->TransmitQueues(i);
     worker_options.tables = &view_;
     worker_options.qsbr = qsbr_;
     worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
     absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Create(
-        std::move(worker_options), connections_->partitions(), {sessions_->partitions(), i, ports, answers.owners});
+        std::move(worker_options), connections().partitions(), {sessions_->partitions(), i, ports, answers.owners});
     if (!worker.ok()) return worker.status();
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));
@@ -205,6 +243,7 @@ absl::Status DpdkEngine::StartWorkers() {
 // Additions come to the workers after the tables that know them, removals before.
 absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (ports_ == nullptr) return absl::FailedPreconditionError("the engine is closed; open one again to publish");
+  if (absl::Status status = Settle(*tables); !status.ok()) return status;
   std::set<Address> next;
   for (const VirtualAddress& address : tables->virtual_addresses()) next.insert(address.address);
   const std::set<Address> before = virtual_addresses_;
@@ -219,11 +258,35 @@ absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   absl::Status status = SetVirtualAddresses(next);
   const std::vector<Service> services_before = services_;
   if (status.ok()) status = SetServices(current_->services());
+  if (status.ok()) status = PublishToKernel();
   if (status.ok() || old == nullptr) return status;
   Switch(std::move(old));
   SetVirtualAddresses(before).IgnoreError();
   SetServices(services_before).IgnoreError();
   return status;
+}
+
+// Before the first tables: workers work on the connections that an instance before us has left, once it is known whose
+// they are.
+absl::Status DpdkEngine::Settle(const Tables& tables) {
+  if (kernel_ == nullptr || current_ != nullptr) return absl::OkStatus();
+  const absl::StatusOr<bool> moved = kernel_->Settle(tables);
+  if (!moved.ok()) return moved.status();
+  return *moved ? CreateWorkers() : absl::OkStatus();
+}
+
+// The first time it may fail: then workers have what they need, and nobody stands in for them.
+absl::Status DpdkEngine::PublishToKernel() {
+  if (stand_in_ == nullptr || (!stand_in_->attached() && stands_alone_)) return absl::OkStatus();
+  const absl::Status status = stand_in_->Publish(current_);
+  if (status.ok()) kernel_->EndInheritance();
+  if (status.ok() || stand_in_->attached()) return status;
+  stands_alone_ = true;
+  messages_.push_back(absl::StrCat("the kernel cannot stand in for workers: ", std::string(status.message())));
+  for (AfxdpPort* port : ports_->afxdp()) {
+    if (absl::Status redirected = port->Redirect(); !redirected.ok()) return redirected;
+  }
+  return absl::OkStatus();
 }
 
 // Answers of a server that is gone find no session, so there is no order to be kept with the tables.
@@ -303,6 +366,7 @@ EngineCounters DpdkEngine::ReadCounters() {
     AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
+  if (stand_in_ != nullptr) stand_in_->AddCounters(&sum);
   for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
     const PortCounters counters = ports_->port(i).ReadCounters();
     sum.port_receive_dropped += counters.receive_dropped;
@@ -328,7 +392,7 @@ std::vector<EnginePort> DpdkEngine::ports() {
 
 void DpdkEngine::Sweep() {
   if (current_ == nullptr || ports_ == nullptr) return;
-  connections_->Sweep(current_->view(), MonotonicNow());
+  connections().Sweep(current_->view(), MonotonicNow());
   sessions_->Sweep(current_->view(), MonotonicNow());
 }
 
@@ -363,6 +427,9 @@ EngineNews DpdkEngine::Poll() {
   if (now - last_port_check_ >= kPortCheckIntervalNs) {
     last_port_check_ = now;
     news.ports_changed = FollowPorts(&news);
+    if (stand_in_ != nullptr) {
+      for (std::string& message : stand_in_->TakeNews()) news.messages.push_back(std::move(message));
+    }
     if (!services_.empty()) FollowLocalAddresses(&news);
   }
   SendAnnouncements();
@@ -392,7 +459,11 @@ void DpdkEngine::Close() {
   if (ports_ != nullptr) ports_->CloseKernelSides();
   injector_.store(nullptr);
   workers_.clear();
+  if (options_.leave && ports_ != nullptr && stand_in_ != nullptr && stand_in_->attached()) {
+    for (AfxdpPort* port : ports_->afxdp()) port->attachment().Leave();
+  }
   ports_.reset();
+  stand_in_.reset();
   rte_free(qsbr_);
   qsbr_ = nullptr;
 }

@@ -34,6 +34,11 @@ struct DpdkOptions {
   HugePages huge_pages = HugePages::kPreferred;
   // Workers poll always instead of sleeping when there is nothing to do.
   bool spin = false;
+  // Over kernel interfaces: the kernel forwards in the place of a worker that has given no sign of life for so long,
+  // ns.
+  uint64_t takeover_after = 200'000'000;
+  // Over kernel interfaces: it goes on doing so when the engine is closed.
+  bool leave = false;
 };
 
 // Opens ports, takes all memory, and starts the workers when the first tables are published. `notes` gets sentences for

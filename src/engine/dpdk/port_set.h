@@ -30,6 +30,8 @@ class PortSet {
   Port& port(uint32_t index) const { return *ports_[index]; }
   KernelSide* kernel(uint32_t index) const { return kernels_[index].get(); }
   uint32_t partitions() const { return partitions_; }
+  // All of them, when they are kernel interfaces.
+  const std::vector<AfxdpPort*>& afxdp() const { return afxdp_; }
 
   // What worker `worker` polls, and what it transmits on by port index.
   std::vector<Worker::Queue> ReceiveQueues(uint32_t worker) const;

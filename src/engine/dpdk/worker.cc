@@ -26,6 +26,10 @@ constexpr uint32_t kInjectedPackets = 1024;
 constexpr uint32_t kPatience = 256;
 // A worker that can be woken by its queues sleeps for so long at most, others for so short: what a packet may wait.
 constexpr int kLongestSleepMs = 50;
+// How often a worker says that it lives. Less often while it sleeps.
+constexpr uint64_t kHeartbeatNs = 5'000'000;
+// Rounds to empty its rings at the end.
+constexpr uint32_t kLastRounds = 256;
 constexpr long kShortSleepNs = 50'000;
 constexpr long kLongestShortSleepNs = 500'000;
 
@@ -96,7 +100,40 @@ void Worker::Run() {
     }
     rte_rcu_qsbr_quiescent(options_.qsbr, options_.index);
   }
+  GiveBack();
   rte_rcu_qsbr_thread_offline(options_.qsbr, options_.index);
+}
+
+// The kernel has the partitions with the next packet; what waits in the rings still goes its way.
+void Worker::GiveBack() {
+  bool shared = false;
+  for (const Queue& queue : options_.queues) {
+    if (queue.owner == nullptr) continue;
+    shared = true;
+    const uint32_t taken = __atomic_load_n(&queue.owner->taken, __ATOMIC_RELAXED);
+    __atomic_store_n(&queue.owner->seen, taken - 1, __ATOMIC_RELEASE);
+  }
+  const sluice_tables* tables = options_.tables->load(std::memory_order_acquire);
+  for (uint32_t i = 0; shared && i < kLastRounds && Poll(*tables, Now()) > 0; i++) continue;
+}
+
+// Says that this worker lives, and sees whether it has been passed by.
+void Worker::Hold(const Queue& queue, uint64_t now) {
+  sluice_owner* owner = queue.owner;
+  if (now - owner->heartbeat > kHeartbeatNs) __atomic_store_n(&owner->heartbeat, now, __ATOMIC_RELEASE);
+  const uint32_t taken = __atomic_load_n(&owner->taken, __ATOMIC_ACQUIRE);
+  if (SLUICE_UNLIKELY(taken != owner->seen)) TakeBack(queue, taken);
+}
+
+// What waits in the ring is from before the kernel took over: flows have gone on since.
+void Worker::TakeBack(const Queue& queue, uint32_t taken) {
+  std::array<rte_mbuf*, SLUICE_BURST> packets;
+  for (uint32_t i = 0; i < kLastRounds; i++) {
+    const uint16_t count = queue.port->Receive(queue.queue, packets.data(), SLUICE_BURST);
+    if (count == 0) break;
+    rte_pktmbuf_free_bulk(packets.data(), count);
+  }
+  __atomic_store_n(&queue.owner->seen, taken, __ATOMIC_RELEASE);
 }
 
 void Worker::Stop() {
@@ -131,6 +168,13 @@ uint64_t Worker::Now() {
 }
 
 uint32_t Worker::Round(const sluice_tables& tables, uint64_t now) {
+  for (const Queue& queue : options_.queues) {
+    if (queue.owner != nullptr) Hold(queue, now);
+  }
+  return Poll(tables, now);
+}
+
+uint32_t Worker::Poll(const sluice_tables& tables, uint64_t now) {
   uint32_t total = SendInjected();
   path_.Maintain(tables, now, this);
   std::array<rte_mbuf*, SLUICE_BURST> packets;

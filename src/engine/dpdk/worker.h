@@ -15,6 +15,7 @@
 #include "engine/burst.h"
 #include "engine/dpdk/kernel_side.h"
 #include "engine/dpdk/port.h"
+#include "sluice/kernel.h"
 
 struct rte_mempool;
 struct rte_rcu_qsbr;
@@ -31,6 +32,8 @@ class Worker : private Outlet {
     uint32_t partition = 0;
     // Where packets go that are not ours; null when the kernel keeps them itself (AF_XDP).
     KernelSide* kernel = nullptr;
+    // Where the kernel stands in for a worker that is gone or hangs; else null.
+    sluice_owner* owner = nullptr;
   };
   struct Options {
     uint32_t index = 0;
@@ -74,8 +77,12 @@ class Worker : private Outlet {
   Frame* Take() override;
   void Send(Frame* frame) override;
 
-  // One turn over all queues; how many packets there were.
+  // One turn over all queues; how many packets there were. Poll does not care whose they are.
   uint32_t Round(const sluice_tables& tables, uint64_t now);
+  uint32_t Poll(const sluice_tables& tables, uint64_t now);
+  void Hold(const Queue& queue, uint64_t now);
+  void TakeBack(const Queue& queue, uint32_t taken);
+  void GiveBack();
   void Process(const sluice_tables& tables, uint64_t now, const Queue& queue, rte_mbuf** packets, uint16_t count);
   void Dispose(const Queue& queue, rte_mbuf* packet, const Frame& frame);
   uint32_t SendInjected();

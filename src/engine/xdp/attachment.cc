@@ -19,7 +19,8 @@ namespace sluice {
 namespace {
 
 // As in bpf/; the kernel keeps 15 characters of a name.
-constexpr std::array<std::string_view, 2> kOurs = {"sluice_redirect", "sluice_xdp"};
+constexpr std::string_view kForwards = "sluice_xdp";
+constexpr std::array<std::string_view, 2> kOurs = {"sluice_redirect", kForwards};
 
 std::string ProgramName(int fd) {
   bpf_prog_info info{};
@@ -65,7 +66,8 @@ absl::Status XdpAttachment::Look() {
   if (id == 0) return absl::OkStatus();
   const int fd = bpf_prog_get_fd_by_id(id);
   if (fd < 0) return BpfStatus(errno, absl::StrCat(interface_, ": opening XDP program ", id));
-  if (const std::string name = ProgramName(fd); std::find(kOurs.begin(), kOurs.end(), name) == kOurs.end()) {
+  const std::string name = ProgramName(fd);
+  if (std::find(kOurs.begin(), kOurs.end(), name) == kOurs.end()) {
     close(fd);
     return absl::FailedPreconditionError(
         absl::StrCat(interface_, " has an XDP program of somebody else, \"", name, "\" (id ", id,
@@ -73,6 +75,7 @@ absl::Status XdpAttachment::Look() {
                      generic ? "xdpgeneric" : "xdp", " off`"));
   }
   predecessor_ = fd;
+  predecessor_forwards_ = name == kForwards;
   generic_ = generic;
   return absl::OkStatus();
 }

@@ -26,6 +26,8 @@ class XdpAttachment {
   absl::Status Look();
   // The program of an earlier instance that Look has found, or -1. Attach takes its place.
   int predecessor() const { return predecessor_; }
+  // Whether it forwards by itself when it has no workers: then it can wait to be relieved.
+  bool predecessor_forwards() const { return predecessor_forwards_; }
 
   // Takes the predecessor off: nobody forwards then.
   absl::Status Remove();
@@ -49,6 +51,7 @@ class XdpAttachment {
   int ifindex_;
   std::string interface_;
   int predecessor_ = -1;
+  bool predecessor_forwards_ = false;
   // -1 when not attached.
   int program_ = -1;
   bool generic_ = false;

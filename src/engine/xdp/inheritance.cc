@@ -56,17 +56,26 @@ absl::StatusOr<Region> ReadMap(int program, std::string_view name, uint32_t reco
   return Region::Share(map.fd, size_t{map.info.max_entries} * record);
 }
 
-}  // namespace
-
-absl::StatusOr<int> MakeConnectionArray(uint64_t buckets) {
+// Memory that the kernel and this process share.
+absl::StatusOr<int> MakeArray(const char* name, uint32_t record, uint64_t records, const char* what) {
   bpf_map_create_opts options;
   PrepareBpfOptions(&options);
   options.map_flags = BPF_F_MMAPABLE;
-  const int fd = buckets > UINT32_MAX ? -E2BIG
-                                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, kConnections, sizeof(uint32_t),
-                                                       sizeof(sluice_bucket), static_cast<uint32_t>(buckets), &options);
+  const int fd = records > UINT32_MAX ? -E2BIG
+                                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), record,
+                                                       static_cast<uint32_t>(records), &options);
   if (fd >= 0) return fd;
-  return BpfStatus(-fd, absl::StrCat("taking ", buckets * sizeof(sluice_bucket) >> 20, " MiB for connections"));
+  return BpfStatus(-fd, absl::StrCat("taking ", records * record >> 10, " KiB for ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<int> MakeConnectionArray(uint64_t buckets) {
+  return MakeArray(kConnections, sizeof(sluice_bucket), buckets, "connections");
+}
+
+absl::StatusOr<int> MakeOwnerArray(uint32_t partitions) {
+  return MakeArray("sluice_owners", sizeof(sluice_owner), partitions, "the owners of partitions");
 }
 
 std::optional<Inheritance> Inherit(int program) {

@@ -19,6 +19,9 @@ namespace sluice {
 // An array of `buckets` connection buckets in the kernel; the caller closes it.
 absl::StatusOr<int> MakeConnectionArray(uint64_t buckets);
 
+// The same of `partitions` owner records.
+absl::StatusOr<int> MakeOwnerArray(uint32_t partitions);
+
 struct Inheritance {
   // The array of connection buckets; the caller closes it.
   int connections = -1;

@@ -67,12 +67,7 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& opti
   auto path = std::unique_ptr<KernelPath>(new KernelPath(sluice_bpf__open(), options));
   if (path->skeleton_ == nullptr) return BpfStatus(errno, "opening the XDP program");
   path->SetRoom();
-  if (options.connections >= 0) {
-    if (const int error = bpf_map__reuse_fd(path->skeleton_->maps.sluice_buckets_map, options.connections);
-        error != 0) {
-      return BpfStatus(-error, "going on with the connection table that is there");
-    }
-  }
+  if (absl::Status status = path->ReuseMaps(); !status.ok()) return status;
   if (const int error = sluice_bpf__load(path->skeleton_); error != 0) {
     return BpfStatus(-error, "loading the XDP program");
   }
@@ -94,6 +89,23 @@ KernelPath::~KernelPath() {
   sluice_bpf__destroy(skeleton_);
 }
 
+// Those that others have made.
+absl::Status KernelPath::ReuseMaps() {
+  const auto& maps = skeleton_->maps;
+  std::vector<std::pair<bpf_map*, int>> reused = {{maps.sluice_buckets_map, options_.connections}};
+  if (options_.workers.has_value()) {
+    reused.push_back({maps.sluice_owners_map, options_.workers->owners});
+    reused.push_back({maps.vips, options_.workers->virtual_addresses});
+    reused.push_back({maps.services, options_.workers->services});
+    reused.push_back({maps.locals, options_.workers->local_addresses});
+  }
+  for (const auto& [map, fd] : reused) {
+    const int error = fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
+    if (error != 0) return BpfStatus(-error, absl::StrCat("going on with the map ", bpf_map__name(map)));
+  }
+  return absl::OkStatus();
+}
+
 void KernelPath::SetRoom() {
   const KernelRoom& room = options_.room;
   const auto& maps = skeleton_->maps;
@@ -106,6 +118,9 @@ void KernelPath::SetRoom() {
   constants->sluice_ports_room = room.ports;
   constants->sluice_partitions = options_.partitions;
   constants->sluice_partition_buckets = options_.buckets;
+  constants->sluice_takeover_after = options_.workers.has_value() ? options_.workers->takeover_after : 0;
+  bpf_map__set_max_entries(maps.sluice_sockets, options_.partitions);
+  bpf_map__set_max_entries(maps.sluice_owners_map, options_.partitions);
   bpf_map__set_max_entries(maps.sluice_settings_map, 2);
   bpf_map__set_max_entries(maps.sluice_index_map, 2 * room.index);
   bpf_map__set_max_entries(maps.sluice_ranges_map, 2 * room.ranges);
@@ -199,10 +214,10 @@ void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& ma
 absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
   absl::StatusOr<std::vector<Placed>> maglev = PlaceMaglev(*tables);
   if (!maglev.ok()) return maglev.status();
-  const uint32_t next = 1 - skeleton_->bss->sluice_half;
+  uint32_t& half = state_.at(0)->half;
+  const uint32_t next = 1 - half;
   WriteTables(*tables, *maglev, next);
-  __atomic_store_n(&skeleton_->bss->sluice_half, next, __ATOMIC_RELEASE);
-  state_.at(0)->half = next;
+  __atomic_store_n(&half, next, __ATOMIC_RELEASE);
   if (absl::Status status = WaitForPackets(); !status.ok()) return status;
   current_ = {std::move(tables), *std::move(maglev)};
   return absl::OkStatus();
@@ -230,6 +245,13 @@ absl::Status KernelPath::SetDevice(uint32_t port, int ifindex) {
     return absl::OkStatus();
   }
   return BpfStatus(errno, absl::StrCat("letting packets leave by interface ", ifindex));
+}
+
+absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.sluice_sockets), &partition, &fd, BPF_ANY) == 0) {
+    return absl::OkStatus();
+  }
+  return BpfStatus(errno, absl::StrCat("giving the packets of partition ", partition, " to its socket"));
 }
 
 void KernelPath::AddCounters(EngineCounters* sum) const {

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -52,6 +53,19 @@ class KernelPath {
     uint32_t buckets = 2;
     // The array of connection buckets to go on with, or -1 for an empty one; stays the caller's.
     int connections = -1;
+    // Where workers in user space have the packets, and the kernel stands in for those that are gone. File descriptors
+    // stay the caller's.
+    struct Workers {
+      // A worker without a heartbeat for so long is passed by, ns.
+      uint64_t takeover_after = 0;
+      // Whose the partitions are (MakeOwnerArray).
+      int owners = -1;
+      // Whose packets are theirs: the maps of bpf/redirect.h.
+      int virtual_addresses = -1;
+      int services = -1;
+      int local_addresses = -1;
+    };
+    std::optional<Workers> workers;
   };
   // Errors: no permission, no memory, the verifier refuses.
   static absl::StatusOr<std::unique_ptr<KernelPath>> Load(const Options& options);
@@ -75,6 +89,9 @@ class KernelPath {
   // Where what leaves by `port` goes, when it has come by another one.
   absl::Status SetDevice(uint32_t port, int ifindex);
 
+  // The socket that gets a partition's packets while its worker lives. It leaves by itself when it is closed.
+  absl::Status SetSocket(uint32_t partition, int fd);
+
   // Adds what the kernel has counted.
   void AddCounters(EngineCounters* sum) const;
 
@@ -97,6 +114,7 @@ class KernelPath {
 
   explicit KernelPath(sluice_bpf* skeleton, const Options& options) : skeleton_(skeleton), options_(options) {}
   void SetRoom();
+  absl::Status ReuseMaps();
   absl::Status MapAll();
   absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
   void WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half);

@@ -1,19 +1,15 @@
 #include "engine/xdp/xdp_engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <deque>
-#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "engine/announce.h"
-#include "engine/connection_tables.h"
 #include "engine/session_tables.h"
-#include "engine/xdp/inheritance.h"
+#include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_path.h"
 #include "engine/xdp/xdp_port.h"
 
@@ -32,7 +28,7 @@ class XdpEngine : public Engine {
   EngineCounters ReadCounters() override;
   std::vector<EnginePort> ports() override;
   void Sweep() override;
-  const Occupancy& occupancy() const override { return connections_->occupancy(); }
+  const Occupancy& occupancy() const override { return connections_->tables().occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return sessions_->occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
@@ -42,10 +38,6 @@ class XdpEngine : public Engine {
   XdpEngine(XdpOptions options, SessionTables sessions) : options_(std::move(options)) {
     sessions_ = std::make_unique<SessionTables>(std::move(sessions));
   }
-  absl::Status TakeConnections(std::vector<std::string>* notes);
-  absl::Status UseConnections(int array);
-  absl::Status SettleConnections(const Tables& tables);
-  void EndInheritance();
   absl::Status MakePath(const std::shared_ptr<const Tables>& tables);
   absl::Status AttachAll();
   void SendAnnouncements(EngineNews* news);
@@ -55,15 +47,10 @@ class XdpEngine : public Engine {
   std::vector<std::unique_ptr<XdpPort>> ports_;
   // By port, as of the last time that partitions were dealt out.
   std::vector<uint16_t> queues_;
-  // Buckets of each partition, and the array of all.
-  uint32_t buckets_ = 0;
-  int connection_array_ = -1;
-  std::unique_ptr<ConnectionTables> connections_;
+  std::unique_ptr<KernelConnections> connections_;
   std::unique_ptr<SessionTables> sessions_;
   std::unique_ptr<KernelPath> path_;
   std::shared_ptr<const Tables> current_;
-  // What the connection table's entries were made by, until the first tables are ours.
-  std::optional<Inheritance> inheritance_;
   // Counted by programs that others of ours have replaced.
   EngineCounters counted_before_;
   std::deque<Address> announcements_;
@@ -85,9 +72,13 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
     engine->queues_.push_back((*port)->ReadQueues());
     engine->ports_.push_back(*std::move(port));
   }
-  const uint32_t partitions = engine->partitions();
-  engine->buckets_ = BucketsFor((options.max_connections + partitions - 1) / partitions);
-  if (absl::Status status = engine->TakeConnections(notes); !status.ok()) return status;
+  const auto left = std::find_if(engine->ports_.begin(), engine->ports_.end(),
+                                 [](const auto& port) { return port->attachment().predecessor() >= 0; });
+  const int predecessor = left == engine->ports_.end() ? -1 : (*left)->attachment().predecessor();
+  absl::StatusOr<std::unique_ptr<KernelConnections>> connections =
+      KernelConnections::Open(engine->partitions(), options.max_connections, predecessor, notes);
+  if (!connections.ok()) return connections.status();
+  engine->connections_ = *std::move(connections);
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
 }
@@ -96,61 +87,6 @@ uint32_t XdpEngine::partitions() const {
   uint32_t sum = 0;
   for (const uint16_t queues : queues_) sum += queues;
   return sum;
-}
-
-// Empty ones, or those of an earlier instance: whose backends' slots are only known with the first tables.
-absl::Status XdpEngine::TakeConnections(std::vector<std::string>* notes) {
-  const auto left = std::find_if(ports_.begin(), ports_.end(),
-                                 [](const auto& port) { return port->attachment().predecessor() >= 0; });
-  if (left != ports_.end()) inheritance_ = Inherit((*left)->attachment().predecessor());
-  if (inheritance_.has_value() && inheritance_->state.partition_buckets != buckets_) {
-    notes->push_back(
-        "connections of the instance before are not gone on with: max_connections or the number of queues "
-        "has changed");
-    close(inheritance_->connections);
-    inheritance_.reset();
-  }
-  const bool same = inheritance_.has_value() && inheritance_->state.partitions == partitions();
-  if (same) return UseConnections(dup(inheritance_->connections));
-  const absl::StatusOr<int> made = MakeConnectionArray(uint64_t{partitions()} * buckets_);
-  return made.ok() ? UseConnections(*made) : made.status();
-}
-
-absl::Status XdpEngine::UseConnections(int array) {
-  if (connection_array_ >= 0) close(connection_array_);
-  connection_array_ = array;
-  absl::StatusOr<Region> memory =
-      Region::Share(connection_array_, size_t{partitions()} * buckets_ * sizeof(sluice_bucket));
-  if (!memory.ok()) return memory.status();
-  connections_ = std::make_unique<ConnectionTables>(ConnectionTables::In(*std::move(memory), partitions(), buckets_));
-  return absl::OkStatus();
-}
-
-// Entries of an earlier instance name slots as it had numbered them. Where these tables number them otherwise, and
-// where there are other partitions, the entries go on in an array of their own: the program before still writes to the
-// old one.
-absl::Status XdpEngine::SettleConnections(const Tables& tables) {
-  if (!inheritance_.has_value()) return absl::OkStatus();
-  const std::vector<uint32_t> slots = SlotsNow(inheritance_->backends, tables);
-  bool same = inheritance_->state.partitions == partitions();
-  for (uint32_t old = 0; old < slots.size(); old++) {
-    same = same && (slots[old] == old || !(inheritance_->backends[old].flags & SLUICE_BACKEND_LIVE));
-  }
-  if (same) return absl::OkStatus();
-  const size_t buckets = size_t{inheritance_->state.partitions} * buckets_;
-  const absl::StatusOr<Region> before = Region::Share(inheritance_->connections, buckets * sizeof(sluice_bucket));
-  if (!before.ok()) return before.status();
-  const absl::StatusOr<int> made = MakeConnectionArray(uint64_t{partitions()} * buckets_);
-  if (!made.ok()) return made.status();
-  if (absl::Status status = UseConnections(*made); !status.ok()) return status;
-  const std::vector<Partition>& ours = connections_->partitions();
-  CopyConnections({before->As<sluice_bucket>(), buckets}, slots, {ours[0].buckets, ours.size() * buckets_});
-  return absl::OkStatus();
-}
-
-void XdpEngine::EndInheritance() {
-  if (inheritance_.has_value()) close(inheritance_->connections);
-  inheritance_.reset();
 }
 
 absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
@@ -164,12 +100,12 @@ absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
 
 // A program with room for the tables takes the place of the one that is there.
 absl::Status XdpEngine::MakePath(const std::shared_ptr<const Tables>& tables) {
-  if (absl::Status status = SettleConnections(*tables); !status.ok()) return status;
+  if (absl::Status status = connections_->Settle(*tables).status(); !status.ok()) return status;
   KernelPath::Options options;
   options.room = KernelRoom::For(*tables);
   options.partitions = partitions();
-  options.buckets = buckets_;
-  options.connections = connection_array_;
+  options.buckets = connections_->buckets();
+  options.connections = connections_->array();
   absl::StatusOr<std::unique_ptr<KernelPath>> made = KernelPath::Load(options);
   if (!made.ok()) return made.status();
   std::vector<sluice_ingress> interfaces;
@@ -192,7 +128,7 @@ absl::Status XdpEngine::MakePath(const std::shared_ptr<const Tables>& tables) {
     }
     return status;
   }
-  EndInheritance();
+  connections_->EndInheritance();
   if (before != nullptr) {
     counted_before_.listeners.resize(current_->listener_count());
     counted_before_.backends.resize(current_->backend_slots());
@@ -228,7 +164,7 @@ std::vector<EnginePort> XdpEngine::ports() {
 
 void XdpEngine::Sweep() {
   if (current_ == nullptr || ports_.empty()) return;
-  connections_->Sweep(current_->view(), MonotonicNow());
+  connections_->tables().Sweep(current_->view(), MonotonicNow());
   sessions_->Sweep(current_->view(), MonotonicNow());
 }
 
@@ -269,8 +205,6 @@ void XdpEngine::Close() {
   }
   ports_.clear();
   path_.reset();
-  EndInheritance();
-  if (connection_array_ >= 0) close(std::exchange(connection_array_, -1));
 }
 
 }  // namespace

@@ -20,6 +20,8 @@ TEST(ValidateXdp, Keys) {
               "use: ethtool -L NAME combined N"}},
             {"huge_pages: required}",
              {"1:61: huge_pages is for the dpdk engine: the kernel has the tables of xdp; remove this"}},
+            {"takeover_after: 1s}",
+             {"1:65: takeover_after is for the dpdk engine, whose workers may hang; xdp has none: remove this"}},
             {"idle: spin}", {"1:55: idle is for the dpdk engine; xdp has no workers that wait: remove this"}},
         },
         kRest);
@@ -37,13 +39,19 @@ TEST(ValidateXdp, Interfaces) {
         kRest);
 }
 
-TEST(ValidateXdp, Shutdown) {
-  Check("engine: {interfaces: [{name: eth0}], ",
+TEST(ValidateXdp, StandIn) {
+  Check("engine: {interfaces: [",
         {
-            {"shutdown: leave}", {}},
-            {"type: dpdk, shutdown: detach}", {}},
-            {"type: dpdk, shutdown: leave}",
-             {"1:60: with dpdk nobody forwards when sluiced has ended; set shutdown: detach, or type: xdp"}},
+            {"{name: eth0}], shutdown: leave, takeover_after: 100ms}", {}},
+            {"{name: eth0}], type: dpdk, shutdown: leave}", {}},
+            {"{device: net_null0}], shutdown: detach, takeover_after: 60s}", {}},
+            {"{device: net_null0}], shutdown: leave}",
+             {"1:55: a DPDK device has nobody who forwards when sluiced has ended; set shutdown: detach, or use kernel "
+              "interfaces (name)"}},
+            {"{name: eth0}], takeover_after: 99ms}",
+             {"1:54: takeover_after of 99ms is out of range; choose from 100ms to 60s"}},
+            {"{name: eth0}], takeover_after: 61s}",
+             {"1:54: takeover_after of 61000ms is out of range; choose from 100ms to 60s"}},
         },
         kRest);
 }

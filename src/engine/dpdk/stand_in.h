@@ -1,0 +1,68 @@
+// The kernel in place of workers: over AF_XDP, the program that gives the workers their packets forwards them itself,
+// from the same tables and the same connection table, when a worker is gone or hangs (docs/decisions/take-over.md).
+//
+// Thread-safety: none; the control thread's. Owner records are shared with workers and the kernel as kernel.h says.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/region.h"
+#include "engine/dpdk/afxdp_port.h"
+#include "engine/engine.h"
+#include "engine/xdp/kernel_connections.h"
+#include "engine/xdp/kernel_path.h"
+#include "sluice/kernel.h"
+#include "tables/tables.h"
+
+namespace sluice {
+
+class StandIn {
+ public:
+  // Partitions are those of the ports' queues, one after the other. Ports, started, and connections outlive this
+  // object's use, not its end: it has to go after the ports.
+  static absl::StatusOr<std::unique_ptr<StandIn>> Create(std::vector<AfxdpPort*> ports, KernelConnections* connections,
+                                                         uint64_t takeover_after);
+  ~StandIn();
+  StandIn(const StandIn&) = delete;
+  StandIn& operator=(const StandIn&) = delete;
+
+  // For the worker of the partition; valid as long as this object.
+  sluice_owner* owner(uint32_t partition) const { return owners_.As<sluice_owner>() + partition; }
+
+  // The kernel stands in by these tables from here on. The first time it takes the place of whatever program is on the
+  // ports. On an error it goes on by those before.
+  absl::Status Publish(const std::shared_ptr<const Tables>& tables);
+  // Whether the ports have its program.
+  bool attached() const { return path_ != nullptr; }
+
+  // Adds what the kernel has forwarded and dropped in workers' place.
+  void AddCounters(EngineCounters* sum) const;
+  // Sentences about partitions that have changed hands since the last call.
+  std::vector<std::string> TakeNews();
+
+ private:
+  StandIn(std::vector<AfxdpPort*> ports, KernelConnections* connections, uint64_t takeover_after)
+      : ports_(std::move(ports)), connections_(connections), takeover_after_(takeover_after) {}
+  absl::Status MakeOwners();
+  absl::StatusOr<std::unique_ptr<KernelPath>> MakePath(const Tables& tables) const;
+  void WaitForWorkers() const;
+  absl::Status Replace(const std::shared_ptr<const Tables>& tables);
+
+  std::vector<AfxdpPort*> ports_;
+  KernelConnections* connections_;
+  uint64_t takeover_after_;
+  int owners_array_ = -1;
+  Region owners_;
+  // By partition, as of the last news.
+  std::vector<uint32_t> told_;
+  std::unique_ptr<KernelPath> path_;
+  // Counted by programs that others of ours have replaced.
+  EngineCounters counted_before_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,69 @@
+#include "engine/xdp/kernel_connections.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace sluice {
+
+absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint32_t partitions,
+                                                                           uint64_t max_connections, int predecessor,
+                                                                           std::vector<std::string>* notes) {
+  const uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
+  auto connections = std::unique_ptr<KernelConnections>(new KernelConnections(partitions, buckets));
+  std::optional<Inheritance>& inheritance = connections->inheritance_;
+  if (predecessor >= 0) inheritance = Inherit(predecessor);
+  if (inheritance.has_value() && inheritance->state.partition_buckets != buckets) {
+    notes->push_back(
+        "connections of the instance before are not gone on with: max_connections or the number of queues "
+        "has changed");
+    connections->EndInheritance();
+  }
+  // Whose slots are whose is only known with the first tables.
+  const bool same = inheritance.has_value() && inheritance->state.partitions == partitions;
+  const absl::StatusOr<int> array =
+      same ? dup(inheritance->connections) : MakeConnectionArray(uint64_t{partitions} * buckets);
+  if (!array.ok()) return array.status();
+  if (absl::Status status = connections->Use(*array); !status.ok()) return status;
+  return connections;
+}
+
+KernelConnections::~KernelConnections() {
+  EndInheritance();
+  if (array_ >= 0) close(array_);
+}
+
+absl::Status KernelConnections::Use(int array) {
+  if (array_ >= 0) close(array_);
+  array_ = array;
+  absl::StatusOr<Region> memory = Region::Share(array_, size_t{partitions_} * buckets_ * sizeof(sluice_bucket));
+  if (!memory.ok()) return memory.status();
+  tables_ = std::make_unique<ConnectionTables>(ConnectionTables::In(*std::move(memory), partitions_, buckets_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> KernelConnections::Settle(const Tables& tables) {
+  if (!inheritance_.has_value()) return false;
+  const std::vector<uint32_t> slots = SlotsNow(inheritance_->backends, tables);
+  bool same = inheritance_->state.partitions == partitions_;
+  for (uint32_t old = 0; old < slots.size(); old++) {
+    same = same && (slots[old] == old || !(inheritance_->backends[old].flags & SLUICE_BACKEND_LIVE));
+  }
+  if (same) return false;
+  const size_t buckets = size_t{inheritance_->state.partitions} * buckets_;
+  const absl::StatusOr<Region> before = Region::Share(inheritance_->connections, buckets * sizeof(sluice_bucket));
+  if (!before.ok()) return before.status();
+  const absl::StatusOr<int> array = MakeConnectionArray(uint64_t{partitions_} * buckets_);
+  if (!array.ok()) return array.status();
+  if (absl::Status status = Use(*array); !status.ok()) return status;
+  sluice_bucket* ours = tables_->partitions()[0].buckets;
+  CopyConnections({before->As<sluice_bucket>(), buckets}, slots, {ours, size_t{partitions_} * buckets_});
+  return true;
+}
+
+void KernelConnections::EndInheritance() {
+  if (inheritance_.has_value()) close(inheritance_->connections);
+  inheritance_.reset();
+}
+
+}  // namespace sluice
