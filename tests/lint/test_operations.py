@@ -5,7 +5,7 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 GUIDE = (ROOT / "docs/operations.md").read_text()
-FLAGS = set(re.findall(r"DEFINE_\w+\((\w+),", (ROOT / "src/sluiced/main.cc").read_text()))
+FLAGS = set(re.findall(r"DEFINE_\w+\(\s*(\w+),", (ROOT / "src/sluiced/main.cc").read_text()))
 
 
 def test_every_verdict_is_in_the_table():
