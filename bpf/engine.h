@@ -17,7 +17,7 @@ static __always_inline bool engine_arrive(const struct xdp_md* context, struct e
     const uint32_t queue = context->rx_queue_index;
     job->ingress = ingress->port;
     job->direct = ingress->direct;
-    // One that came later has its neighbour's, until the daemon has made room for it.
+    // One that came after the start has the first one's.
     job->own = ingress->first_partition + (queue < ingress->queues ? queue : 0);
     return true;
   }

@@ -7,12 +7,16 @@ uint64_t Read(const uint64_t& counter) {
   return __atomic_load_n(&counter, __ATOMIC_RELAXED);
 }
 
-void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) {
-  for (size_t i = 0; i < to->size(); i++) {
+void AddTraffic(const sluice_traffic* traffic, size_t count, std::vector<sluice_traffic>* to) {
+  for (size_t i = 0; i < count; i++) {
     (*to)[i].packets += Read(traffic[i].packets);
     (*to)[i].bytes += Read(traffic[i].bytes);
     (*to)[i].new_flows += Read(traffic[i].new_flows);
   }
+}
+
+void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) {
+  AddTraffic(traffic, to->size(), to);
 }
 
 }  // namespace
@@ -41,6 +45,28 @@ void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
   sum->sessions.answers_elsewhere += Read(counters.answers_elsewhere);
   sum->sessions.proxy_acknowledged += Read(counters.proxy_acknowledged);
   sum->sessions.toa_left_out += Read(counters.toa_left_out);
+}
+
+void AddCounters(const sluice_counters& counters, const sluice_traffic* listeners, const sluice_traffic* backends,
+                 EngineCounters* sum) {
+  for (size_t i = 0; i < sum->verdicts.size(); i++) {
+    const uint64_t verdicts = Read(counters.verdicts[i]);
+    sum->verdicts[i] += verdicts;
+    sum->received += verdicts;
+  }
+  for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
+  sum->bytes += Read(counters.bytes);
+  AddTraffic(listeners, &sum->listeners);
+  AddTraffic(backends, &sum->backends);
+}
+
+void AddCounters(const EngineCounters& counters, EngineCounters* sum) {
+  for (size_t i = 0; i < sum->verdicts.size(); i++) sum->verdicts[i] += counters.verdicts[i];
+  for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += counters.inserted_over[i];
+  sum->received += counters.received;
+  sum->bytes += counters.bytes;
+  AddTraffic(counters.listeners.data(), counters.listeners.size(), &sum->listeners);
+  AddTraffic(counters.backends.data(), counters.backends.size(), &sum->backends);
 }
 
 }  // namespace sluice

@@ -50,9 +50,7 @@ class AfxdpPort : public Port {
   // RX queues that have to be served: `workers`, or more when the interface would not have fewer.
   uint16_t queues() const { return queues_; }
   const std::string& name() const { return options_.interface; }
-  int ifindex() const { return interface_.index(); }
-  // As XdpPort's.
-  bool SendsBack() const { return interface_.ReadDriver() != "veth"; }
+  const KernelInterface& interface() const { return interface_; }
 
   // The program that Open has put there, unless one of an earlier instance forwards by itself: that one stays until
   // Redirect, or until another program takes its place.

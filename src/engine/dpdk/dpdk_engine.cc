@@ -176,11 +176,10 @@ absl::Status DpdkEngine::TakeConnections(std::vector<std::string>* notes) {
     }
     return absl::OkStatus();
   }
-  const auto left = std::find_if(interfaces.begin(), interfaces.end(),
-                                 [](AfxdpPort* port) { return port->attachment().predecessor() >= 0; });
-  const int predecessor = left == interfaces.end() ? -1 : (*left)->attachment().predecessor();
+  std::vector<XdpAttachment*> places;
+  for (AfxdpPort* port : interfaces) places.push_back(&port->attachment());
   absl::StatusOr<std::unique_ptr<KernelConnections>> shared =
-      KernelConnections::Open(ports_->partitions(), options_.max_connections, predecessor, notes);
+      KernelConnections::Open(ports_->partitions(), options_.max_connections, places, notes);
   if (!shared.ok()) return shared.status();
   kernel_ = *std::move(shared);
   absl::StatusOr<std::unique_ptr<StandIn>> stand_in =
@@ -277,10 +276,9 @@ absl::Status DpdkEngine::Settle(const Tables& tables) {
 
 // The first time it may fail: then workers have what they need, and nobody stands in for them.
 absl::Status DpdkEngine::PublishToKernel() {
-  if (stand_in_ == nullptr || (!stand_in_->attached() && stands_alone_)) return absl::OkStatus();
+  if (stand_in_ == nullptr || stands_alone_) return absl::OkStatus();
   const absl::Status status = stand_in_->Publish(current_);
-  if (status.ok()) kernel_->EndInheritance();
-  if (status.ok() || stand_in_->attached()) return status;
+  if (status.ok() || stand_in_->forwarding().attached()) return status;
   stands_alone_ = true;
   messages_.push_back(absl::StrCat("the kernel cannot stand in for workers: ", std::string(status.message())));
   for (AfxdpPort* port : ports_->afxdp()) {
@@ -366,7 +364,7 @@ EngineCounters DpdkEngine::ReadCounters() {
     AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
-  if (stand_in_ != nullptr) stand_in_->AddCounters(&sum);
+  if (stand_in_ != nullptr) stand_in_->forwarding().AddCounters(&sum);
   for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
     const PortCounters counters = ports_->port(i).ReadCounters();
     sum.port_receive_dropped += counters.receive_dropped;
@@ -459,7 +457,7 @@ void DpdkEngine::Close() {
   if (ports_ != nullptr) ports_->CloseKernelSides();
   injector_.store(nullptr);
   workers_.clear();
-  if (options_.leave && ports_ != nullptr && stand_in_ != nullptr && stand_in_->attached()) {
+  if (options_.leave && ports_ != nullptr && stand_in_ != nullptr && stand_in_->forwarding().attached()) {
     for (AfxdpPort* port : ports_->afxdp()) port->attachment().Leave();
   }
   ports_.reset();

@@ -15,7 +15,7 @@
 #include "engine/dpdk/afxdp_port.h"
 #include "engine/engine.h"
 #include "engine/xdp/kernel_connections.h"
-#include "engine/xdp/kernel_path.h"
+#include "engine/xdp/kernel_forwarding.h"
 #include "sluice/kernel.h"
 #include "tables/tables.h"
 
@@ -34,35 +34,24 @@ class StandIn {
   // For the worker of the partition; valid as long as this object.
   sluice_owner* owner(uint32_t partition) const { return owners_.As<sluice_owner>() + partition; }
 
-  // The kernel stands in by these tables from here on. The first time it takes the place of whatever program is on the
-  // ports. On an error it goes on by those before.
+  // The kernel stands in by these tables from here on; as KernelForwarding says. Workers run.
   absl::Status Publish(const std::shared_ptr<const Tables>& tables);
-  // Whether the ports have its program.
-  bool attached() const { return path_ != nullptr; }
+  const KernelForwarding& forwarding() const { return *forwarding_; }
 
-  // Adds what the kernel has forwarded and dropped in workers' place.
-  void AddCounters(EngineCounters* sum) const;
   // Sentences about partitions that have changed hands since the last call.
   std::vector<std::string> TakeNews();
 
  private:
-  StandIn(std::vector<AfxdpPort*> ports, KernelConnections* connections, uint64_t takeover_after)
-      : ports_(std::move(ports)), connections_(connections), takeover_after_(takeover_after) {}
-  absl::Status MakeOwners();
-  absl::StatusOr<std::unique_ptr<KernelPath>> MakePath(const Tables& tables) const;
+  explicit StandIn(std::vector<AfxdpPort*> ports) : ports_(std::move(ports)) {}
+  absl::Status MakeOwners(uint32_t partitions);
   void WaitForWorkers() const;
-  absl::Status Replace(const std::shared_ptr<const Tables>& tables);
 
   std::vector<AfxdpPort*> ports_;
-  KernelConnections* connections_;
-  uint64_t takeover_after_;
   int owners_array_ = -1;
   Region owners_;
   // By partition, as of the last news.
   std::vector<uint32_t> told_;
-  std::unique_ptr<KernelPath> path_;
-  // Counted by programs that others of ours have replaced.
-  EngineCounters counted_before_;
+  std::unique_ptr<KernelForwarding> forwarding_;
 };
 
 }  // namespace sluice

@@ -32,20 +32,16 @@ std::string ProgramName(int fd) {
 
 XdpAttachment::~XdpAttachment() {
   ClosePredecessor();
-  // Fails when somebody replaced it meanwhile or the interface is gone: then there is nothing of ours to detach.
-  if (program_ >= 0) Detach(program_);
+  if (program_ >= 0) Detach().IgnoreError();
 }
 
-int XdpAttachment::Detach(int program) const {
+absl::Status XdpAttachment::Detach() {
   bpf_xdp_attach_opts options;
   PrepareBpfOptions(&options);
-  options.old_prog_fd = program;
-  return bpf_xdp_detach(ifindex_, generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
-}
-
-absl::Status XdpAttachment::Remove() {
-  const int error = Detach(predecessor_);
+  options.old_prog_fd = program_ >= 0 ? program_ : predecessor_;
+  const int error = bpf_xdp_detach(ifindex_, generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &options);
   ClosePredecessor();
+  program_ = -1;
   if (error == 0) return absl::OkStatus();
   return BpfStatus(-error, absl::StrCat(interface_, ": detaching the XDP program"));
 }

@@ -29,13 +29,14 @@ class XdpAttachment {
   // Whether it forwards by itself when it has no workers: then it can wait to be relieved.
   bool predecessor_forwards() const { return predecessor_forwards_; }
 
-  // Takes the predecessor off: nobody forwards then.
-  absl::Status Remove();
-
   // In the driver when it can, else in the kernel's generic path; in place of what this object attached before, or of
   // the predecessor. `program` stays the caller's, and open while it is attached.
   absl::Status Attach(int program);
-  bool attached() const { return program_ >= 0; }
+  // What Attach put there, or -1.
+  int program() const { return program_; }
+  // Takes it off, or the predecessor. Fails when somebody has replaced it meanwhile, or the interface is gone: then
+  // there is nothing of ours.
+  absl::Status Detach();
   // True when the driver has no XDP of its own.
   bool generic() const { return generic_; }
 
@@ -46,7 +47,6 @@ class XdpAttachment {
   absl::Status AttachFresh(int program);
   absl::Status Replace(int program, int old);
   void ClosePredecessor();
-  int Detach(int program) const;
 
   int ifindex_;
   std::string interface_;

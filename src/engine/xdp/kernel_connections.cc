@@ -2,17 +2,21 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice {
 
 absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint32_t partitions,
-                                                                           uint64_t max_connections, int predecessor,
+                                                                           uint64_t max_connections,
+                                                                           absl::Span<XdpAttachment* const> places,
                                                                            std::vector<std::string>* notes) {
   const uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
   auto connections = std::unique_ptr<KernelConnections>(new KernelConnections(partitions, buckets));
   std::optional<Inheritance>& inheritance = connections->inheritance_;
-  if (predecessor >= 0) inheritance = Inherit(predecessor);
+  const auto left =
+      std::find_if(places.begin(), places.end(), [](const XdpAttachment* place) { return place->predecessor() >= 0; });
+  if (left != places.end()) inheritance = Inherit((*left)->predecessor());
   if (inheritance.has_value() && inheritance->state.partition_buckets != buckets) {
     notes->push_back(
         "connections of the instance before are not gone on with: max_connections or the number of queues "

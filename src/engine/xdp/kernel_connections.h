@@ -12,7 +12,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/connection_tables.h"
+#include "engine/xdp/attachment.h"
 #include "engine/xdp/inheritance.h"
 #include "tables/tables.h"
 
@@ -20,10 +22,12 @@ namespace sluice {
 
 class KernelConnections {
  public:
-  // Room for `max_connections` over all partitions, 12 bytes each. `predecessor`: a program of an earlier instance,
-  // whose table this one goes on with when it is of the same form, or -1. `notes` gets sentences for the log.
+  // Room for `max_connections` over all partitions, 12 bytes each. The table of an earlier instance, whose program is
+  // the predecessor in one of the places, is gone on with when it is of the same form. `notes` gets sentences for the
+  // log.
   static absl::StatusOr<std::unique_ptr<KernelConnections>> Open(uint32_t partitions, uint64_t max_connections,
-                                                                 int predecessor, std::vector<std::string>* notes);
+                                                                 absl::Span<XdpAttachment* const> places,
+                                                                 std::vector<std::string>* notes);
   ~KernelConnections();
   KernelConnections(const KernelConnections&) = delete;
   KernelConnections& operator=(const KernelConnections&) = delete;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/counters.h"
 #include "engine/xdp/bpf_status.h"
 // The last one: its types are those of the path.
 #include "sluice.skel.h"
@@ -32,18 +33,6 @@ absl::Status MapArray(const bpf_map* map, Region* region) {
   if (!shared.ok()) return shared.status();
   *region = *std::move(shared);
   return absl::OkStatus();
-}
-
-uint64_t Read(const uint64_t& counter) {
-  return __atomic_load_n(&counter, __ATOMIC_RELAXED);
-}
-
-void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) {
-  for (size_t i = 0; i < to->size(); i++) {
-    (*to)[i].packets += Read(traffic[i].packets);
-    (*to)[i].bytes += Read(traffic[i].bytes);
-    (*to)[i].new_flows += Read(traffic[i].new_flows);
-  }
 }
 
 }  // namespace
@@ -100,8 +89,8 @@ absl::Status KernelPath::ReuseMaps() {
     reused.push_back({maps.locals, options_.workers->local_addresses});
   }
   for (const auto& [map, fd] : reused) {
-    const int error = fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
-    if (error != 0) return BpfStatus(-error, absl::StrCat("going on with the map ", bpf_map__name(map)));
+    if (const int error = bpf_map__reuse_fd(map, fd); error != 0)
+      return BpfStatus(-error, absl::StrCat("going on with the map ", bpf_map__name(map)));
   }
   return absl::OkStatus();
 }
@@ -160,14 +149,6 @@ int KernelPath::program() const {
   return bpf_program__fd(skeleton_->progs.sluice_xdp);
 }
 
-int KernelPath::connections() const {
-  return bpf_map__fd(skeleton_->maps.sluice_buckets_map);
-}
-
-absl::StatusOr<Region> KernelPath::ShareConnections() const {
-  return Region::Share(connections(), size_t{options_.partitions} * options_.buckets * sizeof(sluice_bucket));
-}
-
 bool KernelPath::Fits(const Tables& tables) const {
   const KernelRoom& room = options_.room;
   return tables.view().settings->index_mask < room.index && tables.range_count() <= room.ranges &&
@@ -218,7 +199,10 @@ absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
   const uint32_t next = 1 - half;
   WriteTables(*tables, *maglev, next);
   __atomic_store_n(&half, next, __ATOMIC_RELEASE);
-  if (absl::Status status = WaitForPackets(); !status.ok()) return status;
+  if (absl::Status status = WaitForPackets(); !status.ok()) {
+    __atomic_store_n(&half, 1 - next, __ATOMIC_RELEASE);
+    return status;
+  }
   current_ = {std::move(tables), *std::move(maglev)};
   return absl::OkStatus();
 }
@@ -255,17 +239,9 @@ absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
 }
 
 void KernelPath::AddCounters(EngineCounters* sum) const {
-  for (uint32_t partition = 0; partition < options_.partitions; partition++) {
-    const sluice_counters& counters = *counters_.at(partition);
-    for (size_t i = 0; i < sum->verdicts.size(); i++) {
-      const uint64_t verdicts = Read(counters.verdicts[i]);
-      sum->verdicts[i] += verdicts;
-      sum->received += verdicts;
-    }
-    for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
-    sum->bytes += Read(counters.bytes);
-    AddTraffic(listener_traffic_.at(size_t{partition} * options_.room.listeners), &sum->listeners);
-    AddTraffic(backend_traffic_.at(size_t{partition} * options_.room.backends), &sum->backends);
+  for (size_t partition = 0; partition < options_.partitions; partition++) {
+    sluice::AddCounters(*counters_.at(partition), listener_traffic_.at(partition * options_.room.listeners),
+                        backend_traffic_.at(partition * options_.room.backends), sum);
   }
 }
 

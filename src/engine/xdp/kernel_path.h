@@ -46,25 +46,25 @@ struct KernelRoom {
 
 class KernelPath {
  public:
+  // Workers in user space, which have the packets, and whom the kernel stands in for when they are gone. File
+  // descriptors stay the caller's.
+  struct Workers {
+    // A worker without a heartbeat for so long is passed by, ns.
+    uint64_t takeover_after = 0;
+    // Whose the partitions are (MakeOwnerArray).
+    int owners = -1;
+    // Whose packets are theirs: the maps of bpf/redirect.h.
+    int virtual_addresses = -1;
+    int services = -1;
+    int local_addresses = -1;
+  };
   struct Options {
     KernelRoom room;
     uint32_t partitions = 1;
     // Of each partition.
     uint32_t buckets = 2;
-    // The array of connection buckets to go on with, or -1 for an empty one; stays the caller's.
+    // The array of connection buckets (MakeConnectionArray), which stays the caller's.
     int connections = -1;
-    // Where workers in user space have the packets, and the kernel stands in for those that are gone. File descriptors
-    // stay the caller's.
-    struct Workers {
-      // A worker without a heartbeat for so long is passed by, ns.
-      uint64_t takeover_after = 0;
-      // Whose the partitions are (MakeOwnerArray).
-      int owners = -1;
-      // Whose packets are theirs: the maps of bpf/redirect.h.
-      int virtual_addresses = -1;
-      int services = -1;
-      int local_addresses = -1;
-    };
     std::optional<Workers> workers;
   };
   // Errors: no permission, no memory, the verifier refuses.
@@ -75,9 +75,6 @@ class KernelPath {
 
   // Stays this object's.
   int program() const;
-  // The array of connection buckets; stays this object's. SharedConnections maps it once more.
-  int connections() const;
-  absl::StatusOr<Region> ShareConnections() const;
 
   bool Fits(const Tables& tables) const;
   // Every packet meets `tables` from here on, and the old ones are left. Required: they fit, but for Maglev tables that

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -10,7 +11,7 @@
 #include "engine/announce.h"
 #include "engine/session_tables.h"
 #include "engine/xdp/kernel_connections.h"
-#include "engine/xdp/kernel_path.h"
+#include "engine/xdp/kernel_forwarding.h"
 #include "engine/xdp/xdp_port.h"
 
 namespace sluice {
@@ -38,10 +39,8 @@ class XdpEngine : public Engine {
   XdpEngine(XdpOptions options, SessionTables sessions) : options_(std::move(options)) {
     sessions_ = std::make_unique<SessionTables>(std::move(sessions));
   }
-  absl::Status MakePath(const std::shared_ptr<const Tables>& tables);
-  absl::Status AttachAll();
   void SendAnnouncements(EngineNews* news);
-  uint32_t partitions() const;
+  void FollowQueues(EngineNews* news);
 
   XdpOptions options_;
   std::vector<std::unique_ptr<XdpPort>> ports_;
@@ -49,10 +48,8 @@ class XdpEngine : public Engine {
   std::vector<uint16_t> queues_;
   std::unique_ptr<KernelConnections> connections_;
   std::unique_ptr<SessionTables> sessions_;
-  std::unique_ptr<KernelPath> path_;
+  std::unique_ptr<KernelForwarding> forwarding_;
   std::shared_ptr<const Tables> current_;
-  // Counted by programs that others of ours have replaced.
-  EngineCounters counted_before_;
   std::deque<Address> announcements_;
   std::vector<EnginePort> last_ports_;
   uint64_t last_port_check_ = 0;
@@ -66,93 +63,45 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
   absl::StatusOr<SessionTables> sessions = SessionTables::Create(1, 0, HugePages::kOff);
   if (!sessions.ok()) return sessions.status();
   auto engine = std::unique_ptr<XdpEngine>(new XdpEngine(options, *std::move(sessions)));
+  uint32_t partitions = 0;
+  std::vector<XdpAttachment*> places;
+  std::vector<KernelForwarding::Port> forwarding;
   for (const std::string& name : options.interfaces) {
     absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Open(name);
     if (!port.ok()) return port.status();
-    engine->queues_.push_back((*port)->ReadQueues());
+    const uint16_t queues = (*port)->ReadQueues();
+    partitions += queues;
+    places.push_back(&(*port)->attachment());
+    forwarding.push_back({&(*port)->interface(), &(*port)->attachment(), queues, {}});
+    engine->queues_.push_back(queues);
     engine->ports_.push_back(*std::move(port));
   }
-  const auto left = std::find_if(engine->ports_.begin(), engine->ports_.end(),
-                                 [](const auto& port) { return port->attachment().predecessor() >= 0; });
-  const int predecessor = left == engine->ports_.end() ? -1 : (*left)->attachment().predecessor();
   absl::StatusOr<std::unique_ptr<KernelConnections>> connections =
-      KernelConnections::Open(engine->partitions(), options.max_connections, predecessor, notes);
+      KernelConnections::Open(partitions, options.max_connections, places, notes);
   if (!connections.ok()) return connections.status();
   engine->connections_ = *std::move(connections);
+  engine->forwarding_ =
+      std::make_unique<KernelForwarding>(std::move(forwarding), engine->connections_.get(), std::nullopt);
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-uint32_t XdpEngine::partitions() const {
-  uint32_t sum = 0;
-  for (const uint16_t queues : queues_) sum += queues;
-  return sum;
-}
-
 absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (ports_.empty()) return absl::FailedPreconditionError("the engine is closed; open one again to publish");
-  absl::Status status = absl::ResourceExhaustedError("");
-  if (path_ != nullptr && path_->Fits(*tables)) status = path_->Publish(tables);
-  if (absl::IsResourceExhausted(status)) status = MakePath(tables);
-  if (status.ok()) current_ = std::move(tables);
-  return status;
-}
-
-// A program with room for the tables takes the place of the one that is there.
-absl::Status XdpEngine::MakePath(const std::shared_ptr<const Tables>& tables) {
   if (absl::Status status = connections_->Settle(*tables).status(); !status.ok()) return status;
-  KernelPath::Options options;
-  options.room = KernelRoom::For(*tables);
-  options.partitions = partitions();
-  options.buckets = connections_->buckets();
-  options.connections = connections_->array();
-  absl::StatusOr<std::unique_ptr<KernelPath>> made = KernelPath::Load(options);
-  if (!made.ok()) return made.status();
-  std::vector<sluice_ingress> interfaces;
-  uint32_t first = 0;
-  for (uint32_t i = 0; i < ports_.size(); i++) {
-    const uint32_t direct = ports_[i]->SendsBack() ? i : SLUICE_PORTS;
-    interfaces.push_back(
-        {static_cast<uint32_t>(ports_[i]->ifindex()), static_cast<uint16_t>(i), queues_[i], first, direct});
-    first += queues_[i];
-    if (absl::Status status = (*made)->SetDevice(i, ports_[i]->ifindex()); !status.ok()) return status;
-  }
-  (*made)->SetIngress(interfaces);
-  if (absl::Status status = (*made)->Publish(tables); !status.ok()) return status;
-  std::unique_ptr<KernelPath> before = std::exchange(path_, *std::move(made));
-  if (absl::Status status = AttachAll(); !status.ok()) {
-    // Whoever has taken the new one goes back; at the first start there is nothing to go back to.
-    if (before != nullptr) {
-      path_ = std::move(before);
-      AttachAll().IgnoreError();
-    }
-    return status;
-  }
-  connections_->EndInheritance();
-  if (before != nullptr) {
-    counted_before_.listeners.resize(current_->listener_count());
-    counted_before_.backends.resize(current_->backend_slots());
-    before->AddCounters(&counted_before_);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status XdpEngine::AttachAll() {
-  for (const std::unique_ptr<XdpPort>& port : ports_) {
-    if (absl::Status status = port->attachment().Attach(path_->program()); !status.ok()) return status;
-  }
+  if (absl::Status status = forwarding_->Publish(tables); !status.ok()) return status;
+  current_ = std::move(tables);
   return absl::OkStatus();
 }
 
 EngineCounters XdpEngine::ReadCounters() {
-  EngineCounters sum = counted_before_;
-  if (current_ != nullptr) {
-    sum.listeners.resize(std::max<size_t>(sum.listeners.size(), current_->listener_count()));
-    sum.backends.resize(std::max<size_t>(sum.backends.size(), current_->backend_slots()));
-  }
+  EngineCounters sum;
+  if (current_ == nullptr) return sum;
+  sum.listeners.resize(current_->listener_count());
+  sum.backends.resize(current_->backend_slots());
   sum.listener_answers.resize(sum.listeners.size());
   sum.backend_answers.resize(sum.backends.size());
-  if (path_ != nullptr) path_->AddCounters(&sum);
+  forwarding_->AddCounters(&sum);
   return sum;
 }
 
@@ -195,16 +144,29 @@ EngineNews XdpEngine::Poll() {
   last_port_check_ = now;
   std::vector<EnginePort> ports = this->ports();
   news.ports_changed = ports != last_ports_;
+  if (news.ports_changed) FollowQueues(&news);
   last_ports_ = std::move(ports);
   return news;
 }
 
+// Partitions are dealt out at the start: queues that have come since have their interface's first one together with its
+// own.
+void XdpEngine::FollowQueues(EngineNews* news) {
+  for (size_t i = 0; i < ports_.size(); i++) {
+    const uint16_t queues = ports_[i]->ReadQueues();
+    if (queues <= queues_[i]) continue;
+    news->messages.push_back(absl::StrCat(ports_[i]->interface().name(), " has ", queues,
+                                          " queues now, and flow state ", "for ", queues_[i],
+                                          "; restart sluiced to give each its own"));
+  }
+}
+
 void XdpEngine::Close() {
-  if (options_.leave && path_ != nullptr) {
+  if (options_.leave && forwarding_ != nullptr && forwarding_->attached()) {
     for (const std::unique_ptr<XdpPort>& port : ports_) port->attachment().Leave();
   }
   ports_.clear();
-  path_.reset();
+  forwarding_.reset();
 }
 
 }  // namespace
@@ -214,11 +176,15 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenXdpEngine(const XdpOptions& options,
 }
 
 absl::StatusOr<bool> RemoveXdp(const std::string& interface) {
-  absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Open(interface);
-  if (!port.ok()) return port.status();
-  if ((*port)->attachment().predecessor() < 0) return false;
-  const absl::Status removed = (*port)->attachment().Remove();
-  return removed.ok() ? absl::StatusOr<bool>(true) : removed;
+  const absl::StatusOr<KernelInterface> found = KernelInterface::Find(interface);
+  if (!found.ok()) return found.status();
+  const absl::StatusOr<InterfaceLock> lock = InterfaceLock::Take(interface);
+  if (!lock.ok()) return lock.status();
+  XdpAttachment attachment(found->index(), interface);
+  if (absl::Status status = attachment.Look(); !status.ok()) return status;
+  if (attachment.predecessor() < 0) return false;
+  const absl::Status detached = attachment.Detach();
+  return detached.ok() ? absl::StatusOr<bool>(true) : detached;
 }
 
 }  // namespace sluice

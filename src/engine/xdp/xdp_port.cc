@@ -61,7 +61,7 @@ absl::Status XdpPort::Send(const std::vector<uint8_t>& frame) {
   const bool sent = socket_ >= 0 && sendto(socket_, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to),
                                            sizeof(to)) == static_cast<ssize_t>(frame.size());
   if (sent) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, absl::StrCat(name(), ": sending a frame of our own"));
+  return absl::ErrnoToStatus(errno, absl::StrCat(interface_.name(), ": sending a frame of our own"));
 }
 
 }  // namespace sluice

@@ -27,30 +27,22 @@ class XdpPort {
   XdpPort& operator=(const XdpPort&) = delete;
 
   XdpAttachment& attachment() { return attachment_; }
-  int ifindex() const { return interface_.index(); }
-  const std::string& name() const { return interface_.name(); }
+  const KernelInterface& interface() const { return interface_; }
   // Queues that packets come by, as of now.
   uint16_t ReadQueues() const;
   EnginePort Describe() const;
-  // Whether what goes back by the same interface may leave by XDP_TX. A veth leaves it lying in its peer's ring, unless
-  // that peer runs an XDP program too (Linux 6.18, veth_xdp_flush); what it is redirected to itself goes on at once.
-  bool SendsBack() const { return sends_back_; }
 
   // As if the kernel had sent it.
   absl::Status Send(const std::vector<uint8_t>& frame);
 
  private:
   XdpPort(KernelInterface interface, InterfaceLock lock)
-      : interface_(std::move(interface)),
-        lock_(std::move(lock)),
-        attachment_(interface_.index(), interface_.name()),
-        sends_back_(interface_.ReadDriver() != "veth") {}
+      : interface_(std::move(interface)), lock_(std::move(lock)), attachment_(interface_.index(), interface_.name()) {}
   void TuneDevice() const;
 
   KernelInterface interface_;
   InterfaceLock lock_;
   XdpAttachment attachment_;
-  bool sends_back_;
   // -1 until the first frame is sent.
   int socket_ = -1;
 };

@@ -1,0 +1,82 @@
+#include "engine/xdp/kernel_forwarding.h"
+
+#include <utility>
+
+#include "engine/counters.h"
+
+namespace sluice {
+
+absl::Status KernelForwarding::Publish(const std::shared_ptr<const Tables>& tables) {
+  if (path_ != nullptr && path_->Fits(*tables)) {
+    const absl::Status status = path_->Publish(tables);
+    if (!absl::IsResourceExhausted(status)) return status;
+  }
+  return Replace(tables);
+}
+
+// A veth leaves what the driver sends back by itself lying in its peer's ring, unless that peer runs an XDP program too
+// (Linux 6.18, veth_xdp_flush); what it is redirected to itself goes on at once.
+absl::StatusOr<std::unique_ptr<KernelPath>> KernelForwarding::MakePath(const Tables& tables) const {
+  KernelPath::Options options;
+  options.room = KernelRoom::For(tables);
+  options.partitions = connections_->partitions();
+  options.buckets = connections_->buckets();
+  options.connections = connections_->array();
+  options.workers = workers_;
+  absl::StatusOr<std::unique_ptr<KernelPath>> path = KernelPath::Load(options);
+  if (!path.ok()) return path.status();
+  std::vector<sluice_ingress> interfaces;
+  uint32_t partition = 0;
+  for (uint16_t i = 0; i < ports_.size(); i++) {
+    const Port& port = ports_[i];
+    const int ifindex = port.interface->index();
+    const uint32_t direct = port.interface->ReadDriver() == "veth" ? SLUICE_PORTS : i;
+    interfaces.push_back({static_cast<uint32_t>(ifindex), i, port.queues, partition, direct});
+    if (absl::Status status = (*path)->SetDevice(i, ifindex); !status.ok()) return status;
+    for (uint32_t queue = 0; queue < port.sockets.size(); queue++) {
+      if (absl::Status status = (*path)->SetSocket(partition + queue, port.sockets[queue]); !status.ok()) return status;
+    }
+    partition += port.queues;
+  }
+  (*path)->SetIngress(interfaces);
+  return path;
+}
+
+absl::Status KernelForwarding::Replace(const std::shared_ptr<const Tables>& tables) {
+  absl::StatusOr<std::unique_ptr<KernelPath>> made = MakePath(*tables);
+  if (!made.ok()) return made.status();
+  if (absl::Status status = (*made)->Publish(tables); !status.ok()) return status;
+  if (absl::Status status = AttachAll((*made)->program()); !status.ok()) return status;
+  connections_->EndInheritance();
+  const std::unique_ptr<KernelPath> before = std::exchange(path_, *std::move(made));
+  if (before == nullptr) return absl::OkStatus();
+  // Indices only ever grow.
+  counted_before_.listeners.resize(tables->listener_count());
+  counted_before_.backends.resize(tables->backend_slots());
+  before->AddCounters(&counted_before_);
+  return absl::OkStatus();
+}
+
+// On all of them, or as before.
+absl::Status KernelForwarding::AttachAll(int program) const {
+  std::vector<int> before;
+  for (const Port& port : ports_) {
+    before.push_back(port.attachment->program());
+    const absl::Status status = port.attachment->Attach(program);
+    if (status.ok()) continue;
+    for (size_t i = 0; i + 1 < before.size(); i++) {
+      XdpAttachment& attachment = *ports_[i].attachment;
+      const absl::Status back = before[i] >= 0 ? attachment.Attach(before[i]) : attachment.Detach();
+      back.IgnoreError();
+    }
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+void KernelForwarding::AddCounters(EngineCounters* sum) const {
+  sluice::AddCounters(counted_before_, sum);
+  if (path_ != nullptr) path_->AddCounters(sum);
+}
+
+}  // namespace sluice
