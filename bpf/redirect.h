@@ -11,14 +11,18 @@
 #include "frame.h"
 #include "sluice/parse.h"
 
-// The value says nothing; sized by the loader.
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct sluice_address);
-  __type(value, __u8);
-} vips SEC(".maps");
+// Sets of keys: the value says nothing. Sized by the loader.
+#define SET(name, record)                 \
+  struct {                                \
+    __uint(type, BPF_MAP_TYPE_HASH);      \
+    __uint(max_entries, 1);               \
+    __uint(map_flags, BPF_F_NO_PREALLOC); \
+    __type(key, record);                  \
+    __type(value, __u8);                  \
+  } name SEC(".maps")
+
+// Virtual addresses.
+SET(vips, struct sluice_address);
 
 // Where servers answer clients' own addresses through us: address, port and protocol that they answer from (as in the
 // loader). Port 0: replies to echo requests; port and protocol 0: later fragments of one of them.
@@ -27,22 +31,10 @@ struct service_key {
   __u16 port;
   __u16 protocol;
 };
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct service_key);
-  __type(value, __u8);
-} services SEC(".maps");
+SET(services, struct service_key);
 
 // The node's own addresses: what a server sends to one of them is for the kernel.
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct sluice_address);
-  __type(value, __u8);
-} locals SEC(".maps");
+SET(locals, struct sluice_address);
 
 SLUICE_INLINE bool is_answer(const struct sluice_packet* packet) {
   struct service_key key = {.address = packet->flow.source};

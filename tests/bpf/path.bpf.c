@@ -3,6 +3,7 @@
 // The engine's path in the kernel (bpf/engine.h) with its surroundings given by a test, so that the composition over a
 // burst sees the same: clock, port, partition.
 
+#include "action.h"
 #include "bpf/engine.h"
 
 uint32_t path_own = 0;
@@ -21,14 +22,7 @@ int path(struct xdp_md* context) {
   job.ingress = path_ingress;
   path_verdict = engine_process(context, &job);
   path_egress = job.egress;
-  switch (sluice_verdict_kind(path_verdict)) {
-    case SLUICE_KIND_TRANSMIT:
-      return XDP_TX;
-    case SLUICE_KIND_PASS:
-      return XDP_PASS;
-    default:
-      return XDP_DROP;
-  }
+  return action_of(path_verdict);
 }
 
 char path_license[] SEC("license") = "GPL";

@@ -4,6 +4,7 @@
 // this, and includes the path headers that read them behind those.
 #pragma once
 
+#include "action.h"
 #include "bpf/frame.h"
 #include "sluice/verdict.h"
 
@@ -19,14 +20,3 @@
   static const uint32_t sluice_##name##_room = 0
 
 static const struct sluice_tables kTables = {0};
-
-static __always_inline int action_of(uint32_t verdict) {
-  switch (sluice_verdict_kind(verdict)) {
-    case SLUICE_KIND_TRANSMIT:
-      return XDP_TX;
-    case SLUICE_KIND_PASS:
-      return XDP_PASS;
-    default:
-      return XDP_DROP;
-  }
-}
