@@ -40,18 +40,25 @@ void CheckKeys(const v1::Engine& engine, Report& report) {
 
 // What dpdk leaves to the kernel, which it can over kernel interfaces.
 void CheckStandIn(const v1::Engine& engine, Report& report) {
-  const google::protobuf::Duration& after = engine.takeover_after();
-  const int64_t ms = after.seconds() * 1000 + after.nanos() / 1'000'000;
-  if (ms < kMinTakeoverMs || ms > kMaxTakeoverMs) {
-    report.AddError("engine.takeover_after", absl::StrCat("takeover_after of ", ms, "ms is out of range; choose from ",
-                                                          kMinTakeoverMs, "ms to ", kMaxTakeoverMs / 1000, "s"));
-  }
   const bool all_kernel = std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
                                       [](const v1::Interface& interface) { return !interface.name().empty(); });
-  if (engine.shutdown() != v1::Engine::LEAVE || all_kernel) return;
-  report.AddError("engine.shutdown",
-                  "a DPDK device has nobody who forwards when sluiced has ended; set shutdown: detach, or use kernel "
-                  "interfaces (name)");
+  if (!all_kernel) {
+    if (engine.has_takeover_after()) {
+      report.AddError("engine.takeover_after",
+                      "a DPDK device has nobody who takes over; remove this, or use kernel interfaces (name)");
+    }
+    if (engine.shutdown() == v1::Engine::LEAVE) {
+      report.AddError("engine.shutdown",
+                      "a DPDK device has nobody who forwards when sluiced has ended; set shutdown: detach, or use "
+                      "kernel interfaces (name)");
+    }
+    return;
+  }
+  const google::protobuf::Duration& after = engine.takeover_after();
+  const int64_t ms = after.seconds() * 1000 + after.nanos() / 1'000'000;
+  if (ms >= kMinTakeoverMs && ms <= kMaxTakeoverMs) return;
+  report.AddError("engine.takeover_after", absl::StrCat("takeover_after of ", ms, "ms is out of range; choose from ",
+                                                        kMinTakeoverMs, "ms to ", kMaxTakeoverMs / 1000, "s"));
 }
 
 }  // namespace

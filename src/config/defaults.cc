@@ -41,9 +41,15 @@ void FillSessions(v1::Config& config) {
   engine.set_max_sessions(translates ? std::clamp(engine.max_connections(), kMinSessions, kMaxSessions) : 0);
 }
 
+// Over kernel interfaces the kernel has their packets first.
+bool HasWorkersToStandInFor(const v1::Engine& engine) {
+  return engine.type() != v1::Engine::XDP && std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
+                                                         [](const auto& one) { return !one.name().empty(); });
+}
+
 void FillEngine(v1::Engine& engine) {
   if (!engine.has_workers() && engine.type() != v1::Engine::XDP) engine.set_workers(kWorkers);
-  if (!engine.has_takeover_after() && engine.type() != v1::Engine::XDP) {
+  if (!engine.has_takeover_after() && HasWorkersToStandInFor(engine)) {
     engine.mutable_takeover_after()->set_nanos(kTakeoverNanos);
   }
   if (!engine.has_max_connections()) engine.set_max_connections(kConnections);

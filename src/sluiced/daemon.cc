@@ -86,6 +86,8 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
   controller_->Prepare(config);
   const uint64_t deadline = MonotonicNow() + kPrepareNs;
   while (!controller_->settled() && MonotonicNow() < deadline && !io_.stopped()) io_.run_one_for(kTick);
+  // Stopped before it has begun to serve: an instance before us goes on as it is.
+  if (io_.stopped()) return absl::OkStatus();
   return controller_->Apply(config).status();
 }
 

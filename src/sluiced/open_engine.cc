@@ -74,10 +74,11 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenDpdk(const v1::Engine& engine, std::
   return OpenDpdkEngine(*options, notes);
 }
 
-// What the xdp engine could serve in dpdk's place.
+// What the xdp engine could serve in dpdk's place. Who requires huge pages wants to hear that there are none.
 bool XdpMay(const v1::Engine& engine) {
-  return engine.max_sessions() == 0 && std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
-                                                   [](const v1::Interface& one) { return !one.name().empty(); });
+  return engine.max_sessions() == 0 && engine.huge_pages() != v1::Engine::REQUIRED &&
+         std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
+                     [](const v1::Interface& one) { return !one.name().empty(); });
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Engine& engine, std
   absl::StatusOr<std::unique_ptr<Engine>> dpdk = OpenDpdk(engine, notes);
   if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(engine)) return dpdk;
   notes->push_back(
-      absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message())));
+      absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message()),
+                   "; each queue of an interface is a worker of it, whatever engine.workers says"));
   absl::StatusOr<std::unique_ptr<Engine>> xdp = OpenXdpEngine(XdpOptionsOf(engine), notes);
   // Most often both fail for the same reason.
   return xdp.ok() ? std::move(xdp) : std::move(dpdk);

@@ -26,12 +26,12 @@ constexpr uint32_t kInjectedPackets = 1024;
 constexpr uint32_t kPatience = 256;
 // A worker that can be woken by its queues sleeps for so long at most, others for so short: what a packet may wait.
 constexpr int kLongestSleepMs = 50;
-// How often a worker says that it lives. Less often while it sleeps.
-constexpr uint64_t kHeartbeatNs = 5'000'000;
-// Rounds to empty its rings at the end.
-constexpr uint32_t kLastRounds = 256;
 constexpr long kShortSleepNs = 50'000;
 constexpr long kLongestShortSleepNs = 500'000;
+// How often a worker says that it lives. Less often while it sleeps.
+constexpr uint64_t kHeartbeatNs = 5'000'000;
+// The most bursts that are taken from its rings to empty them.
+constexpr uint32_t kLastRounds = 256;
 
 // A device that knows that a checksum is not finished says so.
 bool IsUnfinished(const rte_mbuf* packet) {

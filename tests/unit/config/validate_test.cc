@@ -239,7 +239,7 @@ TEST(Validate, FillsEveryDefault) {
                           ->config;
   EXPECT_EQ(config.engine().ShortDebugString(),
             "workers: 1 max_connections: 1000000 interfaces { pci: \"0000:3b:00.0\" tap: \"sluice0\" mtu: 1500 } "
-            "interfaces { device: \"d\" mtu: 1500 } max_sessions: 0 takeover_after { nanos: 200000000 }");
+            "interfaces { device: \"d\" mtu: 1500 } max_sessions: 0");
   EXPECT_EQ(config.listeners(0).idle_timeout().seconds(), 350);
   EXPECT_EQ(config.listeners(1).idle_timeout().seconds(), 120);
   EXPECT_EQ(config.listeners(2).idle_timeout().seconds(), 350);

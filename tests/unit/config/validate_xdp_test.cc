@@ -44,7 +44,10 @@ TEST(ValidateXdp, StandIn) {
         {
             {"{name: eth0}], shutdown: leave, takeover_after: 100ms}", {}},
             {"{name: eth0}], type: dpdk, shutdown: leave}", {}},
-            {"{device: net_null0}], shutdown: detach, takeover_after: 60s}", {}},
+            {"{device: net_null0}], shutdown: detach}", {}},
+            {"{device: net_null0}], takeover_after: 60s}",
+             {"1:61: a DPDK device has nobody who takes over; remove this, or use kernel interfaces (name)"}},
+            {"{name: eth0}], takeover_after: 60s}", {}},
             {"{device: net_null0}], shutdown: leave}",
              {"1:55: a DPDK device has nobody who forwards when sluiced has ended; set shutdown: detach, or use kernel "
               "interfaces (name)"}},
