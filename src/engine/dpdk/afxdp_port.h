@@ -4,8 +4,8 @@
 // Two steps, because the workers' memory depends on what the interface is found to need:
 //   Open    takes the interface: lock, queues, XDP program. queues() and chunk_size() are known from then on.
 //   Start   opens a socket on every queue over the memory of the worker that serves it.
-// Then as port.h says. The destructor takes program and sockets away; after a crash the next Open finds the program
-// and replaces it.
+// Then as port.h says. The destructor takes program and sockets away, unless the program has been told to stay
+// (XdpAttachment::Leave); the next Open finds what is there.
 #pragma once
 
 #include <cstdint>

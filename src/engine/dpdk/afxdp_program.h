@@ -1,8 +1,9 @@
-// The XDP program in front of the AF_XDP sockets of one interface (bpf/redirect.bpf.c): loaded, attached, fed.
+// The XDP program in front of the AF_XDP sockets of one interface (bpf/redirect.bpf.c), from the start until the first
+// tables are there: then the engine's own takes its place (stand_in.h), and goes on with the addresses here.
 //
-// Restart after a crash: the program outlives the process, and its dead sockets have left the map, so it drops what is
-// for a virtual address. The next start knows it by its name and replaces it in one step, its virtual addresses
-// included, so that at no moment the kernel sees a packet for one of them. A foreign program is never touched.
+// Restart after a crash: the program outlives the process. The next start knows it by its name, takes its virtual
+// addresses over and replaces it in one step, so that at no moment the kernel sees a packet for one of them; one that
+// forwards by itself stays until it can be relieved. A foreign program is never touched.
 //
 // Thread-safety: none; the control thread's, in the network namespace of the interface.
 #pragma once
