@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "config/load.h"
 #include "tests/packet/notation.h"
+#include "tests/packet/tested_engine.h"
 
 namespace sluice::packet_test {
 namespace {
@@ -122,7 +123,7 @@ class Reader {
     next.port = hop.second["port"].as<uint16_t>(0);
     next.vlan = hop.second["vlan"].as<uint16_t>(0);
     next.mtu = hop.second["mtu"].as<uint16_t>(1500);
-    next.source = GoldenPorts().at(next.port).mac;
+    next.source = TestedPorts().at(next.port).mac;
     next.destination = Unwrap(ParseMac(hop.second["mac"].as<std::string>()), place);
     step->next_hops[Unwrap(ParseAddress(hop.first.as<std::string>()), place)] = next;
   }
@@ -137,10 +138,6 @@ class Reader {
 bool GoldenCase::NeedsClock() const {
   return std::any_of(steps.begin(), steps.end(),
                      [](const Step& step) { return std::holds_alternative<WaitStep>(step); });
-}
-
-std::vector<PortDescription> GoldenPorts() {
-  return {{Mac{2, 0, 0, 0, 0, 1}, 1500}, {Mac{2, 0, 0, 0, 0, 2}, 9000}};
 }
 
 absl::StatusOr<std::vector<GoldenCase>> LoadGoldenCases(const std::string& path) {

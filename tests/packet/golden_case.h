@@ -49,9 +49,6 @@ struct GoldenCase {
   bool NeedsClock() const;
 };
 
-// The ports of every case: 02:00:00:00:00:01 and :02, MTU 1500 and 9000.
-std::vector<PortDescription> GoldenPorts();
-
 // All cases of one file, or what is wrong with it and where.
 absl::StatusOr<std::vector<GoldenCase>> LoadGoldenCases(const std::string& path);
 

@@ -51,7 +51,7 @@ class GoldenTest : public testing::Test {
 
  private:
   void RunCase() {
-    absl::StatusOr<std::unique_ptr<GoldenEngine>> engine = factory_();
+    absl::StatusOr<std::unique_ptr<TestedEngine>> engine = factory_();
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
     for (const Step& step : golden_.steps) {
@@ -62,7 +62,7 @@ class GoldenTest : public testing::Test {
 
   void Run(const PublishStep& step) {
     SCOPED_TRACE(step.place);
-    const std::vector<PortDescription> ports = GoldenPorts();
+    const std::vector<PortDescription> ports = TestedPorts();
     absl::StatusOr<std::shared_ptr<const Tables>> tables =
         builder_.Build({&step.config, kHashKey, &step.next_hops, ports});
     ASSERT_TRUE(tables.ok()) << tables.status();
@@ -77,7 +77,7 @@ class GoldenTest : public testing::Test {
     SCOPED_TRACE(step.place);
     SCOPED_TRACE("in: " + Described(step.in));
     for (uint32_t i = 0; i < step.times; i++) {
-      const absl::StatusOr<GoldenEngine::Outcome> outcome = engine_->Process(step.in, step.from);
+      const absl::StatusOr<Outcome> outcome = ProcessOne(*engine_, step.in, step.from);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       frames_ << step.place << '\t' << outcome->verdict << '\t' << absl::BytesToHexString(step.in) << '\t'
               << absl::BytesToHexString(outcome->out) << '\n';
@@ -94,7 +94,7 @@ class GoldenTest : public testing::Test {
   const bool own_process_;
   const GoldenEngineFactory& factory_;
   std::ostream& frames_;
-  std::unique_ptr<GoldenEngine> engine_;
+  std::unique_ptr<TestedEngine> engine_;
   Builder builder_;
 };
 

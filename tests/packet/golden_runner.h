@@ -3,42 +3,18 @@
 // Thread-safety: none.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "tables/tables.h"
 #include "tests/packet/golden_case.h"
+#include "tests/packet/tested_engine.h"
 
 namespace sluice::packet_test {
 
-// An engine as the cases need it.
-class GoldenEngine {
- public:
-  virtual ~GoldenEngine() = default;
-
-  virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
-
-  // Why this engine does not serve such tables; empty when it does. Its cases are skipped with that reason.
-  virtual std::string Unable(const Tables& /*tables*/) const { return ""; }
-
-  struct Outcome {
-    std::string verdict;
-    // What left, and by which port; empty when nothing did.
-    std::string out;
-    uint16_t by = 0;
-  };
-  // One packet in, by the port; returns when it has its verdict.
-  virtual absl::StatusOr<Outcome> Process(const std::string& frame, uint16_t from) = 0;
-
-  // Moves the clock. False where it can't be moved.
-  virtual bool Wait(std::chrono::milliseconds time) = 0;
-};
-
-// A new engine with GoldenPorts and no flows.
-using GoldenEngineFactory = std::function<absl::StatusOr<std::unique_ptr<GoldenEngine>>()>;
+// A new engine without flows.
+using GoldenEngineFactory = std::function<absl::StatusOr<std::unique_ptr<TestedEngine>>()>;
 
 enum class GoldenKind {
   // In memory; the clock can be moved.
