@@ -86,10 +86,6 @@ uint64_t Verdicts(const EngineCounters& counters, uint32_t end) {
 
 class TestedDpdk : public TestedEngine {
  public:
-  ~TestedDpdk() override {
-    if (engine_) engine_->Close();
-  }
-
   absl::Status Open(const TestedOptions& tested) {
     static int number = 0;
     const std::string run = absl::StrCat(getpid(), "-", number++);
@@ -151,7 +147,7 @@ class TestedDpdk : public TestedEngine {
   }
 
   EngineCounters ReadCounters() override { return engine_->ReadCounters(); }
-  Flows CountFlows() override { return CountFlowsOf(*engine_); }
+  Flows CountFlows(uint32_t slots) override { return CountFlowsOf(*engine_, slots); }
 
  private:
   static size_t Count(const Sent& sent) { return sent[0].size() + sent[1].size(); }

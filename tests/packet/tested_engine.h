@@ -43,13 +43,12 @@ class TestedEngine {
   // By the tables published last.
   virtual EngineCounters ReadCounters() = 0;
 
-  // Live entries by backend slot, from one end of the tables to the other.
+  // Live entries by backend slot, of the first `slots`, from one end of the tables to the other.
   struct Flows {
     std::vector<uint32_t> connections;
     std::vector<uint32_t> sessions;
-    bool operator==(const Flows&) const = default;
   };
-  virtual Flows CountFlows() = 0;
+  virtual Flows CountFlows(uint32_t slots) = 0;
 
   // Moves the clock. False where it can't be moved.
   virtual bool Wait(std::chrono::milliseconds /*time*/) { return false; }
@@ -74,7 +73,8 @@ struct TestedOptions {
 absl::StatusOr<std::unique_ptr<TestedEngine>> OpenTestedSim(const TestedOptions& options,
                                                             std::function<uint64_t()> clock = nullptr);
 
-// Takes hold of the process: DPDK starts once, and its devices do not come and go at will.
+// Takes hold of the process: DPDK starts once, and its devices do not come and go at will (the two ends of a memif
+// cable are torn down by two threads that do not know of each other). Never destroyed: whoever has it ends by _exit.
 absl::StatusOr<std::unique_ptr<TestedEngine>> OpenTestedDpdk(const TestedOptions& options);
 
 // Needs root. A network namespace of this process's own, with the interfaces that OpenTestedXdp takes for its ports.
@@ -82,6 +82,6 @@ absl::Status MakeTestedXdpInterfaces();
 absl::StatusOr<std::unique_ptr<TestedEngine>> OpenTestedXdp(const TestedOptions& options);
 
 // Of an engine that is behind engine.h: a whole sweep of its tables.
-TestedEngine::Flows CountFlowsOf(Engine& engine);
+TestedEngine::Flows CountFlowsOf(Engine& engine, uint32_t slots);
 
 }  // namespace sluice::packet_test

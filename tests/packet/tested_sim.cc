@@ -39,7 +39,7 @@ class TestedSim : public TestedEngine {
   }
 
   EngineCounters ReadCounters() override { return engine_->ReadCounters(); }
-  Flows CountFlows() override { return CountFlowsOf(*engine_); }
+  Flows CountFlows(uint32_t slots) override { return CountFlowsOf(*engine_, slots); }
 
   bool Wait(std::chrono::milliseconds time) override {
     now_ += static_cast<uint64_t>(std::chrono::nanoseconds(time).count());

@@ -95,11 +95,13 @@ class TestedXdp : public TestedEngine {
     return sum;
   }
 
-  Flows CountFlows() override {
+  Flows CountFlows(uint32_t slots) override {
     ConnectionTables& connections = connections_->tables();
     const uint64_t sweeps = connections.occupancy().sweeps;
     while (connections.occupancy().sweeps == sweeps) connections.Sweep(tables_->view(), MonotonicNow());
-    return {connections.occupancy().flows_of_slot, {}};
+    Flows flows{connections.occupancy().flows_of_slot, std::vector<uint32_t>(slots)};
+    flows.connections.resize(slots);
+    return flows;
   }
 
  private:

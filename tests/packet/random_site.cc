@@ -1,0 +1,190 @@
+#include "tests/packet/random_site.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "config/load.h"
+#include "tests/packet/tested_engine.h"
+
+namespace sluice::packet_test {
+namespace {
+
+constexpr uint32_t kBackends = 6;
+constexpr uint32_t kVirtuals = 4;
+// An outcome may not depend on when a packet came: nothing expires while the test runs.
+constexpr const char* kTimeout = "6000s";
+
+Address At(const std::string& text) {
+  const absl::StatusOr<Address> address = ParseAddress(text);
+  if (!address.ok()) std::abort();
+  return *address;
+}
+
+}  // namespace
+
+RandomSite::RandomSite(uint64_t seed, absl::Span<const PoolKind> pools) : random_(seed) {
+  for (const PoolKind& kind : pools) AddPool(kind);
+  for (uint32_t i = 0; i < kVirtuals; i++) {
+    AddVirtual(absl::StrCat("203.0.113.", 10 + i), false);
+    AddVirtual(absl::StrCat("2001:db8::", 10 + i), true);
+  }
+}
+
+bool RandomSite::Translates(const PoolKind& kind) {
+  return std::string_view(kind.forwarding).ends_with("nat");
+}
+
+void RandomSite::AddPool(PoolKind kind) {
+  const size_t number = pools_.size();
+  Pool& pool = pools_.emplace_back(Pool{kind, 251, {}});
+  for (uint32_t i = 0; i < kBackends; i++) {
+    const std::string network =
+        kind.ipv6 ? absl::StrCat("2001:db8:", number + 1, "::") : absl::StrCat("10.", number, ".0.");
+    Backend& backend = pool.backends.emplace_back(Backend{absl::StrCat(network, i + 1), i < 4, 1, true, {}});
+    Move(backend, number, i);
+  }
+}
+
+void RandomSite::AddVirtual(const std::string& address, bool ipv6) {
+  virtuals_.push_back({address, true, Random(4) != 0});
+  struct {
+    const char* protocol;
+    uint16_t first, last;
+  } constexpr kServices[] = {{"tcp", 80, 80}, {"udp", 53, 53}, {"tcp_udp", 443, 443}, {"tcp_udp", 1000, 1015}};
+  for (const auto& service : kServices) {
+    const bool present = Random(8) != 0;
+    listeners_.push_back({address, ipv6, service.protocol, service.first, service.last, PoolFor(ipv6), present});
+  }
+}
+
+// dsr_l2 and nat leave the client's address as it is, so their servers are of the client's IP version.
+uint32_t RandomSite::PoolFor(bool ipv6) {
+  while (true) {
+    const uint32_t pool = Random(static_cast<uint32_t>(pools_.size()));
+    const PoolKind& kind = pools_[pool].kind;
+    const std::string_view forwarding = kind.forwarding;
+    if (kind.ipv6 == ipv6 || (forwarding != "dsr_l2" && forwarding != "nat")) return pool;
+  }
+}
+
+void RandomSite::Move(Backend& backend, size_t pool, size_t number) {
+  constexpr uint16_t kMtus[] = {1500, 1500, 1500, 1400, 1280, 9000};
+  constexpr uint16_t kTags[] = {0, 0, 7, 100};
+  BackendNextHop& hop = backend.hop;
+  hop.port = static_cast<uint16_t>(Random(kTestedPorts));
+  hop.source = TestedPorts()[hop.port].mac;
+  const auto moves = static_cast<uint8_t>(hop.destination[2] + 1);
+  hop.destination = {2, 1, moves, 0, static_cast<uint8_t>(pool), static_cast<uint8_t>(number)};
+  hop.mtu = kMtus[Random(std::size(kMtus))];
+  hop.vlan = kTags[Random(std::size(kTags))];
+}
+
+void RandomSite::ChangeBackend() {
+  const uint32_t number = Random(static_cast<uint32_t>(pools_.size()));
+  Pool& pool = pools_[number];
+  const uint32_t at = Random(kBackends);
+  Backend& backend = pool.backends[at];
+  // Now and then nobody takes new flows.
+  const bool drained = Random(24) == 0;
+  for (Backend& one : pool.backends) {
+    if (drained) one.weight = 0;
+  }
+  switch (Random(5)) {
+    case 0:
+    case 1:
+      backend.present = !backend.present;
+      break;
+    case 2:
+      backend.weight = Random(4);
+      break;
+    case 3:
+      Move(backend, number, at);
+      break;
+    default:
+      backend.reachable = Random(4) != 0;
+  }
+  if (Random(16) == 0) pool.maglev_table_size = pool.maglev_table_size == 251 ? 1021 : 251;
+}
+
+void RandomSite::ChangeListener() {
+  SiteListener& listener = listeners_[Random(static_cast<uint32_t>(listeners_.size()))];
+  if (Random(2) == 0) {
+    listener.pool = PoolFor(listener.ipv6);
+  } else {
+    listener.present = Random(6) != 0;
+  }
+}
+
+void RandomSite::Change() {
+  for (uint32_t changes = 1 + Random(4); changes > 0; changes--) {
+    const uint32_t what = Random(10);
+    Virtual& address = virtuals_[Random(static_cast<uint32_t>(virtuals_.size()))];
+    if (what < 6) ChangeBackend();
+    if (what >= 6 && what < 8) ChangeListener();
+    if (what == 8) address.announce = !address.announce;
+    if (what == 9) address.echo = !address.echo;
+  }
+}
+
+std::string RandomSite::Yaml() const {
+  std::string yaml =
+      "engine: {interfaces: [{name: eth0}, {name: eth1}], tunnel_source: {ipv4: 198.51.100.2, ipv6: "
+      "\"2001:db8:99::2\"}";
+  const bool translates =
+      std::any_of(pools_.begin(), pools_.end(), [](const Pool& pool) { return Translates(pool.kind); });
+  if (translates) absl::StrAppend(&yaml, ", nat_addresses: [198.51.100.64/30, \"2001:db8:99::40/126\"]");
+  absl::StrAppend(&yaml, "}\nlisteners:\n");
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    const SiteListener& listener = listeners_[i];
+    if (!listener.present) continue;
+    const auto address = std::find_if(virtuals_.begin(), virtuals_.end(),
+                                      [&](const Virtual& one) { return one.address == listener.address; });
+    absl::StrAppend(&yaml, "  - {name: l", i, ", address: \"", listener.address, "\", protocol: ", listener.protocol,
+                    ", ports: [", listener.first, "-", listener.last, "], pool: p", listener.pool);
+    absl::StrAppend(&yaml, ", idle_timeout: ", kTimeout, ", announce: ", address->announce ? "link" : "none",
+                    ", icmp_echo: ", address->echo ? "answer" : "drop", "}\n");
+  }
+  absl::StrAppend(&yaml, "pools:\n");
+  for (size_t i = 0; i < pools_.size(); i++) {
+    const Pool& pool = pools_[i];
+    absl::StrAppend(&yaml, "  - name: p", i, "\n    forwarding: ", pool.kind.forwarding,
+                    "\n    maglev_table_size: ", pool.maglev_table_size, "\n    backends:\n");
+    for (size_t j = 0; j < pool.backends.size(); j++) {
+      const Backend& backend = pool.backends[j];
+      // Never none at all.
+      if (!backend.present && j != 0) continue;
+      absl::StrAppend(&yaml, "      - {name: b", j, ", address: \"", backend.address, "\", weight: ", backend.weight,
+                      "}\n");
+    }
+  }
+  return yaml;
+}
+
+v1::Config RandomSite::Config() const {
+  const std::string yaml = Yaml();
+  const absl::StatusOr<LoadedConfig> loaded = LoadConfigText(yaml, "random site");
+  if (loaded.ok()) return loaded->config;
+  std::fprintf(stderr, "%s\n%s\n", yaml.c_str(), loaded.status().ToString().c_str());
+  std::abort();
+}
+
+absl::flat_hash_map<Address, BackendNextHop> RandomSite::NextHops() const {
+  absl::flat_hash_map<Address, BackendNextHop> hops;
+  for (const Pool& pool : pools_) {
+    for (const Backend& backend : pool.backends) {
+      if (backend.reachable) hops[At(backend.address)] = backend.hop;
+    }
+  }
+  return hops;
+}
+
+bool RandomSite::IsTranslated(const std::string& frame) const {
+  if (frame.size() < 6 || frame[0] != 2 || frame[1] != 1) return false;
+  const auto pool = static_cast<uint8_t>(frame[4]);
+  return pool < pools_.size() && Translates(pools_[pool].kind);
+}
+
+}  // namespace sluice::packet_test
