@@ -7,6 +7,7 @@
 #include "maps.h"
 #include "sluice/dispatch.h"
 #include "sluice/follow.h"
+#include "sluice/unfinished.h"
 
 // A packet and its surroundings; who composes fills those in first.
 struct engine_job {
@@ -15,8 +16,9 @@ struct engine_job {
   uint64_t hash;
   struct sluice_tables tables;
   uint32_t ingress;
-  // Partition.
+  // Partition, and that of the queue's NAT sessions.
   uint32_t own;
+  uint32_t session_own;
   uint32_t listener;
   // The backend's, once there is one.
   uint32_t slot;
@@ -28,7 +30,16 @@ struct engine_job {
   // Leaves at once, by the driver that has received it.
   uint32_t direct;
   uint32_t new_flow;
+  // A session has been opened for the packet.
+  uint32_t opened;
+  // Transport checksums may have been left to a device that isn't there.
+  uint32_t unfinished;
+  // From a server back to its client.
+  uint32_t reverse;
 };
+
+// Not a verdict: the packet may be of a session.
+#define LOOK_FOR_SESSION (SLUICE_VERDICT_COUNT + 1)
 
 // The two buckets of a flow in one partition.
 struct places {
@@ -54,20 +65,59 @@ static __always_inline bool has_sessions(const struct engine_job* job) {
   return job->listener != SLUICE_NO_LISTENER && listener && (listener->flags & SLUICE_LISTENER_SESSIONS);
 }
 
+// Whether the packet may be translated: a flow's, a ping that a listener forwards or the answer to one, a piece of a
+// datagram. Then listener and hash are there, of all but pieces.
+static __always_inline bool may_have_session(struct engine_job* job, const struct sluice_settings* settings) {
+  const uint32_t kind = job->packet.kind;
+  if (kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
+  if (kind != SLUICE_PACKET_FLOW && kind != SLUICE_PACKET_ICMP_ERROR && kind != SLUICE_PACKET_ECHO &&
+      kind != SLUICE_PACKET_ECHO_REPLY) {
+    return false;
+  }
+  if (kind != SLUICE_PACKET_ECHO_REPLY) {
+    job->listener = sluice_listener_of(&job->tables, settings, &job->packet.flow);
+    const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
+    const bool known = job->listener != SLUICE_NO_LISTENER;
+    if (known && !(listener && (listener->flags & SLUICE_LISTENER_SESSIONS))) return false;
+    if (!known && kind == SLUICE_PACKET_ECHO) return false;
+  }
+  job->reverse = job->listener == SLUICE_NO_LISTENER;
+  job->hash = sluice_hash_flow(settings, &job->packet.flow);
+  return true;
+}
+
+// Step 3 without sessions: listener, hash.
+static __always_inline uint32_t dispatch(struct engine_job* job, const struct sluice_settings* settings) {
+  const enum sluice_verdict verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  // Where the kernel has no room for sessions, they are the workers' alone.
+  if (sluice_session_records == 0 && settings->sessions && has_sessions(job)) return SLUICE_VERDICT_no_session;
+  if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
+  job->hash = sluice_packet_hash(settings, &job->packet);
+  return SLUICE_CONTINUE;
+}
+
 // Steps 2 and 3: parse, listener, hash.
-STAGE int engine_look(struct xdp_md* context, struct engine_job* job) {
+STAGE uint32_t engine_look(struct xdp_md* context, struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   if (!settings) return SLUICE_VERDICT_no_table;
-  enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
+  const enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
   if (verdict != SLUICE_CONTINUE) return verdict;
-  verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
-  if (verdict != SLUICE_CONTINUE) return verdict;
-  if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
-  // Sessions are the workers' alone.
-  if (settings->sessions && has_sessions(job)) return SLUICE_VERDICT_no_session;
-  job->hash = sluice_packet_hash(settings, &job->packet);
-  return SLUICE_CONTINUE;
+  if (sluice_session_records != 0 && settings->sessions && may_have_session(job, settings)) return LOOK_FOR_SESSION;
+  return dispatch(job, settings);
+}
+
+// Step 3 of a piece of a datagram that has not been translated.
+STAGE uint32_t engine_dispatch(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  return settings ? dispatch(job, settings) : SLUICE_VERDICT_no_table;
+}
+
+STAGE int engine_finish_checksum(struct xdp_md* context, struct engine_job* job) {
+  if (!job) return 0;
+  return sluice_finish_checksum((uint8_t*)packet_data(context), packet_end(context), &job->packet);
 }
 
 // The entry goes where one gives way; the flow is in neither of its buckets.
@@ -156,8 +206,7 @@ STAGE int engine_connect(struct engine_job* job) {
     sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
     return SLUICE_CONTINUE;
   }
-  if (job->packet.kind == SLUICE_PACKET_FLOW &&
-      sluice_source_is_bad(&job->tables, settings, &job->packet.flow.source)) {
+  if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }
   const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;

@@ -6,6 +6,9 @@
 
 #include "connect.h"
 #include "emit.h"
+#include "session_emit.h"
+#include "session_fragment.h"
+#include "session_open.h"
 
 // The packet's port and partition. False when the interface is none of ours.
 static __always_inline bool engine_arrive(const struct xdp_md* context, struct engine_job* job) {
@@ -17,8 +20,10 @@ static __always_inline bool engine_arrive(const struct xdp_md* context, struct e
     const uint32_t queue = context->rx_queue_index;
     job->ingress = ingress->port;
     job->direct = ingress->direct;
+    job->unfinished = ingress->unfinished;
     // One that came after the start has the first one's.
     job->own = ingress->first_partition + (queue < ingress->queues ? queue : 0);
+    job->session_own = ingress->first_session_partition + (queue < ingress->queues ? queue : 0);
     return true;
   }
   return false;
@@ -31,36 +36,91 @@ static __always_inline void add_traffic(struct sluice_traffic* traffic, const st
   traffic->new_flows += new_flow;
 }
 
+// The listener's or the backend's record of the packet's direction.
+static __always_inline uint32_t traffic_at(const struct engine_job* job, uint32_t room, uint32_t i) {
+  return (2 * job->own + (job->reverse & 1)) * room + i;
+}
+
 static __always_inline void engine_count(const struct engine_job* job, uint32_t verdict, uint32_t length) {
   struct sluice_counters* counters = counters_of(job);
   if (!counters) return;
   counters->verdicts[SLUICE_BOUND(verdict, SLUICE_COUNTED_VERDICTS - 1)]++;
   counters->bytes += length;
-  const bool forwarded = verdict == SLUICE_VERDICT_forwarded;
   if (job->listener != SLUICE_NO_LISTENER) {
-    const uint32_t listener = job->own * sluice_listeners_room + job->listener;
-    add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), job, forwarded && job->new_flow);
+    const uint32_t listener = traffic_at(job, sluice_listeners_room, job->listener);
+    // A flow that has not been forwarded has not begun, but a session has.
+    const bool begun = job->opened || (job->new_flow && verdict == SLUICE_VERDICT_forwarded);
+    add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), job, begun);
   }
   // A later fragment has no listener.
-  if (!forwarded) return;
-  const uint32_t backend = job->own * sluice_backends_room + job->slot;
-  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, job->new_flow);
+  if (verdict != SLUICE_VERDICT_forwarded && verdict != SLUICE_VERDICT_returned) return;
+  const uint32_t backend = traffic_at(job, sluice_backends_room, job->slot);
+  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, job->new_flow | job->opened);
+}
+
+// Step 4 of a packet that may be translated: its session, also a new one. FOUND, or its verdict; SLUICE_CONTINUE: it is
+// nobody's here.
+static __always_inline uint32_t find_session(struct xdp_md* context, struct engine_scratch* scratch) {
+  struct engine_job* job = &scratch->job;
+  struct session_job* session = &scratch->session;
+  if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return session_find_fragment(job, session);
+  const bool flow = job->packet.kind == SLUICE_PACKET_FLOW || is_echo(job);
+  uint32_t verdict = session_find(job, session);
+  if (verdict == FOUND) {
+    verdict = flow ? session_note(context, job, session) : SLUICE_CONTINUE;
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  } else {
+    if (job->reverse) return session_stranger(job);
+    if (!flow) return SLUICE_VERDICT_no_session;
+    verdict = session_open(context, job, session, &scratch->other);
+    if (verdict != FOUND) return verdict;
+  }
+  if (flow && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) session_remember_fragment(job, session);
+  return FOUND;
+}
+
+// Steps 4 and 5 of a packet that may be translated; SLUICE_CONTINUE as find_session.
+static __always_inline uint32_t engine_translate(struct xdp_md* context, struct engine_scratch* scratch) {
+  struct engine_job* job = &scratch->job;
+  struct session_job* session = &scratch->session;
+  session_job_begin(session, job);
+  end_expired(session);
+  uint32_t verdict = find_session(context, scratch);
+  if (verdict != FOUND) return verdict;
+  verdict = session_find_exit(job, session);
+  return verdict == SLUICE_CONTINUE ? session_emit(context, job, session) : verdict;
+}
+
+// Steps 4 and 5 of one that is not.
+static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct engine_job* job) {
+  uint32_t verdict = engine_connect(job);
+  if (verdict == SLUICE_CONTINUE && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
+      job->packet.kind == SLUICE_PACKET_FLOW) {
+    verdict = engine_remember_fragment(job);
+  }
+  if (verdict == SLUICE_CONTINUE) verdict = engine_forward(context, job);
+  return verdict;
 }
 
 // The verdict of a packet with its surroundings in the job; job->egress is where it leaves if it does.
-static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_job* job) {
+static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_scratch* scratch) {
+  struct engine_job* job = &scratch->job;
   const uint32_t length = packet_length(context);
   job->listener = SLUICE_NO_LISTENER;
   uint32_t verdict = engine_look(context, job);
-  if (verdict == SLUICE_CONTINUE) {
-    verdict = engine_connect(job);
-    if (verdict == SLUICE_CONTINUE && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
-        job->packet.kind == SLUICE_PACKET_FLOW) {
-      verdict = engine_remember_fragment(job);
-    }
-    if (verdict == SLUICE_CONTINUE) verdict = engine_forward(context, job);
+  if (job->unfinished && (verdict == SLUICE_CONTINUE || verdict == LOOK_FOR_SESSION)) {
+    engine_finish_checksum(context, job);
   }
-  const bool reply = sluice_verdict_kind(verdict) == SLUICE_KIND_TRANSMIT && verdict != SLUICE_VERDICT_forwarded;
+  if (sluice_session_records != 0 && verdict == LOOK_FOR_SESSION) {
+    verdict = engine_translate(context, scratch);
+    if (verdict == SLUICE_CONTINUE) {
+      verdict = engine_dispatch(job);
+      if (verdict == SLUICE_CONTINUE) verdict = engine_tunnel(context, job);
+    }
+  } else if (verdict == SLUICE_CONTINUE) {
+    verdict = engine_tunnel(context, job);
+  }
+  const bool reply = verdict >= SLUICE_VERDICT_replied_arp && verdict <= SLUICE_VERDICT_replied_too_big;
   if (reply) verdict = engine_reply(context, job, verdict);
   engine_count(job, verdict, length);
   return verdict;

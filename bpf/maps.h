@@ -8,8 +8,9 @@
 #pragma once
 
 #include "frame.h"
-#include "sluice/counters.h"
 #include "sluice/kernel.h"
+#include "sluice/nat_port.h"
+#include "sluice/session_records.h"
 
 #define ARRAY(name, record)            \
   struct {                             \
@@ -31,16 +32,33 @@ TABLE(listeners, struct sluice_listener);
 TABLE(pools, struct sluice_pool);
 TABLE(backends, struct sluice_backend);
 TABLE(ports, struct sluice_port);
+TABLE(session_terms, struct sluice_session_terms);
+TABLE(nat_addresses, struct sluice_nat_address);
 ARRAY(maglev, struct sluice_maglev_line);
 
 // Of the partitions, behind each other: buckets of the connection table, counters, and traffic by listener and by
-// backend, `sluice_listeners_room` and `sluice_backends_room` of them each.
+// backend, `sluice_listeners_room` and `sluice_backends_room` of them each for clients' packets, and as many behind
+// those for answers.
 ARRAY(buckets, struct sluice_bucket);
 ARRAY(counters, struct sluice_counters);
 ARRAY(listener_traffic, struct sluice_traffic);
 ARRAY(backend_traffic, struct sluice_traffic);
 const volatile uint32_t sluice_partition_buckets = 2;
 const volatile uint32_t sluice_partitions = 1;
+
+// NAT sessions of the partitions, behind each other: `sluice_session_buckets`, `sluice_session_records` and
+// SLUICE_FRAGMENTS of each; and what their owners know (session_owner.h).
+ARRAY(session_buckets, struct sluice_bucket);
+ARRAY(sessions, struct sluice_session);
+ARRAY(fragments, struct sluice_fragment);
+ARRAY(free, struct sluice_free_line);
+ARRAY(session_owners, struct sluice_session_owner);
+ARRAY(expired, struct sluice_expired);
+// None where the kernel does not translate.
+const volatile uint32_t sluice_session_buckets = 0;
+const volatile uint32_t sluice_session_records = 0;
+const volatile uint32_t sluice_session_partitions = 1;
+const volatile struct sluice_nat_ports sluice_nat_ranges = {0, 0, 0, 0};
 
 // Where packets leave by another port than they came.
 struct {

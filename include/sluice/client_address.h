@@ -196,7 +196,7 @@ SLUICE_INLINE void sluice_tcp_cut_payload(uint8_t* l3, const uint8_t* end, struc
   const uint32_t headers = offset + sluice_tcp_length(l4);
   if (packet->l3_length <= headers) return;
   const uint32_t length = packet->l3_length - headers;
-  const uint16_t gone = sluice_checksum_fold(sluice_checksum_bytes(l3 + headers, end, length, 0xffff));
+  const uint16_t gone = sluice_checksum_fold(sluice_checksum_payload(l3 + headers, end, length, 0x10000));
   sluice_tcp_gain(l4, l4, (uint32_t)(uint16_t)~gone + sluice_ip_resize(l3, packet, headers));
 }
 

@@ -17,8 +17,13 @@ struct sluice_ingress {
   uint32_t first_partition;
   /* The port whose packets the driver itself sends (XDP_TX): the same one, or SLUICE_PORTS for none. */
   uint32_t direct;
+  /* Packets come with checksums that were left to a device (unfinished.h). */
+  uint32_t unfinished;
+  /* As first_partition, of NAT sessions. */
+  uint32_t first_session_partition;
+  uint32_t reserved[2];
 };
-SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 16, "four to a cache line");
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 32, "two to a cache line");
 SLUICE_STATIC_ASSERT(SLUICE_INGRESS >= 2 * SLUICE_PORTS, "at most half full, so every search ends");
 
 /* What state an attached program works on: the next daemon goes on with it when it is of the same form. */
@@ -31,7 +36,10 @@ struct sluice_kernel_state {
    */
   uint32_t half;
   uint32_t backends_room;
-  uint32_t reserved[11];
+  /* Of each partition; 0 of both where the kernel does not translate. */
+  uint32_t session_records;
+  uint32_t session_buckets;
+  uint32_t reserved[9];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_kernel_state) == 64, "one cache line");
 

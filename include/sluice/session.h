@@ -17,6 +17,7 @@
 #include "sluice/hash.h"
 #include "sluice/tables.h"
 #include "sluice/time.h"
+#include "sluice/words.h"
 
 enum sluice_session_entry_kind { SLUICE_ENTRY_FORWARD = 1, SLUICE_ENTRY_REVERSE = 2 };
 
@@ -193,6 +194,19 @@ SLUICE_INLINE uint64_t sluice_word_acknowledgment(uint64_t word, const uint8_t* 
 /* A side's word after a packet without sequence numbers. */
 SLUICE_INLINE uint64_t sluice_word_datagram(uint32_t tick) {
   return SLUICE_WORD_SYN | tick;
+}
+
+/* Source MAC and VLAN tag of a frame, as a session keeps them; the frame has 16 bytes. Of two tags no session keeps
+ * any.
+ */
+SLUICE_INLINE uint64_t sluice_way_back(const uint8_t* frame, const struct sluice_packet* packet) {
+  const uint64_t mac = sluice_load64(frame + SLUICE_MAC_BYTES) & 0xffffffffffff;
+  if (SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES)) return mac;
+  if (SLUICE_UNLIKELY(packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES)) return ~(uint64_t)0;
+  return mac | (uint64_t)(SLUICE_16(sluice_load16(frame + SLUICE_ETHERNET_BYTES)) & 0xfff) << 48;
+}
+SLUICE_INLINE sluice_word* sluice_session_way_back(struct sluice_session* session) {
+  return (sluice_word*)session->client_mac;
 }
 
 /* Bytes of a TCP header with its options. */

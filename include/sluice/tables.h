@@ -230,7 +230,9 @@ SLUICE_STATIC_ASSERT(offsetof(struct sluice_session, client_mac) == 32 &&
                          offsetof(struct sluice_session, forward) == 48,
                      "read by other workers in words of eight bytes");
 
-/* What the later fragments of a datagram go by: its first one's session and direction. Exact. */
+/* What the later fragments of a datagram go by: its first one's session and direction. Exact. Each owner has so many
+ * places, a power of two. */
+#define SLUICE_FRAGMENTS 2048u
 struct sluice_fragment {
   /* sluice_fragment_flow of the datagram (hash.h). */
   struct sluice_flow flow;

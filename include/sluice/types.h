@@ -24,6 +24,14 @@
 #else
 #  define SLUICE_RARE __attribute__((noinline, cold, unused)) static
 #endif
+/* A function that the verifier looks at once, whatever state its callers are in, so that the cost of such functions
+ * adds up instead of multiplying; natively a plain one. Its pointers may be null to the verifier: SLUICE_MISSING
+ * (tables.h). */
+#ifdef __bpf__
+#  define SLUICE_STAGE __attribute__((noinline))
+#else
+#  define SLUICE_STAGE __attribute__((unused)) static
+#endif
 #define SLUICE_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SLUICE_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

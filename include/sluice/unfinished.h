@@ -39,7 +39,7 @@ SLUICE_INLINE bool sluice_finish_checksum(uint8_t* data, const uint8_t* end, con
   const uint16_t pseudo = sluice_pseudo_sum(packet, length);
   /* 0 and 0xffff are one number to a sum, but 0 in a UDP packet is no checksum. */
   if (sluice_load16(at) != pseudo) return false;
-  const uint16_t sum = sluice_checksum_fold(sluice_checksum_bytes(l4, end, length, SLUICE_SUMMED_MOST(length)));
+  const uint16_t sum = sluice_checksum_fold(sluice_checksum_payload(l4, end, length, SLUICE_SUMMED_MOST(length)));
   if (sluice_checksum_fold((uint32_t)sum + pseudo) == 0xffff) return false;
   /* The field's own part of the sum is the pseudo header's. */
   const uint16_t checksum = (uint16_t)~sum;

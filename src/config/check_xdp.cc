@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "config/bounds.h"
 #include "config/checks.h"
-#include "config/forwarding.h"
 
 namespace sluice::config {
 namespace {
@@ -63,16 +62,21 @@ void CheckStandIn(const v1::Engine& engine, Report& report) {
 
 }  // namespace
 
-void CheckXdp(const v1::Config& config, Report& report, const Facts& facts) {
+void CheckXdp(const v1::Config& config, Report& report) {
   const v1::Engine& engine = config.engine();
   if (engine.type() != v1::Engine::XDP) return CheckStandIn(engine, report);
   CheckKeys(engine, report);
   for (int i = 0; i < config.pools_size(); ++i) {
-    if (!Translates(facts.pools[static_cast<size_t>(i)].forwarding)) continue;
-    report.AddError(
-        At("pools", i, "forwarding"),
-        absl::StrCat("pool \"", config.pools(i).name(), "\" translates, which the xdp engine does not; set ",
-                     "engine.type: dpdk, or forwarding: dsr_l2, ipip or gue"));
+    if (config.pools(i).client_address() == v1::Pool::NONE) continue;
+    report.AddError(At("pools", i, "client_address"),
+                    absl::StrCat("pool \"", config.pools(i).name(), "\" tells servers the client's address, which the ",
+                                 "xdp engine cannot; set engine.type: dpdk, or remove this"));
+  }
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    if (!config.listeners(i).reset_on_idle()) continue;
+    report.AddError(At("listeners", i, "reset_on_idle"),
+                    "the xdp engine sends no packets of its own, so it cannot reset idle sessions; set engine.type: "
+                    "dpdk, or remove this");
   }
 }
 

@@ -63,7 +63,7 @@ void CheckReferences(const v1::Config& config, Report& report, Facts& facts);
 void CheckTranslation(const v1::Config& config, Report& report, const Facts& facts);
 void CheckEngine(const v1::Config& config, Report& report, Facts& facts);
 // What the engine of the file's choice cannot do.
-void CheckXdp(const v1::Config& config, Report& report, const Facts& facts);
+void CheckXdp(const v1::Config& config, Report& report);
 
 // The address, or none and an error when it is not one that a machine can have.
 std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text);

@@ -15,7 +15,7 @@ void ValidateConfig(v1::Config& config, config::Report& report) {
   config::CheckReferences(config, report, facts);
   config::CheckTranslation(config, report, facts);
   config::CheckEngine(config, report, facts);
-  config::CheckXdp(config, report, facts);
+  config::CheckXdp(config, report);
 }
 
 }  // namespace sluice

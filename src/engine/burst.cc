@@ -225,7 +225,7 @@ SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job) {
   const bool flow = job.packet.kind == SLUICE_PACKET_FLOW;
   bool new_flow = false;
   if (job.backend == nullptr && !FollowOwn(burst, job)) {
-    if (flow && sluice_source_is_bad(&burst.tables, burst.settings, &job.packet.flow.source)) {
+    if (flow && sluice_source_is_bad(&burst.tables, &job.packet.flow.source)) {
       job.verdict = SLUICE_VERDICT_bad_source;
       return false;
     }

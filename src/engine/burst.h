@@ -22,11 +22,14 @@
 #include "sluice/tables.h"
 #include "sluice/verdict.h"
 
+struct sluice_session_partition;
+
 namespace sluice {
+
+using SessionPartition = sluice_session_partition;
 
 class NatOwners;
 class SessionPath;
-struct SessionPartition;
 
 // A packet in memory, and what becomes of it.
 struct Frame {

@@ -101,7 +101,7 @@ void BurstPath::Maintain(const sluice_tables& tables, uint64_t now, Outlet* outl
 }
 
 const SessionCounters& BurstPath::session_counters() const {
-  static constexpr SessionCounters kNone;
+  static constexpr SessionCounters kNone{};
   return sessions_ != nullptr ? sessions_->counters() : kNone;
 }
 

@@ -47,7 +47,7 @@ void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
   sum->sessions.toa_left_out += Read(counters.toa_left_out);
 }
 
-void AddCounters(const sluice_counters& counters, const sluice_traffic* listeners, const sluice_traffic* backends,
+void AddCounters(const sluice_counters& counters, const KernelTraffic& clients, const KernelTraffic& answers,
                  EngineCounters* sum) {
   for (size_t i = 0; i < sum->verdicts.size(); i++) {
     const uint64_t verdicts = Read(counters.verdicts[i]);
@@ -56,8 +56,12 @@ void AddCounters(const sluice_counters& counters, const sluice_traffic* listener
   }
   for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
   sum->bytes += Read(counters.bytes);
-  AddTraffic(listeners, &sum->listeners);
-  AddTraffic(backends, &sum->backends);
+  sum->listener_answers.resize(sum->listeners.size());
+  sum->backend_answers.resize(sum->backends.size());
+  AddTraffic(clients.listeners, &sum->listeners);
+  AddTraffic(clients.backends, &sum->backends);
+  AddTraffic(answers.listeners, &sum->listener_answers);
+  AddTraffic(answers.backends, &sum->backend_answers);
 }
 
 void AddCounters(const EngineCounters& counters, EngineCounters* sum) {
@@ -67,6 +71,8 @@ void AddCounters(const EngineCounters& counters, EngineCounters* sum) {
   sum->bytes += counters.bytes;
   AddTraffic(counters.listeners.data(), counters.listeners.size(), &sum->listeners);
   AddTraffic(counters.backends.data(), counters.backends.size(), &sum->backends);
+  AddTraffic(counters.listener_answers.data(), counters.listener_answers.size(), &sum->listener_answers);
+  AddTraffic(counters.backend_answers.data(), counters.backend_answers.size(), &sum->backend_answers);
 }
 
 }  // namespace sluice

@@ -12,8 +12,12 @@ namespace sluice {
 // Adds a worker's counters to `sum`, whose `listeners` and `backends` have the sizes that are wanted.
 void AddCounters(const WorkerCounters& counters, EngineCounters* sum);
 void AddCounters(const SessionCounters& counters, EngineCounters* sum);
-// Of the kernel's worker of one partition; `listeners` and `backends` are its traffic by index.
-void AddCounters(const sluice_counters& counters, const sluice_traffic* listeners, const sluice_traffic* backends,
+// Of the kernel's worker of one partition, with its traffic by index.
+struct KernelTraffic {
+  const sluice_traffic* listeners;
+  const sluice_traffic* backends;
+};
+void AddCounters(const sluice_counters& counters, const KernelTraffic& clients, const KernelTraffic& answers,
                  EngineCounters* sum);
 // What has been added up before of the kernel's workers, which have counted no more listeners and backends than there
 // are in `sum`.

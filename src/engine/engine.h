@@ -40,7 +40,7 @@ struct EngineCounters {
   // The same of answers that came back through us.
   std::vector<sluice_traffic> listener_answers;
   std::vector<sluice_traffic> backend_answers;
-  SessionCounters sessions;
+  SessionCounters sessions{};
 };
 
 // A port as it stands; what the controller tells the builder.

@@ -62,23 +62,15 @@ bool NatOwners::EnoughForAll(const sluice_nat_ports& ports, const Place* places)
   return true;
 }
 
-NatOwners::Toward NatOwners::To(const sluice_flow& answer) const {
-  Toward toward;
-  toward.all_ = this;
-  const bool ipv6 = !sluice_address_is_ipv4(&answer.source);
-  const bool has_ports = answer.protocol == SLUICE_IP_TCP || answer.protocol == SLUICE_IP_UDP;
-  if (!has_ports || !(by_rss_ & Kind(ipv6, answer.protocol == SLUICE_IP_UDP))) return toward;
-  const size_t length = ipv6 ? sizeof(sluice_address) : sizeof(uint32_t);
-  const size_t skipped = sizeof(sluice_address) - length;
-  size_t at = 0;
-  const auto add = [&](const void* bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) toward.hash_ ^= parts_[at++][static_cast<const uint8_t*>(bytes)[i]];
-  };
-  add(reinterpret_cast<const uint8_t*>(&answer.source) + skipped, length);
-  add(reinterpret_cast<const uint8_t*>(&answer.destination) + skipped, length);
-  add(&answer.source_port, sizeof(answer.source_port));
-  toward.places_ = &parts_[at];
-  return toward;
+sluice_nat_rss NatOwners::rss() const {
+  sluice_nat_rss rss{};
+  if (by_rss_ == 0) return rss;
+  static_assert(sizeof(Place) == sizeof(uint32_t[256]));
+  rss.parts = reinterpret_cast<const uint32_t(*)[256]>(parts_.data());
+  rss.owner_of_hash = worker_of_hash_.data();
+  rss.hash_mask = static_cast<uint32_t>(worker_of_hash_.size() - 1);
+  rss.kinds = by_rss_;
+  return rss;
 }
 
 std::string KindsText(uint32_t kinds) {

@@ -33,7 +33,7 @@ class NatOwners {
   static constexpr size_t kInput = 36;
   using Input = std::array<uint8_t, kInput>;
   // A bit of Rss::with_ports.
-  static constexpr uint32_t Kind(bool ipv6, bool udp) { return 1u << (2 * ipv6 + udp); }
+  static constexpr uint32_t Kind(bool ipv6, bool udp) { return SLUICE_NAT_KIND(uint32_t{ipv6}, uint32_t{udp}); }
   static constexpr uint32_t kAllKinds = 15;
 
   // How devices choose the worker of a packet.
@@ -53,32 +53,19 @@ class NatOwners {
   // Kinds whose ports are owned by RSS.
   uint32_t by_rss() const { return by_rss_; }
 
-  // Ports of one of our addresses toward one server.
-  class Toward {
-   public:
-    // Host order.
-    uint32_t Of(uint16_t port) const {
-      if (places_ == nullptr) return sluice_nat_owner(port, all_->owners_);
-      return all_->WorkerOf(hash_ ^ places_[0][port >> 8] ^ places_[1][port & 0xff]);
-    }
-
-   private:
-    friend class NatOwners;
-    const NatOwners* all_ = nullptr;
-    // Of the two bytes of the port; null where ports are dealt out.
-    const std::array<uint32_t, 256>* places_ = nullptr;
-    // Of all that is in front of them.
-    uint32_t hash_ = 0;
-  };
-  // `answer` as the server sends it; its destination port does not matter.
-  Toward To(const sluice_flow& answer) const;
-
-  uint32_t Of(const sluice_flow& answer) const { return To(answer).Of(SLUICE_16(answer.destination_port)); }
+  // Of the port (network order) that the answer comes to.
+  uint32_t Of(const sluice_flow& answer) const {
+    const sluice_nat_rss by = rss();
+    const sluice_port_owners toward = sluice_port_owners_toward(&by, &answer);
+    return sluice_port_owner(&toward, owners_, SLUICE_16(answer.destination_port));
+  }
+  // Valid as long as this object.
+  sluice_nat_rss rss() const;
+  uint32_t owners() const { return owners_; }
 
  private:
   using Place = std::array<uint32_t, 256>;
 
-  uint32_t WorkerOf(uint32_t hash) const { return worker_of_hash_[hash & (worker_of_hash_.size() - 1)]; }
   bool EnoughForAll(const sluice_nat_ports& ports, const Place* places) const;
 
   uint32_t owners_;

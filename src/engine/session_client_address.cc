@@ -23,12 +23,12 @@ sluice_proxied ProxiedOf(const sluice_session& live) {
 // Seen by whoever sees what is stored in the reverse word after it. Raise: whether it was not set.
 bool Raise(uint8_t* flags, uint8_t flag) {
   const uint8_t before = __atomic_fetch_or(flags, flag, __ATOMIC_RELAXED);
-  ReleaseFence();
+  sluice_release_fence();
   return (before & flag) == 0;
 }
 void Drop(uint8_t* flags, uint8_t flag) {
   __atomic_fetch_and(flags, static_cast<uint8_t>(~flag), __ATOMIC_RELAXED);
-  ReleaseFence();
+  sluice_release_fence();
 }
 
 // Of the packet as it lies in the frame.

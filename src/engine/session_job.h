@@ -50,16 +50,4 @@ inline const uint8_t* Transport(const SessionJob& job) {
   return job.frame->data + job.packet->l4_offset;
 }
 
-// Source MAC and VLAN tag of a frame, as a session keeps them. Of two tags no session keeps any.
-inline uint64_t WayBack(const uint8_t* frame, const sluice_packet& packet) {
-  const uint64_t mac = sluice_load64(frame + SLUICE_MAC_BYTES) & 0xffffffffffff;
-  if (SLUICE_LIKELY(packet.l3_offset == SLUICE_ETHERNET_BYTES)) return mac;
-  if (SLUICE_UNLIKELY(packet.l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES)) return ~uint64_t{0};
-  return mac | static_cast<uint64_t>(SLUICE_16(sluice_load16(frame + SLUICE_ETHERNET_BYTES)) & 0xfff) << 48;
-}
-
-inline Word* WayBackOf(sluice_session* session) {
-  return reinterpret_cast<Word*>(session->client_mac);
-}
-
 }  // namespace sluice

@@ -229,7 +229,8 @@ SLUICE_HOT sluice_verdict SessionPath::ForwardAs(const SessionBurst& burst, Sess
   if (SLUICE_UNLIKELY(session->ports != packet.flow.ports) ||
       SLUICE_UNLIKELY(
           !sluice_addresses_equal(&session->client, &packet.flow.source, &sums.address, &packet.flow.destination)) ||
-      SLUICE_UNLIKELY(differs & kServes) || SLUICE_UNLIKELY(WayBack(data, packet) != *WayBackOf(session)) ||
+      SLUICE_UNLIKELY(differs & kServes) ||
+      SLUICE_UNLIKELY(sluice_way_back(data, &packet) != *sluice_session_way_back(session)) ||
       SLUICE_UNLIKELY(session->client_egress != burst.ingress) ||
       // Its sender gets it back as it was.
       (told && packet.l3_length > backend->mtu) || SLUICE_UNLIKELY(!NoteQuickly(burst, data, packet, false, session))) {
@@ -386,6 +387,8 @@ SLUICE_HOT sluice_verdict SessionPath::Emit(const SessionBurst& burst, const Ses
   const int32_t growth =
       SLUICE_ETHERNET_BYTES + (exit.vlan != 0 ? SLUICE_VLAN_BYTES : 0) - static_cast<int32_t>(packet.l3_offset);
   if (SLUICE_UNLIKELY(growth > frame.headroom)) return SLUICE_VERDICT_no_headroom;
+  // Padding behind an error is cut off: in the kernel what it quotes would be thought to go on there.
+  if (SLUICE_UNLIKELY(packet.kind == SLUICE_PACKET_ICMP_ERROR)) frame.length = packet.l3_offset + packet.l3_length;
   uint8_t* l3 = frame.data + packet.l3_offset;
   frame.data -= growth;
   frame.length += static_cast<uint32_t>(growth);

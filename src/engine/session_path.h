@@ -164,12 +164,7 @@ class SessionPath {
   sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);
   void NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found);
   sluice_verdict Open(const SessionBurst& burst, SessionJob& job, Found* found);
-  std::optional<uint32_t> Enter(const SessionBurst& burst, const SessionJob& job, sluice_session* wanted);
-  bool KeepsSource(const SessionBurst& burst, const sluice_backend& backend, const sluice_session& wanted);
   bool IsTakenElsewhere(const SessionBurst& burst, const sluice_session& wanted);
-  sluice_verdict TakeSource(const SessionBurst& burst, const SessionJob& job, const sluice_backend& backend,
-                            sluice_session* wanted);
-  static sluice_flow ReverseFlow(const SessionBurst& burst, const sluice_session& session);
   void RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found);
   bool FindFragment(const SessionBurst& burst, const sluice_packet& packet, sluice_fragment* fragment) const;
   sluice_fragment* FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const;

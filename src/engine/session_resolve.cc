@@ -10,13 +10,6 @@
 #include "sluice/select.h"
 
 namespace sluice {
-namespace {
-
-// NAT addresses that a new flow tries before it is refused.
-constexpr uint32_t kAddressesTried = 8;
-
-}  // namespace
-
 sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, Found* found) {
   if (job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
   const bool flow = job.packet->kind == SLUICE_PACKET_FLOW || IsEcho(*job.packet);
@@ -111,7 +104,7 @@ bool SessionPath::FindIn(const SessionBurst& burst, const SessionJob& job, uint3
       if (!sluice_entry_matches(entry, job.hash)) continue;
       sluice_session* live = &partition.sessions[static_cast<uint32_t>(entry)];
       copy_ = LoadWords(live);
-      AcquireFence();
+      sluice_acquire_fence();
       if (__atomic_load_n(at, __ATOMIC_RELAXED) != entry || !IsOf(burst, job, copy_)) continue;
       *found = {&copy_, live, owner, false};
       return true;
@@ -160,55 +153,31 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
 // Answers go where the client's last packet came from; one that was refused says nothing about that.
 void SessionPath::NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found) {
   if (job.reverse) return;
-  NoteWord(WayBackOf(found.live), *WayBackOf(&copy_), WayBack(job.frame->data, *job.packet));
+  NoteWord(sluice_session_way_back(found.live), *sluice_session_way_back(&copy_),
+           sluice_way_back(job.frame->data, job.packet));
   if (found.record->client_egress == burst.ingress) return;
   __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
 }
 
 // A new session for the flow, with the backend that its hash selects.
 sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Found* found) {
-  const sluice_tables& tables = burst.tables;
   const sluice_packet& packet = *job.packet;
-  const bool tcp = packet.flow.protocol == SLUICE_IP_TCP;
-  if (tcp && !(packet.flags & SLUICE_PACKET_SYN)) return SLUICE_VERDICT_no_session;
-  if (packet.l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) return SLUICE_VERDICT_pass_vlan_depth;
-  if (sluice_source_is_bad(&tables, tables.settings, &packet.flow.source)) return SLUICE_VERDICT_bad_source;
   sluice_session wanted{};
-  wanted.backend = sluice_select(&tables, tables.listeners[job.listener].pool, job.hash);
-  if (wanted.backend == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
-  const sluice_backend& backend = tables.backends[wanted.backend];
-  wanted.client = packet.flow.source;
-  wanted.ports = packet.flow.ports;
-  wanted.listener = static_cast<uint16_t>(job.listener);
-  wanted.protocol = static_cast<uint8_t>(packet.flow.protocol);
-  wanted.server_port = sluice_service_port(&tables, tables.settings, &packet.flow, &backend);
-  wanted.nat_address = SLUICE_NO_NAT_ADDRESS;
-  wanted.source_port = packet.flow.source_port;
-  if (packet.flags & SLUICE_PACKET_IPV6) wanted.flags |= SLUICE_SESSION_CLIENT_IPV6;
-  if (backend.flags & SLUICE_BACKEND_OUTER_IPV6) wanted.flags |= SLUICE_SESSION_SERVER_IPV6;
-  *WayBackOf(&wanted) = WayBack(job.frame->data, packet);
-  wanted.client_egress = static_cast<uint8_t>(burst.ingress);
-  wanted.forward = sluice_word_datagram(burst.tick);
-  if (tcp) {
-    if (backend.flags & SLUICE_BACKEND_PROXY) wanted.flags |= SLUICE_SESSION_PROXY;
-    if (backend.flags & SLUICE_BACKEND_TOA) wanted.flags |= SLUICE_SESSION_TOA;
-    uint8_t* l4 = job.frame->data + packet.l4_offset;
-    const sluice_segment segment = sluice_segment_read(l4);
-    const uint8_t* end = job.frame->data + packet.l3_offset + packet.l3_length;
-    wanted.scales = static_cast<uint8_t>(sluice_syn_scale(l4, end) | SLUICE_NO_SCALE << 4);
-    wanted.forward = sluice_word_segment(0, &segment, false, burst.tick);
-  }
-  if (!KeepsSource(burst, backend, wanted)) {
-    const sluice_verdict verdict = TakeSource(burst, job, backend, &wanted);
-    if (verdict != SLUICE_CONTINUE) return verdict;
-  }
-  std::optional<uint32_t> index = Enter(burst, job, &wanted);
+  const sluice_verdict verdict = sluice_session_begin(&burst.tables, &packet, job.listener, job.hash, &wanted);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  uint8_t* frame = job.frame->data;
+  sluice_session_note_first(&wanted, frame, frame + packet.l3_offset + packet.l3_length, &packet, burst.ingress,
+                            burst.tick);
+  const bool keeps = own_.KeepsSource(burst.tables, wanted, burst.tick) && !IsTakenElsewhere(burst, wanted);
+  const sluice_verdict taken = keeps ? SLUICE_CONTINUE : own_.TakeSource(burst.tables, &wanted, job.hash, burst.tick);
+  if (taken != SLUICE_CONTINUE) return taken;
+  std::optional<uint32_t> index = own_.Enter(burst.tables, &wanted, packet.flow, job.hash, burst.tick);
   // Another worker may have entered one at the same moment: both see that, and neither keeps its source.
-  if (index.has_value() && wanted.nat_address == SLUICE_NO_NAT_ADDRESS && IsTakenElsewhere(burst, wanted)) {
-    own_.Close(tables, *index);
-    const sluice_verdict verdict = TakeSource(burst, job, backend, &wanted);
-    if (verdict != SLUICE_CONTINUE) return verdict;
-    index = Enter(burst, job, &wanted);
+  if (index.has_value() && keeps && IsTakenElsewhere(burst, wanted)) {
+    own_.Close(burst.tables, *index);
+    const sluice_verdict again = own_.TakeSource(burst.tables, &wanted, job.hash, burst.tick);
+    if (again != SLUICE_CONTINUE) return again;
+    index = own_.Enter(burst.tables, &wanted, packet.flow, job.hash, burst.tick);
   }
   if (!index.has_value()) return SLUICE_VERDICT_sessions_full;
   copy_ = wanted;
@@ -216,81 +185,26 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Fou
   return SLUICE_CONTINUE;
 }
 
-std::optional<uint32_t> SessionPath::Enter(const SessionBurst& burst, const SessionJob& job, sluice_session* wanted) {
-  const sluice_flow& forward = job.packet->flow;
-  const sluice_flow reverse = ReverseFlow(burst, *wanted);
-  // Source and destination change places in a sum.
-  const bool echo = wanted->protocol == SLUICE_IP_ICMP;
-  wanted->delta = echo ? sluice_echo_delta(&forward, &reverse) : sluice_flow_delta(&forward, &reverse);
-  wanted->address_delta = sluice_address_delta(&forward, &reverse);
-  return own_.Open(burst.tables, *wanted, job.hash, sluice_hash_flow(burst.tables.settings, &reverse), burst.tick);
-}
-
-sluice_flow SessionPath::ReverseFlow(const SessionBurst& burst, const sluice_session& session) {
-  return sluice_session_reverse_flow(&session, &burst.tables.backends[session.backend].destination,
-                                     sluice_session_source(&burst.tables, &session));
-}
-
-// Whether the server sees the client itself: if the answers then come back through here and to this session alone.
-bool SessionPath::KeepsSource(const SessionBurst& burst, const sluice_backend& backend, const sluice_session& wanted) {
-  const sluice_tables& tables = burst.tables;
-  if (backend.forwarding != SLUICE_NAT) return false;
-  // A client that is a server itself would be answered on their own link, or by itself.
-  const bool hairpin = sluice_index_find(&tables, tables.settings, &wanted.client,
-                                         sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0)) != nullptr;
-  if (hairpin) return false;
-  const sluice_flow reverse = ReverseFlow(burst, wanted);
-  return own_.MakeWay(tables, wanted, reverse, sluice_hash_flow(tables.settings, &reverse), burst.tick) &&
-         !IsTakenElsewhere(burst, wanted);
-}
-
 // Whether another worker has a session with the same answers. One of the same flow, which has moved here, is no
 // obstacle: its answers are translated alike.
 bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_session& wanted) {
   if (partitions_.size() == 1) return false;
   sluice_packet answer{};
-  answer.flow = ReverseFlow(burst, wanted);
+  sluice_session_answer_flow(&burst.tables, &wanted, &answer.flow);
   SessionJob job{};
   job.packet = &answer;
   job.hash = sluice_hash_flow(burst.tables.settings, &answer.flow);
   job.listener = SLUICE_NO_LISTENER;
   job.reverse = true;
   // Ours is entered before we look at theirs.
-  FullFence();
+  sluice_full_fence();
   Found found;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
     if (i == self_ || !FindIn(burst, job, i, &found)) continue;
-    if (SessionOwner::IsSameClient(burst.tables, *found.record, wanted)) continue;
+    if (sluice_session_is_of_client(&burst.tables, found.record, &wanted)) continue;
     if (UseOf(burst, job, *found.record) == Use::kGoOn) return true;
   }
   return false;
-}
-
-// An address and a port of ours in the client's place.
-sluice_verdict SessionPath::TakeSource(const SessionBurst& burst, const SessionJob& job, const sluice_backend& backend,
-                                       sluice_session* wanted) {
-  const sluice_tables& tables = burst.tables;
-  const bool ipv4 = sluice_address_is_ipv4(&backend.destination);
-  const uint32_t first = ipv4 ? 0 : tables.settings->nat_ipv4;
-  const uint32_t count = ipv4 ? tables.settings->nat_ipv4 : tables.settings->nat_ipv6;
-  if (count == 0) return SLUICE_VERDICT_no_nat_address;
-  const uint32_t start = sluice_scale(static_cast<uint32_t>(job.hash), count);
-  sluice_flow toward{};
-  toward.destination = backend.destination;
-  toward.destination_port = wanted->server_port;
-  toward.protocol = wanted->protocol;
-  for (const bool early : {false, true}) {
-    for (uint32_t i = 0; i < std::min(count, kAddressesTried); i++) {
-      const uint32_t address = first + (start + i) % count;
-      toward.source = tables.nat_addresses[address].address;
-      const uint16_t port = own_.TakePort(tables, toward, burst.tick, early);
-      if (port == 0) continue;
-      wanted->nat_address = static_cast<uint16_t>(address);
-      wanted->source_port = SLUICE_16(port);
-      return SLUICE_CONTINUE;
-    }
-  }
-  return SLUICE_VERDICT_no_nat_port;
 }
 
 void SessionPath::RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found) {
@@ -312,7 +226,7 @@ void SessionPath::RememberFragment(const SessionBurst& burst, const SessionJob& 
 // Two neighbours in the table of `owner`.
 sluice_fragment* SessionPath::FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const {
   const uint64_t hash = sluice_hash_flow(burst.tables.settings, &flow);
-  return &partitions_[owner].fragments[hash % SessionPartition::kFragments & ~uint64_t{1}];
+  return &partitions_[owner].fragments[hash % SLUICE_FRAGMENTS & ~uint64_t{1}];
 }
 
 bool SessionPath::FindFragment(const SessionBurst& burst, const sluice_packet& packet,

@@ -22,9 +22,7 @@ struct Layout {
   // One that is nobody's at least: an empty bucket's entries name it.
   size_t sessions_bytes() const { return std::max<size_t>(sessions, 1) * sizeof(sluice_session); }
   size_t buckets_bytes() const { return size_t{buckets} * sizeof(sluice_bucket); }
-  size_t fragments_bytes() const {
-    return sessions == 0 ? 0 : size_t{SessionPartition::kFragments} * sizeof(sluice_fragment);
-  }
+  size_t fragments_bytes() const { return sessions == 0 ? 0 : size_t{SLUICE_FRAGMENTS} * sizeof(sluice_fragment); }
   size_t free_bytes() const { return Aligned(size_t{sessions} * sizeof(uint32_t)); }
   size_t bytes() const { return sessions_bytes() + buckets_bytes() + fragments_bytes() + free_bytes(); }
 };
@@ -35,8 +33,7 @@ absl::StatusOr<SessionTables> SessionTables::Create(uint32_t workers, uint64_t m
   SessionTables tables;
   Layout layout{};
   layout.sessions = static_cast<uint32_t>(std::min<uint64_t>((max_sessions + workers - 1) / workers, UINT32_MAX / 2));
-  // Two entries a session.
-  layout.buckets = layout.sessions == 0 ? 1 : BucketsFor(2 * uint64_t{layout.sessions});
+  layout.buckets = BucketsForSessions(layout.sessions);
   tables.total_ = uint64_t{layout.sessions} * workers;
   absl::StatusOr<Region> memory =
       Region::Create(layout.bytes() * workers, tables.total_ == 0 ? HugePages::kOff : pages);
@@ -59,11 +56,28 @@ absl::StatusOr<SessionTables> SessionTables::Create(uint32_t workers, uint64_t m
     for (uint32_t session = 0; session < layout.sessions; session++) partition.free[session] = session;
     partition.expired = tables.queues_.emplace_back(std::make_unique<ExpiredSessions>()).get();
   }
-  for (Engine::SessionOccupancy* occupancy : {&tables.counting_, &tables.occupancy_}) {
+  tables.MakeOccupancy();
+  return tables;
+}
+
+SessionTables SessionTables::In(std::vector<SessionPartition> partitions) {
+  SessionTables tables;
+  tables.total_ = uint64_t{partitions[0].session_count} * partitions.size();
+  tables.partitions_ = std::move(partitions);
+  tables.MakeOccupancy();
+  return tables;
+}
+
+// Two entries a session.
+uint32_t SessionTables::BucketsForSessions(uint32_t sessions) {
+  return sessions == 0 ? 1 : BucketsFor(2 * uint64_t{sessions});
+}
+
+void SessionTables::MakeOccupancy() {
+  for (Engine::SessionOccupancy* occupancy : {&counting_, &occupancy_}) {
     occupancy->of_slot.resize(SLUICE_BACKENDS);
     occupancy->of_listener.resize(SLUICE_LISTENERS);
   }
-  return tables;
 }
 
 void SessionTables::Sweep(const sluice_tables& tables, uint64_t now) {
@@ -104,11 +118,11 @@ void SessionTables::SweepSession(const SessionPartition& partition, uint32_t ind
   const bool gone = !(tables.backends[slot].flags & SLUICE_BACKEND_LIVE);
   if (!gone && !sluice_session_expired(protocol, forward, reverse, &tables.session_terms[listener], tick)) return;
   ExpiredSessions& queue = *partition.expired;
-  const uint32_t tail = queue.tail.load(std::memory_order_relaxed);
+  const uint32_t tail = queue.tail;
   // Full: the owner is behind; the next sweep finds it again.
-  if (tail - queue.head.load(std::memory_order_acquire) == ExpiredSessions::kSize) return;
-  queue.ring[tail % ExpiredSessions::kSize] = index;
-  queue.tail.store(tail + 1, std::memory_order_release);
+  if (tail - SLUICE_LOAD_ACQUIRE(&queue.head) == SLUICE_EXPIRED) return;
+  queue.ring[tail % SLUICE_EXPIRED] = index;
+  SLUICE_STORE_RELEASE(&queue.tail, tail + 1);
 }
 
 }  // namespace sluice

@@ -7,8 +7,6 @@
 // hands what has expired to the owner over a queue with one writer and one reader.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,38 +14,22 @@
 #include "absl/status/statusor.h"
 #include "base/region.h"
 #include "engine/engine.h"
-#include "sluice/tables.h"
+#include "sluice/session_records.h"
 
 namespace sluice {
 
-// Sessions that the sweep has found expired, on their way to the owner.
-struct ExpiredSessions {
-  static constexpr uint32_t kSize = 4096;
-  std::array<uint32_t, kSize> ring{};
-  alignas(64) std::atomic<uint32_t> head{0};
-  alignas(64) std::atomic<uint32_t> tail{0};
-};
-
-// The sessions that one worker owns. A view.
-struct SessionPartition {
-  // Of a partition without sessions: one empty bucket.
-  sluice_bucket* buckets = nullptr;
-  uint32_t bucket_count = 0;
-  sluice_session* sessions = nullptr;
-  uint32_t session_count = 0;
-  // Datagrams under way in fragments; kFragments of them.
-  sluice_fragment* fragments = nullptr;
-  // The owner's: indices of free sessions, a ring of session_count.
-  uint32_t* free = nullptr;
-  ExpiredSessions* expired = nullptr;
-
-  static constexpr uint32_t kFragments = 2048;
-};
+using SessionPartition = sluice_session_partition;
+using ExpiredSessions = sluice_expired;
 
 class SessionTables {
  public:
   // `max_sessions` over all workers; 0 for none. Errors: no memory, no huge pages when they are required.
   static absl::StatusOr<SessionTables> Create(uint32_t workers, uint64_t max_sessions, HugePages pages);
+
+  // Over memory that is there already and outlives this object; all partitions are of one shape.
+  static SessionTables In(std::vector<SessionPartition> partitions);
+  // Buckets for so many sessions of a partition.
+  static uint32_t BucketsForSessions(uint32_t sessions);
 
   const std::vector<SessionPartition>& partitions() const { return partitions_; }
 
@@ -60,6 +42,7 @@ class SessionTables {
   size_t bytes() const { return memory_.size(); }
 
  private:
+  void MakeOccupancy();
   void SweepSession(const SessionPartition& partition, uint32_t index, const sluice_tables& tables, uint32_t tick);
 
   Region memory_;

@@ -57,7 +57,7 @@ absl::Status Daemon::Start() {
 
 absl::Status Daemon::OpenEngine(const v1::Config& config) {
   std::vector<std::string> notes;
-  absl::StatusOr<std::unique_ptr<Engine>> engine = sluice::OpenEngine(config.engine(), &notes);
+  absl::StatusOr<std::unique_ptr<Engine>> engine = sluice::OpenEngine(config, &notes);
   for (const std::string& note : notes) spdlog::warn("{}", note);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);

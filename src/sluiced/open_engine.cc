@@ -22,7 +22,8 @@ HugePages HugePagesOf(const v1::Engine& engine) {
 }
 
 // Those of this network namespace; the kernel's defaults when it does not tell.
-void ReadKernelPorts(DpdkOptions* options) {
+template <typename Options>
+void ReadKernelPorts(Options* options) {
   std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
   uint16_t first = 0;
   uint16_t last = 0;
@@ -64,6 +65,8 @@ XdpOptions XdpOptionsOf(const v1::Engine& engine) {
   XdpOptions options;
   for (const v1::Interface& interface : engine.interfaces()) options.interfaces.push_back(interface.name());
   options.max_connections = engine.max_connections();
+  options.max_sessions = engine.max_sessions();
+  ReadKernelPorts(&options);
   options.leave = engine.shutdown() != v1::Engine::DETACH;
   return options;
 }
@@ -74,19 +77,26 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenDpdk(const v1::Engine& engine, std::
   return OpenDpdkEngine(*options, notes);
 }
 
-// What the xdp engine could serve in dpdk's place. Who requires huge pages wants to hear that there are none.
-bool XdpMay(const v1::Engine& engine) {
-  return engine.max_sessions() == 0 && engine.huge_pages() != v1::Engine::REQUIRED &&
+// What the xdp engine could serve in dpdk's place (config/check_xdp.cc says why not the rest). Who requires huge pages
+// wants to hear that there are none.
+bool XdpMay(const v1::Config& config) {
+  const v1::Engine& engine = config.engine();
+  return engine.huge_pages() != v1::Engine::REQUIRED &&
          std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
-                     [](const v1::Interface& one) { return !one.name().empty(); });
+                     [](const v1::Interface& one) { return !one.name().empty(); }) &&
+         std::all_of(config.pools().begin(), config.pools().end(),
+                     [](const v1::Pool& pool) { return pool.client_address() == v1::Pool::NONE; }) &&
+         std::none_of(config.listeners().begin(), config.listeners().end(),
+                      [](const v1::Listener& listener) { return listener.reset_on_idle(); });
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Engine& engine, std::vector<std::string>* notes) {
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Config& config, std::vector<std::string>* notes) {
+  const v1::Engine& engine = config.engine();
   if (engine.type() == v1::Engine::XDP) return OpenXdpEngine(XdpOptionsOf(engine), notes);
   absl::StatusOr<std::unique_ptr<Engine>> dpdk = OpenDpdk(engine, notes);
-  if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(engine)) return dpdk;
+  if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(config)) return dpdk;
   notes->push_back(
       absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message()),
                    "; each queue of an interface is a worker of it, whatever engine.workers says"));

@@ -13,7 +13,7 @@
 
 namespace sluice {
 
-// `engine` is validated. With type auto: dpdk, and where that can't be, xdp; `notes` says why. Notes are for the log.
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Engine& engine, std::vector<std::string>* notes);
+// `config` is validated. With type auto: dpdk, and where that can't be, xdp; `notes` says why. Notes are for the log.
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Config& config, std::vector<std::string>* notes);
 
 }  // namespace sluice

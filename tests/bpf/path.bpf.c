@@ -9,6 +9,7 @@
 uint32_t path_own = 0;
 uint64_t path_now = 0;
 uint32_t path_ingress = 0;
+uint32_t path_unfinished = 0;
 
 // Out: a sluice_verdict, and the port of a transmitted packet.
 uint32_t path_verdict = 0;
@@ -16,12 +17,15 @@ uint32_t path_egress = 0;
 
 SEC("xdp")
 int path(struct xdp_md* context) {
-  struct engine_job job = {};
-  job.now = path_now;
-  job.own = path_own;
-  job.ingress = path_ingress;
-  path_verdict = engine_process(context, &job);
-  path_egress = job.egress;
+  struct engine_scratch* scratch = engine_begin();
+  if (!scratch) return XDP_ABORTED;
+  scratch->job.now = path_now;
+  scratch->job.own = path_own;
+  scratch->job.session_own = path_own;
+  scratch->job.ingress = path_ingress;
+  scratch->job.unfinished = path_unfinished;
+  path_verdict = engine_process(context, scratch);
+  path_egress = scratch->job.egress;
   return action_of(path_verdict);
 }
 

@@ -45,7 +45,7 @@ using Bytes = std::string;
 
 constexpr uint16_t kIngress = 0;
 // What the kernel's verifier may be asked to look at; it gives up at a million.
-constexpr int kMostInstructions = 200000;
+constexpr int kMostInstructions = 500000;
 constexpr uint64_t kMillisecond = 1000000;
 
 struct Outcome {
@@ -103,8 +103,8 @@ class PathTest : public ::testing::Test {
     skeleton_->rodata->sluice_backends_room = counts.backends;
     bpf_map__set_max_entries(maps.sluice_buckets_map, kPartitions * kBuckets);
     bpf_map__set_max_entries(maps.sluice_counters_map, kPartitions);
-    bpf_map__set_max_entries(maps.sluice_listener_traffic_map, kPartitions * counts.listeners);
-    bpf_map__set_max_entries(maps.sluice_backend_traffic_map, kPartitions * counts.backends);
+    bpf_map__set_max_entries(maps.sluice_listener_traffic_map, 2 * kPartitions * counts.listeners);
+    bpf_map__set_max_entries(maps.sluice_backend_traffic_map, 2 * kPartitions * counts.backends);
   }
 
   // Summed over the partitions.
@@ -123,7 +123,7 @@ class PathTest : public ::testing::Test {
   // Of each partition's, the sum: by listener or by backend.
   std::vector<sluice_traffic> ReadTraffic(const bpf_map* map, size_t room) {
     std::vector<sluice_traffic> sum(room);
-    for (uint32_t i = 0; i < kPartitions * room; i++) {
+    for (uint32_t i = 0; i < 2 * kPartitions * room; i++) {
       sluice_traffic traffic{};
       EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(map), &i, &traffic), 0);
       sum[i % room].packets += traffic.packets;

@@ -33,6 +33,17 @@ END = {"a crash": lambda balancer: balancer.kill(), "a stop": lambda balancer: b
                          indirect=["site"])
 def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
     """1,000 held connections and new requests all along, twice: with the daemon, without it, with the next one."""
+    go_on(site, how)
+
+
+@pytest.mark.parametrize("engine", ["xdp"], indirect=True)
+@pytest.mark.parametrize("site,how", [("nat", "a stop"), ("full_nat", "a crash")], indirect=["site"])
+def test_translated_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
+    """The same where the kernel has the sessions too."""
+    go_on(site, how)
+
+
+def go_on(site, how):
     balancer = site.balancer(site.configuration(4)).start()
     held = clients.HeldConnections(site.client, VIRTUAL[4], 1_000)
     assert held.first["open"] == 1_000
@@ -55,6 +66,17 @@ def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
 
 def test_a_next_instance_with_other_backends_keeps_the_flows_of_those_that_stay(site):
     """The file changes while nobody runs: the slots of the connection table are dealt out anew."""
+    other_backends(site)
+
+
+@pytest.mark.parametrize("engine", ["xdp"], indirect=True)
+@pytest.mark.parametrize("site", ["full_nat"], indirect=True)
+def test_a_next_instance_with_other_backends_keeps_their_sessions(site):
+    """The records are numbered anew."""
+    other_backends(site)
+
+
+def other_backends(site):
     configuration = site.configuration(4)
     balancer = site.balancer(configuration).start()
     held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=1)

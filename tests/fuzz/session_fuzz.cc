@@ -58,7 +58,7 @@ class Input {
 struct Owner {
   std::array<sluice_bucket, kBuckets> buckets{};
   std::array<sluice_session, kSessions> sessions{};
-  std::vector<sluice_fragment> fragments = std::vector<sluice_fragment>(SessionPartition::kFragments);
+  std::vector<sluice_fragment> fragments = std::vector<sluice_fragment>(SLUICE_FRAGMENTS);
   std::array<uint32_t, kSessions> free{};
   ExpiredSessions expired;
 

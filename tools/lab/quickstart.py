@@ -120,6 +120,9 @@ def configuration(site, options):
         engine["nat_addresses"] = NAT_ADDRESSES
     listener = next(entry for entry in shipped["listeners"] if (":" in entry["address"]) == (options.family == 6))
     pool = next(entry for entry in shipped["pools"] if entry["name"] == listener["pool"])
+    if options.engine == "xdp":
+        # It sends no packets of its own.
+        listener.pop("reset_on_idle", None)
     listener["address"] = VIRTUAL[options.family]
     pool["backends"] = [{"name": backend.name, "address": backend.addresses[options.backend_family]}
                         for backend in site.backends]

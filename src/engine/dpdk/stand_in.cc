@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<StandIn>> StandIn::Create(std::vector<AfxdpPort*>
   const RedirectProgram& redirect = stand_in->ports_[0]->redirect();
   const KernelPath::Workers workers = {takeover_after, stand_in->owners_array_, redirect.virtual_addresses(),
                                        redirect.services(), redirect.local_addresses()};
-  stand_in->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), connections, workers);
+  stand_in->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), connections, nullptr, workers);
   return stand_in;
 }
 

@@ -1,19 +1,14 @@
 #include "engine/xdp/inheritance.h"
 
-#include <bpf/bpf.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
-#include "absl/strings/str_cat.h"
 #include "base/region.h"
-#include "engine/xdp/bpf_status.h"
+#include "engine/xdp/program_maps.h"
 #include "sluice/connection.h"
 
 namespace sluice {
@@ -24,63 +19,19 @@ constexpr char kConnections[] = "sluice_buckets_";
 constexpr std::string_view kState = "sluice_state_ma";
 constexpr std::string_view kBackends = "sluice_backends";
 
-struct Map {
-  int fd = -1;
-  bpf_map_info info{};
-};
-
-// The program's map of that name; fd -1 when it has none.
-Map OpenMap(int program, std::string_view name) {
-  std::array<uint32_t, 64> ids{};
-  bpf_prog_info info{};
-  info.nr_map_ids = ids.size();
-  info.map_ids = reinterpret_cast<uintptr_t>(ids.data());
-  uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(program, &info, &size) != 0) return {};
-  for (uint32_t i = 0; i < info.nr_map_ids && i < ids.size(); i++) {
-    Map map;
-    map.fd = bpf_map_get_fd_by_id(ids[i]);
-    size = sizeof(map.info);
-    if (map.fd >= 0 && bpf_obj_get_info_by_fd(map.fd, &map.info, &size) == 0 && map.info.name == name) return map;
-    if (map.fd >= 0) close(map.fd);
-  }
-  return {};
-}
-
-// The whole of it, when its records are of the size that they are here.
-absl::StatusOr<Region> ReadMap(int program, std::string_view name, uint32_t record) {
-  const Map map = OpenMap(program, name);
-  if (map.fd < 0) return absl::NotFoundError(std::string(name));
-  const absl::Cleanup closer = [&map] { close(map.fd); };
-  if (map.info.value_size != record) return absl::FailedPreconditionError(std::string(name));
-  return Region::Share(map.fd, size_t{map.info.max_entries} * record);
-}
-
-// Memory that the kernel and this process share.
-absl::StatusOr<int> MakeArray(const char* name, uint32_t record, uint64_t records, const char* what) {
-  bpf_map_create_opts options;
-  PrepareBpfOptions(&options);
-  options.map_flags = BPF_F_MMAPABLE;
-  const int fd = records > UINT32_MAX ? -E2BIG
-                                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), record,
-                                                       static_cast<uint32_t>(records), &options);
-  if (fd >= 0) return fd;
-  return BpfStatus(-fd, absl::StrCat("taking ", records * record >> 10, " KiB for ", what));
-}
-
 }  // namespace
 
 absl::StatusOr<int> MakeConnectionArray(uint64_t buckets) {
-  return MakeArray(kConnections, sizeof(sluice_bucket), buckets, "connections");
+  return MakeSharedArray(kConnections, sizeof(sluice_bucket), buckets, "connections");
 }
 
 absl::StatusOr<int> MakeOwnerArray(uint32_t partitions) {
-  return MakeArray("sluice_owners", sizeof(sluice_owner), partitions, "the owners of partitions");
+  return MakeSharedArray("sluice_owners", sizeof(sluice_owner), partitions, "the owners of partitions");
 }
 
 std::optional<Inheritance> Inherit(int program) {
-  const absl::StatusOr<Region> state = ReadMap(program, kState, sizeof(sluice_kernel_state));
-  const absl::StatusOr<Region> backends = ReadMap(program, kBackends, sizeof(sluice_backend));
+  const absl::StatusOr<Region> state = ReadProgramMap(program, kState, sizeof(sluice_kernel_state));
+  const absl::StatusOr<Region> backends = ReadProgramMap(program, kBackends, sizeof(sluice_backend));
   if (!state.ok() || !backends.ok()) return std::nullopt;
   Inheritance inheritance;
   inheritance.state = *state->As<sluice_kernel_state>();
@@ -89,11 +40,11 @@ std::optional<Inheritance> Inherit(int program) {
   if (uint64_t{2} * said.backends_room * sizeof(sluice_backend) > backends->size()) return std::nullopt;
   const auto* first = backends->As<sluice_backend>() + size_t{said.half} * said.backends_room;
   inheritance.backends.assign(first, first + said.backends_room);
-  const Map map = OpenMap(program, kConnections);
+  const ProgramMap map = OpenProgramMap(program, kConnections);
   const uint64_t buckets = uint64_t{said.partitions} * said.partition_buckets;
   if (map.fd < 0) return std::nullopt;
   inheritance.connections = map.fd;
-  if (map.info.max_entries == buckets && map.info.value_size == sizeof(sluice_bucket)) return inheritance;
+  if (map.records == buckets && map.record_size == sizeof(sluice_bucket)) return inheritance;
   close(map.fd);
   return std::nullopt;
 }

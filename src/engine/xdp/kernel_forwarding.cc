@@ -2,9 +2,18 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/counters.h"
 
 namespace sluice {
+namespace {
+
+// Devices that hand over what a sender on the same machine has left to hardware.
+bool LeavesChecksums(const std::string& driver) {
+  return driver == "veth" || driver == "virtio_net" || driver == "tun";
+}
+
+}  // namespace
 
 absl::Status KernelForwarding::Publish(const std::shared_ptr<const Tables>& tables) {
   if (path_ != nullptr && path_->Fits(*tables)) {
@@ -22,6 +31,7 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelForwarding::MakePath(const Tab
   options.partitions = connections_->partitions();
   options.buckets = connections_->buckets();
   options.connections = connections_->array();
+  if (sessions_ != nullptr) options.sessions = sessions_->arrays();
   options.workers = workers_;
   absl::StatusOr<std::unique_ptr<KernelPath>> path = KernelPath::Load(options);
   if (!path.ok()) return path.status();
@@ -30,8 +40,11 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelForwarding::MakePath(const Tab
   for (uint16_t i = 0; i < ports_.size(); i++) {
     const Port& port = ports_[i];
     const int ifindex = port.interface->index();
-    const uint32_t direct = port.interface->ReadDriver() == "veth" ? SLUICE_PORTS : i;
-    interfaces.push_back({static_cast<uint32_t>(ifindex), i, port.queues, partition, direct});
+    const std::string driver = port.interface->ReadDriver();
+    const uint32_t direct = driver == "veth" ? SLUICE_PORTS : i;
+    sluice_ingress ingress{static_cast<uint32_t>(ifindex), i,         port.queues, partition, direct,
+                           LeavesChecksums(driver),        partition, {}};
+    interfaces.push_back(ingress);
     if (absl::Status status = (*path)->SetDevice(i, ifindex); !status.ok()) return status;
     for (uint32_t queue = 0; queue < port.sockets.size(); queue++) {
       if (absl::Status status = (*path)->SetSocket(partition + queue, port.sockets[queue]); !status.ok()) return status;
@@ -48,6 +61,7 @@ absl::Status KernelForwarding::Replace(const std::shared_ptr<const Tables>& tabl
   if (absl::Status status = (*made)->Publish(tables); !status.ok()) return status;
   if (absl::Status status = AttachAll((*made)->program()); !status.ok()) return status;
   connections_->EndInheritance();
+  if (sessions_ != nullptr) sessions_->EndInheritance();
   const std::unique_ptr<KernelPath> before = std::exchange(path_, *std::move(made));
   if (before == nullptr) return absl::OkStatus();
   // Indices only ever grow.
@@ -62,9 +76,16 @@ absl::Status KernelForwarding::AttachAll(int program) const {
   std::vector<int> before;
   for (const Port& port : ports_) {
     before.push_back(port.attachment->program());
-    const absl::Status status = port.attachment->Attach(program);
+    absl::Status status = port.attachment->Attach(program);
+    const bool attached = status.ok();
+    if (attached && sessions_ != nullptr && port.attachment->generic()) {
+      // It may run one queue on several CPUs, and each session has one writer.
+      status = absl::FailedPreconditionError(absl::StrCat(
+          port.interface->name(), ": its driver has no XDP, and generic XDP cannot translate (nat, full_nat); set ",
+          "engine.type: dpdk"));
+    }
     if (status.ok()) continue;
-    for (size_t i = 0; i + 1 < before.size(); i++) {
+    for (size_t i = 0; i + !attached < before.size(); i++) {
       XdpAttachment& attachment = *ports_[i].attachment;
       const absl::Status back = before[i] >= 0 ? attachment.Attach(before[i]) : attachment.Detach();
       back.IgnoreError();
@@ -77,6 +98,7 @@ absl::Status KernelForwarding::AttachAll(int program) const {
 void KernelForwarding::AddCounters(EngineCounters* sum) const {
   sluice::AddCounters(counted_before_, sum);
   if (path_ != nullptr) path_->AddCounters(sum);
+  if (sessions_ != nullptr) sessions_->AddCounters(sum);
 }
 
 }  // namespace sluice

@@ -16,6 +16,7 @@
 #include "engine/xdp/attachment.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_path.h"
+#include "engine/xdp/kernel_sessions.h"
 #include "tables/tables.h"
 
 namespace sluice {
@@ -31,8 +32,10 @@ class KernelForwarding {
     std::vector<int> sockets;
   };
   // What ports and connections point to outlives this object's use; the ports' attachments go before it does.
-  KernelForwarding(std::vector<Port> ports, KernelConnections* connections, std::optional<KernelPath::Workers> workers)
-      : ports_(std::move(ports)), connections_(connections), workers_(workers) {}
+  // Without `sessions` the kernel does not translate.
+  KernelForwarding(std::vector<Port> ports, KernelConnections* connections, KernelSessions* sessions,
+                   std::optional<KernelPath::Workers> workers)
+      : ports_(std::move(ports)), connections_(connections), sessions_(sessions), workers_(workers) {}
 
   // Every packet on every port meets `tables` from here on. The first time the program takes the place of whatever of
   // ours is there. On an error what was there before stays.
@@ -50,6 +53,7 @@ class KernelForwarding {
 
   std::vector<Port> ports_;
   KernelConnections* connections_;
+  KernelSessions* sessions_;
   std::optional<KernelPath::Workers> workers_;
   std::unique_ptr<KernelPath> path_;
   // By programs that others of ours have replaced.

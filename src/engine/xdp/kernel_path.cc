@@ -45,6 +45,7 @@ KernelRoom KernelRoom::For(const Tables& tables) {
   room.pools = Roomy(tables.pool_count(), kLeastRecords);
   room.backends = Roomy(tables.backend_slots(), kLeastRecords);
   room.ports = SLUICE_PORTS;
+  room.nat_addresses = Roomy(tables.nat_address_count(), kLeastRecords);
   uint64_t maglev = 0;
   for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += tables.view().pools[i].size;
   room.maglev = Roomy(maglev, kLeastMaglev);
@@ -82,6 +83,15 @@ KernelPath::~KernelPath() {
 absl::Status KernelPath::ReuseMaps() {
   const auto& maps = skeleton_->maps;
   std::vector<std::pair<bpf_map*, int>> reused = {{maps.sluice_buckets_map, options_.connections}};
+  if (options_.sessions.has_value()) {
+    const KernelSessionArrays& sessions = *options_.sessions;
+    reused.push_back({maps.sluice_session_buckets_map, sessions.bucket_array});
+    reused.push_back({maps.sluice_sessions_map, sessions.session_array});
+    reused.push_back({maps.sluice_fragments_map, sessions.fragment_array});
+    reused.push_back({maps.sluice_free_map, sessions.free_array});
+    reused.push_back({maps.sluice_session_owners_map, sessions.owner_array});
+    reused.push_back({maps.sluice_expired_map, sessions.expired_array});
+  }
   if (options_.workers.has_value()) {
     reused.push_back({maps.sluice_owners_map, options_.workers->owners});
     reused.push_back({maps.vips, options_.workers->virtual_addresses});
@@ -105,6 +115,8 @@ void KernelPath::SetRoom() {
   constants->sluice_pools_room = room.pools;
   constants->sluice_backends_room = room.backends;
   constants->sluice_ports_room = room.ports;
+  constants->sluice_session_terms_room = room.listeners;
+  constants->sluice_nat_addresses_room = room.nat_addresses;
   constants->sluice_partitions = options_.partitions;
   constants->sluice_partition_buckets = options_.buckets;
   constants->sluice_takeover_after = options_.workers.has_value() ? options_.workers->takeover_after : 0;
@@ -117,11 +129,24 @@ void KernelPath::SetRoom() {
   bpf_map__set_max_entries(maps.sluice_pools_map, 2 * room.pools);
   bpf_map__set_max_entries(maps.sluice_backends_map, 2 * room.backends);
   bpf_map__set_max_entries(maps.sluice_ports_map, 2 * room.ports);
+  bpf_map__set_max_entries(maps.sluice_session_terms_map, 2 * room.listeners);
+  bpf_map__set_max_entries(maps.sluice_nat_addresses_map, 2 * room.nat_addresses);
   bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
   bpf_map__set_max_entries(maps.sluice_buckets_map, options_.partitions * options_.buckets);
   bpf_map__set_max_entries(maps.sluice_counters_map, options_.partitions);
-  bpf_map__set_max_entries(maps.sluice_listener_traffic_map, options_.partitions * room.listeners);
-  bpf_map__set_max_entries(maps.sluice_backend_traffic_map, options_.partitions * room.backends);
+  bpf_map__set_max_entries(maps.sluice_listener_traffic_map, 2 * options_.partitions * room.listeners);
+  bpf_map__set_max_entries(maps.sluice_backend_traffic_map, 2 * options_.partitions * room.backends);
+  SetSessionRoom();
+}
+
+void KernelPath::SetSessionRoom() {
+  if (!options_.sessions.has_value()) return;
+  const KernelSessionArrays& sessions = *options_.sessions;
+  auto* constants = skeleton_->rodata;
+  constants->sluice_session_partitions = sessions.partitions;
+  constants->sluice_session_records = sessions.records;
+  constants->sluice_session_buckets = sessions.buckets;
+  std::memcpy(const_cast<sluice_nat_ports*>(&constants->sluice_nat_ranges), &sessions.ports, sizeof(sessions.ports));
 }
 
 absl::Status KernelPath::MapAll() {
@@ -133,6 +158,8 @@ absl::Status KernelPath::MapAll() {
   status.Update(MapArray<sluice_pool>(maps.sluice_pools_map, &pools_.region));
   status.Update(MapArray<sluice_backend>(maps.sluice_backends_map, &backends_.region));
   status.Update(MapArray<sluice_port>(maps.sluice_ports_map, &ports_.region));
+  status.Update(MapArray<sluice_session_terms>(maps.sluice_session_terms_map, &session_terms_.region));
+  status.Update(MapArray<sluice_nat_address>(maps.sluice_nat_addresses_map, &nat_addresses_.region));
   status.Update(MapArray<sluice_counters>(maps.sluice_counters_map, &counters_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_listener_traffic_map, &listener_traffic_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_backend_traffic_map, &backend_traffic_.region));
@@ -141,7 +168,15 @@ absl::Status KernelPath::MapAll() {
   status.Update(MapArray<sluice_maglev_line>(maps.sluice_maglev_map, &maglev));
   if (!status.ok()) return status;
   maglev_ = MaglevArena::In(std::move(maglev));
-  *state_.at(0) = {SLUICE_LAYOUT_VERSION, options_.partitions, options_.buckets, 0, options_.room.backends, {}};
+  sluice_kernel_state* state = state_.at(0);
+  state->layout = SLUICE_LAYOUT_VERSION;
+  state->partitions = options_.partitions;
+  state->partition_buckets = options_.buckets;
+  state->backends_room = options_.room.backends;
+  if (options_.sessions.has_value()) {
+    state->session_records = options_.sessions->records;
+    state->session_buckets = options_.sessions->buckets;
+  }
   return absl::OkStatus();
 }
 
@@ -153,7 +188,8 @@ bool KernelPath::Fits(const Tables& tables) const {
   const KernelRoom& room = options_.room;
   return tables.view().settings->index_mask < room.index && tables.range_count() <= room.ranges &&
          tables.listener_count() <= room.listeners && tables.pool_count() <= room.pools &&
-         tables.backend_slots() <= room.backends && tables.port_count() <= room.ports;
+         tables.backend_slots() <= room.backends && tables.port_count() <= room.ports &&
+         tables.nat_address_count() <= room.nat_addresses;
 }
 
 // A pool whose table is the same memory as in the generation before has not changed: that generation has kept it.
@@ -186,6 +222,8 @@ void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& ma
   std::copy_n(view.listeners, tables.listener_count(), listeners_.at(size_t{half} * room.listeners));
   std::copy_n(view.backends, tables.backend_slots(), backends_.at(size_t{half} * room.backends));
   std::copy_n(view.ports, tables.port_count(), ports_.at(size_t{half} * room.ports));
+  std::copy_n(view.session_terms, tables.listener_count(), session_terms_.at(size_t{half} * room.listeners));
+  std::copy_n(view.nat_addresses, tables.nat_address_count(), nat_addresses_.at(size_t{half} * room.nat_addresses));
   sluice_pool* pools = pools_.at(size_t{half} * room.pools);
   for (uint32_t i = 0; i < tables.pool_count(); i++) {
     pools[i] = maglev[i].part == nullptr ? sluice_pool{} : sluice_pool{maglev[i].part->offset(), view.pools[i].size};
@@ -240,8 +278,13 @@ absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
 
 void KernelPath::AddCounters(EngineCounters* sum) const {
   for (size_t partition = 0; partition < options_.partitions; partition++) {
-    sluice::AddCounters(*counters_.at(partition), listener_traffic_.at(partition * options_.room.listeners),
-                        backend_traffic_.at(partition * options_.room.backends), sum);
+    const size_t listeners = options_.room.listeners;
+    const size_t backends = options_.room.backends;
+    sluice::AddCounters(
+        *counters_.at(partition),
+        {listener_traffic_.at(2 * partition * listeners), backend_traffic_.at(2 * partition * backends)},
+        {listener_traffic_.at((2 * partition + 1) * listeners), backend_traffic_.at((2 * partition + 1) * backends)},
+        sum);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "sluice/counters.h"
 #include "sluice/kernel.h"
+#include "sluice/nat_port.h"
 #include "tables/maglev_arena.h"
 #include "tables/tables.h"
 
@@ -37,11 +38,29 @@ struct KernelRoom {
   uint32_t pools = 0;
   uint32_t backends = 0;
   uint32_t ports = 0;
+  uint32_t nat_addresses = 0;
   // Entries of Maglev tables, of both generations together.
   uint32_t maglev = 0;
 
   // Enough for `tables`, and as much again for what may come.
   static KernelRoom For(const Tables& tables);
+};
+
+// The arrays of NAT sessions in the kernel (kernel_sessions.h), all partitions behind each other.
+struct KernelSessionArrays {
+  uint32_t partitions = 0;
+  // Of each partition.
+  uint32_t records = 0;
+  uint32_t buckets = 0;
+  // File descriptors.
+  int bucket_array = -1;
+  int session_array = -1;
+  int fragment_array = -1;
+  int free_array = -1;
+  int owner_array = -1;
+  int expired_array = -1;
+  // Ports that translated clients may get.
+  sluice_nat_ports ports{};
 };
 
 class KernelPath {
@@ -65,6 +84,8 @@ class KernelPath {
     uint32_t buckets = 2;
     // The array of connection buckets (MakeConnectionArray), which stays the caller's.
     int connections = -1;
+    // Without, the kernel does not translate. They stay the caller's too.
+    std::optional<KernelSessionArrays> sessions;
     std::optional<Workers> workers;
   };
   // Errors: no permission, no memory, the verifier refuses.
@@ -111,6 +132,7 @@ class KernelPath {
 
   explicit KernelPath(sluice_bpf* skeleton, const Options& options) : skeleton_(skeleton), options_(options) {}
   void SetRoom();
+  void SetSessionRoom();
   absl::Status ReuseMaps();
   absl::Status MapAll();
   absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
@@ -126,6 +148,8 @@ class KernelPath {
   Mapped<sluice_pool> pools_;
   Mapped<sluice_backend> backends_;
   Mapped<sluice_port> ports_;
+  Mapped<sluice_session_terms> session_terms_;
+  Mapped<sluice_nat_address> nat_addresses_;
   Mapped<sluice_counters> counters_;
   Mapped<sluice_traffic> listener_traffic_;
   Mapped<sluice_traffic> backend_traffic_;

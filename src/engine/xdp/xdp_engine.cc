@@ -12,6 +12,7 @@
 #include "engine/session_tables.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_forwarding.h"
+#include "engine/xdp/kernel_sessions.h"
 #include "engine/xdp/xdp_port.h"
 
 namespace sluice {
@@ -30,15 +31,14 @@ class XdpEngine : public Engine {
   std::vector<EnginePort> ports() override;
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections_->tables().occupancy(); }
-  const SessionOccupancy& session_occupancy() const override { return sessions_->occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return session_tables().occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
 
  private:
-  XdpEngine(XdpOptions options, SessionTables sessions) : options_(std::move(options)) {
-    sessions_ = std::make_unique<SessionTables>(std::move(sessions));
-  }
+  XdpEngine(XdpOptions options, SessionTables none) : options_(std::move(options)), no_sessions_(std::move(none)) {}
+  SessionTables& session_tables() const { return sessions_ != nullptr ? sessions_->tables() : no_sessions_; }
   void SendAnnouncements(EngineNews* news);
   void FollowQueues(EngineNews* news);
 
@@ -47,7 +47,9 @@ class XdpEngine : public Engine {
   // By port, as of the last time that partitions were dealt out.
   std::vector<uint16_t> queues_;
   std::unique_ptr<KernelConnections> connections_;
-  std::unique_ptr<SessionTables> sessions_;
+  // Null where nothing is translated.
+  std::unique_ptr<KernelSessions> sessions_;
+  mutable SessionTables no_sessions_;
   std::unique_ptr<KernelForwarding> forwarding_;
   std::shared_ptr<const Tables> current_;
   std::deque<Address> announcements_;
@@ -80,8 +82,15 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
       KernelConnections::Open(partitions, options.max_connections, places, notes);
   if (!connections.ok()) return connections.status();
   engine->connections_ = *std::move(connections);
-  engine->forwarding_ =
-      std::make_unique<KernelForwarding>(std::move(forwarding), engine->connections_.get(), std::nullopt);
+  if (options.max_sessions > 0) {
+    absl::StatusOr<std::unique_ptr<KernelSessions>> made = KernelSessions::Open(
+        partitions, options.max_sessions, sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port),
+        places, notes);
+    if (!made.ok()) return made.status();
+    engine->sessions_ = *std::move(made);
+  }
+  engine->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), engine->connections_.get(),
+                                                           engine->sessions_.get(), std::nullopt);
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
 }
@@ -89,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
 absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (ports_.empty()) return absl::FailedPreconditionError("the engine is closed; open one again to publish");
   if (absl::Status status = connections_->Settle(*tables).status(); !status.ok()) return status;
+  if (sessions_ != nullptr) sessions_->Settle(*tables);
   if (absl::Status status = forwarding_->Publish(tables); !status.ok()) return status;
   current_ = std::move(tables);
   return absl::OkStatus();
@@ -114,7 +124,7 @@ std::vector<EnginePort> XdpEngine::ports() {
 void XdpEngine::Sweep() {
   if (current_ == nullptr || ports_.empty()) return;
   connections_->tables().Sweep(current_->view(), MonotonicNow());
-  sessions_->Sweep(current_->view(), MonotonicNow());
+  session_tables().Sweep(current_->view(), MonotonicNow());
 }
 
 void XdpEngine::Announce(absl::Span<const Address> addresses) {

@@ -17,6 +17,11 @@ struct XdpOptions {
   std::vector<std::string> interfaces;
   // Over all partitions, 12 bytes each.
   uint64_t max_connections = 1 << 20;
+  // NAT sessions over all partitions, 96 bytes each; 0 for none.
+  uint64_t max_sessions = 0;
+  // The ports that the kernel takes for its own connections (ip_local_port_range), which translated clients never get.
+  uint16_t kernel_first_port = 32768;
+  uint16_t kernel_last_port = 60999;
   // Close leaves the programs where they are, forwarding by what was published last.
   bool leave = false;
 };

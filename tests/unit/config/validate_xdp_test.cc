@@ -39,6 +39,29 @@ TEST(ValidateXdp, Interfaces) {
         kRest);
 }
 
+TEST(ValidateXdp, Translation) {
+  const std::string head =
+      "engine: {type: xdp, interfaces: [{name: eth0}], nat_addresses: [198.51.100.64]}\n"
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web";
+  Check(head + "}]\npools: [{name: web, backends: [{name: a, address: 10.0.0.1}], ",
+        {
+            {"forwarding: nat}]", {}},
+            {"forwarding: full_nat}]", {}},
+            {"forwarding: full_nat, client_address: toa}]",
+             {"3:101: pool \"web\" tells servers the client's address, which the xdp engine cannot; set engine.type: "
+              "dpdk, or remove this"}},
+        },
+        "\n");
+  Check(head + ", ",
+        {
+            {"reset_on_idle: false}]", {}},
+            {"reset_on_idle: true}]",
+             {"2:102: the xdp engine sends no packets of its own, so it cannot reset idle sessions; set engine.type: "
+              "dpdk, or remove this"}},
+        },
+        "\npools: [{name: web, forwarding: nat, backends: [{name: a, address: 10.0.0.1}]}]\n");
+}
+
 TEST(ValidateXdp, StandIn) {
   Check("engine: {interfaces: [",
         {

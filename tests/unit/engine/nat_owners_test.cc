@@ -94,10 +94,13 @@ TEST(NatOwnersTest, EveryPortIsTheWorkersThatItsAnswersComeTo) {
       for (sluice_flow answer :
            {Answer("10.0.3.3", 80, "198.51.100.64", 0), Answer("2001:db8::3", 443, "2001:db8::64", 0)}) {
         answer.source.words[3] ^= random();
-        const NatOwners::Toward toward = owners.To(answer);
+        const sluice_nat_rss rss = owners.rss();
+        const sluice_port_owners toward = sluice_port_owners_toward(&rss, &answer);
         for (uint32_t port = 1; port < 65536; port += 7) {
           answer.destination_port = SLUICE_16(port);
-          ASSERT_EQ(toward.Of(static_cast<uint16_t>(port)), HashOf(answer, key) % hashes % workers) << port;
+          ASSERT_EQ(sluice_port_owner(&toward, workers, static_cast<uint16_t>(port)),
+                    HashOf(answer, key) % hashes % workers)
+              << port;
         }
       }
     }

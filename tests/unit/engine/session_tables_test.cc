@@ -75,7 +75,7 @@ TEST_F(SessionTablesTest, TakesNinetySixBytesASessionAtMost) {
     for (const SessionPartition& partition : tables->partitions()) {
       const auto* begin = reinterpret_cast<const uint8_t*>(partition.buckets);
       const auto* end = reinterpret_cast<const uint8_t*>(partition.free + partition.session_count);
-      bytes += static_cast<uint64_t>(end - begin) - SessionPartition::kFragments * sizeof(sluice_fragment);
+      bytes += static_cast<uint64_t>(end - begin) - SLUICE_FRAGMENTS * sizeof(sluice_fragment);
       sessions += partition.session_count;
     }
     EXPECT_GE(sessions, wanted);
@@ -110,7 +110,7 @@ TEST_F(SessionTablesTest, PartitionsAreApartAndAligned) {
     EXPECT_GE(reinterpret_cast<const uint8_t*>(partition.fragments),
               reinterpret_cast<const uint8_t*>(partition.sessions + partition.session_count));
     EXPECT_GE(reinterpret_cast<const uint8_t*>(partition.free),
-              reinterpret_cast<const uint8_t*>(partition.fragments + SessionPartition::kFragments));
+              reinterpret_cast<const uint8_t*>(partition.fragments + SLUICE_FRAGMENTS));
     end = reinterpret_cast<const uint8_t*>(partition.free + partition.session_count);
   }
 }
@@ -203,14 +203,14 @@ TEST_F(SessionTablesTest, SweepsAcrossTheWrapOfTheClock) {
 
 // What finds no room in the queue is found again.
 TEST_F(SessionTablesTest, AFullQueueWaitsForItsOwner) {
-  constexpr uint32_t kMany = ExpiredSessions::kSize + 1000;
+  constexpr uint32_t kMany = SLUICE_EXPIRED + 1000;
   for (uint32_t i = 0; i < kMany; i++) Open(0, SLUICE_SESSION_HANDSHAKE, 11);
   sluice_session& other = Open(1, SLUICE_SESSION_HANDSHAKE, 11);
   SweepOnce();
-  EXPECT_EQ(Queued(0), ExpiredSessions::kSize);
+  EXPECT_EQ(Queued(0), SLUICE_EXPIRED);
   EXPECT_EQ(Queued(1), 1u) << "another owner's queue is not full";
   SweepOnce();
-  EXPECT_EQ(Queued(0), ExpiredSessions::kSize);
+  EXPECT_EQ(Queued(0), SLUICE_EXPIRED);
   EndAll(0);
   EXPECT_EQ(owners_[0].live(), 1000u);
   SweepOnce();

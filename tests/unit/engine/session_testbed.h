@@ -124,7 +124,7 @@ class PartitionMemory {
     std::iota(free_.begin(), free_.end(), 0u);
   }
   SessionPartition view() {
-    SessionPartition partition;
+    SessionPartition partition{};
     partition.buckets = buckets_.data();
     partition.bucket_count = static_cast<uint32_t>(buckets_.size());
     partition.sessions = sessions_.data();

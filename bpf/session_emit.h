@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// Step 5 of a translated packet's journey in the kernel: the packet as it goes on.
+#pragma once
+
+#include "session_job.h"
+#include "sluice/reply.h"
+#include "sluice/rewrite.h"
+#include "sluice/translate.h"
+
+// Where the packet goes.
+STAGE uint32_t session_find_exit(struct engine_job* job, struct session_job* sessions) {
+  if (!job || !sessions) return SLUICE_VERDICT_no_table;
+  job->listener = sessions->session.listener;
+  job->slot = sessions->session.backend;
+  const struct sluice_session* session = &sessions->session;
+  struct session_exit* exit = &sessions->exit;
+  if (job->reverse) {
+    const struct sluice_port* port = SLUICE_AT(&job->tables, sluice_port, ports, session->client_egress);
+    const struct sluice_session_terms* terms =
+        SLUICE_AT(&job->tables, sluice_session_terms, session_terms, session->listener);
+    if (!port || !terms) return SLUICE_VERDICT_no_table;
+    exit->source = terms->address;
+    exit->destination = session->client;
+    exit->ports = session->ports >> 16 | session->ports << 16;
+    exit->delta = (uint16_t)~session->delta;
+    exit->keeps_source = 0;
+    __builtin_memcpy(exit->destination_mac, session->client_mac, SLUICE_MAC_BYTES);
+    __builtin_memcpy(exit->source_mac, port->mac, SLUICE_MAC_BYTES);
+    exit->vlan = session->client_vlan;
+    job->egress = session->client_egress;
+    exit->mtu = port->mtu;
+    return SLUICE_CONTINUE;
+  }
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, session->backend);
+  const struct sluice_address* source = sluice_session_source(&job->tables, session);
+  if (!backend || !source) return SLUICE_VERDICT_no_table;
+  exit->source = *source;
+  exit->destination = backend->destination;
+  exit->ports = sluice_ports(session->source_port, session->server_port);
+  exit->delta = session->delta;
+  exit->keeps_source = session->nat_address == SLUICE_NO_NAT_ADDRESS;
+  __builtin_memcpy(exit->destination_mac, backend->destination_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(exit->source_mac, backend->source_mac, SLUICE_MAC_BYTES);
+  exit->vlan = backend->vlan;
+  job->egress = backend->port;
+  exit->mtu = backend->flags & SLUICE_BACKEND_NEXT_HOP ? backend->mtu : 0;
+  return exit->mtu == 0 ? SLUICE_VERDICT_no_next_hop : SLUICE_CONTINUE;
+}
+
+static __always_inline struct sluice_endpoints endpoints(const struct session_exit* exit) {
+  const struct sluice_endpoints to = {&exit->source, &exit->destination, exit->ports, exit->delta,
+                                      exit->keeps_source != 0};
+  return to;
+}
+
+// Whether the sender of a packet that is too big is told.
+STAGE uint32_t session_too_big(struct engine_job* job, uint32_t mtu) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  struct sluice_counters* counters = counters_of(job);
+  if (!counters) return SLUICE_VERDICT_no_table;
+  struct sluice_limiter* limiter = &counters->translated_too_big;
+  if (!sluice_tells_too_big(&job->packet) ||
+      !sluice_limiter_take(limiter, job->now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST))
+    return SLUICE_VERDICT_too_big;
+  job->mtu = mtu;
+  return SLUICE_VERDICT_replied_too_big;
+}
+
+static __always_inline int32_t l2_length(const struct session_exit* exit) {
+  return SLUICE_ETHERNET_BYTES + (exit->vlan ? SLUICE_VLAN_BYTES : 0);
+}
+
+static __always_inline bool write_l2(uint8_t* head, const uint8_t* end, const struct session_exit* exit, bool ipv6) {
+  if (head + SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES > end) return false;
+  __builtin_memcpy(head, exit->destination_mac, SLUICE_MAC_BYTES);
+  __builtin_memcpy(head + SLUICE_MAC_BYTES, exit->source_mac, SLUICE_MAC_BYTES);
+  sluice_write_l2_type(head, exit->vlan, ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
+  return true;
+}
+
+// Within one IP version, behind the new Ethernet header.
+STAGE int session_translate(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return 0;
+  uint8_t* head = (uint8_t*)packet_data(context);
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  if (!write_l2(head, packet_end(context), &session->exit, ipv6)) return 0;
+  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&session->exit), 0x1f);
+  const struct sluice_endpoints to = endpoints(&session->exit);
+  return sluice_translate(l3, packet_end(context), &job->packet, &to);
+}
+
+// Cuts the padding off: the frame's end is the only one that the verifier believes in, and what is translated must not
+// read on behind the packet.
+static __always_inline bool cut_padding(struct xdp_md* context, const struct engine_job* job) {
+  return resize(context, 0, job->packet.l3_offset + job->packet.l3_length);
+}
+
+static __always_inline uint32_t emit_within(struct xdp_md* context, struct engine_job* job,
+                                            struct session_job* session) {
+  if (job->packet.l3_length > session->exit.mtu) return session_too_big(job, session->exit.mtu);
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR && !cut_padding(context, job)) return SLUICE_VERDICT_truncated_ip;
+  const int32_t growth = l2_length(&session->exit) - (int32_t)job->packet.l3_offset;
+  if (!resize(context, growth, packet_length(context) + (uint32_t)growth)) return SLUICE_VERDICT_no_headroom;
+  return session_translate(context, job, session) ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_ip;
+}
+
+STAGE uint32_t session_read_across(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return SLUICE_VERDICT_no_table;
+  const struct sluice_port* port = SLUICE_AT(&job->tables, sluice_port, ports, job->ingress);
+  if (!port) return SLUICE_VERDICT_no_table;
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const int32_t difference = SLUICE_IPV6_BYTES - SLUICE_IPV4_BYTES;
+  const int32_t near = port->mtu + (ipv6 ? -difference : difference);
+  const int32_t mtu = near < session->exit.mtu ? near : session->exit.mtu;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  return sluice_crossing_read_headers(l3, packet_end(context), &job->packet, (uint32_t)mtu, &session->crossing);
+}
+
+STAGE int session_read_error(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return 0;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  session->crossing.gone = sluice_error_gone(l3, packet_end(context), &job->packet, &session->crossing);
+  return 1;
+}
+
+STAGE int session_write_across(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return 0;
+  uint8_t* head = (uint8_t*)packet_data(context);
+  const uint8_t* end = packet_end(context);
+  if (!write_l2(head, end, &session->exit, !(job->packet.flags & SLUICE_PACKET_IPV6))) return 0;
+  const struct sluice_endpoints to = endpoints(&session->exit);
+  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&session->exit), 0x1f);
+  return sluice_crossing_write(l3, end, &job->packet, &session->crossing, &to, session->exit.mtu);
+}
+
+// As a packet of the other IP version.
+static __always_inline uint32_t emit_across(struct xdp_md* context, struct engine_job* job,
+                                            struct session_job* session) {
+  if (!cut_padding(context, job)) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t verdict = session_read_across(context, job, session);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR) session_read_error(context, job, session);
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const uint32_t mtu = session->exit.mtu;
+  if (session->crossing.length > mtu) return session_too_big(job, sluice_crossing_mtu(&session->crossing, ipv6, mtu));
+  const int32_t l2 = l2_length(&session->exit);
+  const int32_t growth = l2 + session->crossing.after - job->packet.l3_offset - session->crossing.before;
+  if (!resize(context, growth, (uint32_t)l2 + session->crossing.length)) return SLUICE_VERDICT_no_headroom;
+  return session_write_across(context, job, session) ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_ip;
+}
+
+// Step 5: to the server or back to the client. A replied_too_big is still to be written.
+static __always_inline uint32_t session_emit(struct xdp_md* context, struct engine_job* job,
+                                             struct session_job* session) {
+  const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
+  const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);
+  if (l3 + SLUICE_IPV4_BYTES > packet_end(context)) return SLUICE_VERDICT_truncated_ip;
+  if (l3[ipv6 ? 7 : 8] <= 1) return SLUICE_VERDICT_ttl_expired;
+  const uint32_t verdict = sluice_address_is_ipv4(&session->exit.destination) == ipv6
+                               ? emit_across(context, job, session)
+                               : emit_within(context, job, session);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  return job->reverse ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded;
+}

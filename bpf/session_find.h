@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// Step 4 of a translated packet's journey in the kernel, composed like src/engine/session_resolve.cc: its session, and
+// what it changes in it.
+#pragma once
+
+#include "session_job.h"
+
+// The flags of a virtual address, or -1 when it is none.
+STAGE int session_virtual(const struct engine_job* job) {
+  if (!job) return -1;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  uint32_t flags = 0;
+  if (!settings || !sluice_virtual_find(&job->tables, settings, &job->packet.flow.destination, &flags)) return -1;
+  return flags & 0xff;
+}
+
+// A packet for no listener, and nobody's answer.
+STAGE uint32_t session_stranger(const struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const int flags = session_virtual(job);
+  if (flags < 0) return SLUICE_VERDICT_pass_not_virtual;
+  if (flags & SLUICE_VIRTUAL_NAT) return SLUICE_VERDICT_no_session;
+  return job->packet.kind == SLUICE_PACKET_ECHO_REPLY ? job->packet.reason : SLUICE_VERDICT_no_listener;
+}
+
+// Copies the record `index` of the owner, and tells whether it is the session of the flow, from the client to
+// `listener` or, without one, from the server.
+STAGE int session_take(struct session_job* session, const struct sluice_flow* flow, uint32_t listener, uint32_t index) {
+  if (!session || !flow) return 0;
+  const struct sluice_session* live = session_record(session->owner, index);
+  if (!live) return 0;
+  sluice_load_words(&session->session, live, sizeof(*live));
+  session->found = index;
+  if (listener != SLUICE_NO_LISTENER) return sluice_session_is_forward(&session->session, flow, listener);
+  const struct sluice_tables* tables = &session->own.tables;
+  const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, session->session.backend);
+  const struct sluice_address* source = sluice_session_source(tables, &session->session);
+  return backend && source && sluice_session_is_reverse(&session->session, flow, backend, source);
+}
+
+// The session of the flow among those of session->owner. The owner takes the entry away before it uses the record for
+// somebody else: so the entry is read again.
+STAGE int session_find_in(struct session_job* session, const struct sluice_flow* flow, uint32_t listener,
+                          uint64_t hash) {
+  if (!session || !flow) return 0;
+  for (uint32_t second = 0; second < 2; second++) {
+    const uint32_t place = session->owner * sluice_session_buckets + sluice_owned_place(&session->own, hash, second);
+    const struct sluice_bucket* at = bpf_map_lookup_elem(&sluice_session_buckets_map, &place);
+    if (!at) return 0;
+    for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
+      const uint64_t entry = SLUICE_LOAD_ENTRY(&at->entries[i]);
+      if (!sluice_entry_matches(entry, hash)) continue;
+      if (!session_take(session, flow, listener, (uint32_t)entry)) continue;
+      if (SLUICE_LOAD_ENTRY(&at->entries[i]) == entry) return 1;
+    }
+  }
+  return 0;
+}
+
+// Whether the session that was found is neither over nor its backend gone.
+STAGE int session_lives(const struct session_job* session) {
+  if (!session) return 0;
+  const struct sluice_session* record = &session->session;
+  return !sluice_session_is_over(&session->own.tables, record, record->forward, record->reverse, session->own.tick);
+}
+
+// What the packet makes of the session that it has found.
+enum session_use { SESSION_OVER, SESSION_GOES_ON, SESSION_REPLACED };
+STAGE int session_use(const struct engine_job* job, const struct session_job* session) {
+  if (!job || !session || !session_lives(session)) return SESSION_OVER;
+  if (job->reverse) return SESSION_GOES_ON;
+  const struct sluice_session* record = &session->session;
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, record->backend);
+  const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
+  if (!backend || !listener || !sluice_backend_serves(backend, listener->pool)) return SESSION_OVER;
+  const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
+  const bool closed = sluice_session_state(record->protocol, record->forward, record->reverse) == SLUICE_SESSION_CLOSED;
+  return opens && closed ? SESSION_REPLACED : SESSION_GOES_ON;
+}
+
+// Who may have the session of an answer that is not ours: the port says it.
+static __always_inline uint32_t guess_owner(const struct engine_job* job) {
+  if (!job->reverse) return job->session_own;
+  const int flags = session_virtual(job);
+  if (flags < 0 || !(flags & SLUICE_VIRTUAL_NAT)) return job->session_own;
+  return sluice_nat_owner(SLUICE_16(job->packet.flow.destination_port), sluice_session_partitions);
+}
+
+STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return NOT_FOUND;
+  uint32_t owner = guess_owner(job);
+  for (uint32_t i = 0; i < MOST_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+    session->owner = owner;
+    if (owner != job->session_own && session_find_in(session, &job->packet.flow, job->listener, job->hash) &&
+        session_use(job, session) == SESSION_GOES_ON) {
+      struct sluice_session_owner* own = sluice_owned_state(&session->own);
+      if (own && job->reverse) own->counters.answers_elsewhere++;
+      return FOUND;
+    }
+    owner = owner + 1 >= sluice_session_partitions ? 0 : owner + 1;
+  }
+  return NOT_FOUND;
+}
+
+// The session of the packet's flow, if it has one that is not over: ours, else another queue's. A new connection that
+// another has an entry of is new all the same: it has come here for good.
+STAGE uint32_t session_find(struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return NOT_FOUND;
+  session->owner = job->session_own;
+  if (session_find_in(session, &job->packet.flow, job->listener, job->hash)) {
+    const int use = session_use(job, session);
+    if (use == SESSION_GOES_ON) return FOUND;
+    if (use == SESSION_REPLACED) {
+      sluice_session_replace(&session->own, session->found);
+      return NOT_FOUND;
+    }
+    // The flow may have gone on elsewhere, and come back.
+    sluice_session_close(&session->own, session->found);
+  }
+  if (sluice_session_partitions == 1 || (!job->reverse && (job->packet.flags & SLUICE_PACKET_SYN))) return NOT_FOUND;
+  return session_find_elsewhere(job, session);
+}
+
+// Answers go where the client's last packet came from.
+static __always_inline void note_way_back(const uint8_t* data, const struct engine_job* job,
+                                          struct sluice_session* live) {
+  SLUICE_STORE(sluice_session_way_back(live), sluice_way_back(data, &job->packet));
+  SLUICE_STORE(&live->client_egress, (uint8_t)job->ingress);
+}
+
+// What a packet says about its session.
+STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job, const struct session_job* session) {
+  if (!job || !session) return SLUICE_VERDICT_no_table;
+  struct sluice_session* live = session_record(session->owner, session->found);
+  if (!live) return SLUICE_VERDICT_no_table;
+  const struct sluice_packet* packet = &job->packet;
+  const struct sluice_session* record = &session->session;
+  if (!job->reverse && packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES)
+    return SLUICE_VERDICT_pass_vlan_depth;
+  const uint8_t* data = packet_data(context);
+  const uint8_t* end = packet_end(context);
+  if (data + SLUICE_ETHERNET_BYTES + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint64_t own = job->reverse ? record->reverse : record->forward;
+  const uint64_t peer = job->reverse ? record->forward : record->reverse;
+  const uint32_t tick = session->own.tick;
+  uint64_t after = sluice_word_datagram(tick);
+  if (record->protocol == SLUICE_IP_TCP) {
+    uint8_t* l4 = (uint8_t*)data + SLUICE_BOUND(packet->l4_offset, 0xfff);
+    if (l4 + SLUICE_TCP_BYTES > end) return SLUICE_VERDICT_truncated_transport;
+    const struct sluice_segment segment = sluice_segment_read(l4);
+    if (job->reverse && (segment.flags & SLUICE_TCP_SYN)) {
+      const uint32_t scale = sluice_syn_scale(l4, end);
+      SLUICE_STORE(&live->scales, (uint8_t)((record->scales & 0xf) | scale << 4));
+    }
+    const bool believed =
+        sluice_segment_in_window(&segment, own, peer, sluice_window_shift(record->scales, !job->reverse));
+    if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
+    after = sluice_word_segment(own, &segment, believed, tick);
+  }
+  if (job->reverse) {
+    SLUICE_STORE(&live->reverse, after);
+    return SLUICE_CONTINUE;
+  }
+  SLUICE_STORE(&live->forward, after);
+  note_way_back(data, job, live);
+  return SLUICE_CONTINUE;
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// New sessions of the kernel's, and the end of those that are over.
+#pragma once
+
+#include "session_find.h"
+
+// Whether another queue has a session with the same answers. One of the same flow, which has moved here, is no
+// obstacle: its answers are translated alike.
+STAGE int session_is_taken(const struct engine_job* job, struct session_job* session, struct session_job* other) {
+  if (!job || !session || !other || sluice_session_partitions == 1) return 0;
+  session_job_begin(other, job);
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  struct sluice_session_owner* own = sluice_owned_state(&session->own);
+  struct sluice_flow* answer = &session->own.scratch.answer;
+  if (!settings || !own || !sluice_session_answer_flow(&job->tables, &session->session, answer)) return 0;
+  const uint64_t hash = sluice_hash_flow(settings, answer);
+  // Ours is entered before we look at theirs.
+  __sync_fetch_and_add(&own->fence, 1);
+  for (uint32_t i = 0; i < MOST_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+    other->owner = i;
+    if (i == job->session_own || !session_find_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
+    if (sluice_session_is_of_client(&job->tables, &other->session, &session->session)) continue;
+    if (session_lives(other)) return 1;
+  }
+  return 0;
+}
+
+// What the session of the packet's flow is to be; SLUICE_CONTINUE, or why it gets none.
+STAGE uint32_t session_begin(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return SLUICE_VERDICT_no_table;
+  struct sluice_session* wanted = &session->session;
+  __builtin_memset(wanted, 0, sizeof(*wanted));
+  const uint32_t verdict = sluice_session_begin(&job->tables, &job->packet, job->listener, job->hash, wanted);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  const bool whole = sluice_session_note_first(wanted, (uint8_t*)packet_data(context), packet_end(context),
+                                               &job->packet, job->ingress, session->own.tick);
+  return whole ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_transport;
+}
+
+// As SessionPath::Open: FOUND, with the session that the packet's flow has from here on, or why it has none.
+STAGE uint32_t session_open(struct xdp_md* context, struct engine_job* job, struct session_job* session,
+                            struct session_job* other) {
+  if (!job || !session || !other) return SLUICE_VERDICT_no_table;
+  struct sluice_session* wanted = &session->session;
+  uint32_t verdict = session_begin(context, job, session);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  const bool keeps = sluice_session_keeps_source(&session->own, wanted) && !session_is_taken(job, session, other);
+  if (!keeps) {
+    verdict = (uint32_t)sluice_session_take_source(&session->own, wanted, job->hash);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  }
+  int index = sluice_session_enter(&session->own, wanted, &job->packet.flow, job->hash);
+  // Another queue may have entered one at the same moment: both see that, and neither keeps its source.
+  if (index >= 0 && keeps && session_is_taken(job, session, other)) {
+    sluice_session_close(&session->own, (uint32_t)index);
+    verdict = (uint32_t)sluice_session_take_source(&session->own, wanted, job->hash);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+    index = sluice_session_enter(&session->own, wanted, &job->packet.flow, job->hash);
+  }
+  if (index < 0) return SLUICE_VERDICT_sessions_full;
+  session->found = (uint32_t)index;
+  session->owner = job->session_own;
+  job->opened = 1;
+  return FOUND;
+}
+
+// A session that the sweep has found to be over, if there is one: there is no time between packets, so each packet that
+// may have a session ends one.
+STAGE int session_end_expired(struct session_job* session) {
+  if (!session) return 0;
+  const int index = sluice_session_next_expired(&session->own);
+  return index >= 0 ? sluice_session_expire(&session->own, (uint32_t)index) : 0;
+}
+static __always_inline void end_expired(struct session_job* session) {
+  const struct sluice_expired* queue = sluice_owned_expired(&session->own);
+  if (queue && sluice_session_any_expired(queue)) session_end_expired(session);
+}

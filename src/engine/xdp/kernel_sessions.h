@@ -1,0 +1,66 @@
+// The NAT sessions of an engine whose packets the kernel translates: arrays that the kernel and this process share, and
+// that the next instance goes on with.
+//
+// Thread-safety: none; the control thread's. Records and buckets have one writer for each partition, the queue's CPU;
+// this side reads them, and hands over what its sweep has found to be over.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/region.h"
+#include "engine/engine.h"
+#include "engine/session_tables.h"
+#include "engine/xdp/attachment.h"
+#include "engine/xdp/kernel_path.h"
+#include "engine/xdp/session_inheritance.h"
+#include "sluice/nat_port.h"
+#include "tables/tables.h"
+
+namespace sluice {
+
+class KernelSessions {
+ public:
+  // Room for `max_sessions`, at least one, over all partitions, 96 bytes each. Sessions of an earlier instance, whose
+  // program is the predecessor in one of the places, are gone on with when their arrays are of the same form. `notes`
+  // gets sentences for the log.
+  static absl::StatusOr<std::unique_ptr<KernelSessions>> Open(uint32_t partitions, uint64_t max_sessions,
+                                                              const sluice_nat_ports& ports,
+                                                              absl::Span<XdpAttachment* const> places,
+                                                              std::vector<std::string>* notes);
+  KernelSessions(const KernelSessions&) = delete;
+  KernelSessions& operator=(const KernelSessions&) = delete;
+
+  // Before the first tables are published: sessions of the earlier instance name backends, listeners and addresses by
+  // its indices. Where `tables` number them otherwise, the sessions go on in other arrays, but for those whose backend,
+  // listener or address is gone.
+  void Settle(const Tables& tables);
+  // The earlier instance's program has been relieved.
+  void EndInheritance() { inheritance_.reset(); }
+
+  KernelSessionArrays arrays() const;
+  SessionTables& tables() const { return *tables_; }
+  // Adds what the kernel has counted of them.
+  void AddCounters(EngineCounters* sum) const;
+
+ private:
+  explicit KernelSessions(const sluice_nat_ports& ports) : ports_(ports) {}
+  void Use(SessionArrays made);
+  SessionCounters Counted() const;
+
+  sluice_nat_ports ports_;
+  SessionArrays arrays_;
+  std::unique_ptr<SessionTables> tables_;
+  std::optional<SessionInheritance> inheritance_;
+  bool settled_ = false;
+  // As counted when this instance began: what an earlier one has counted is not ours to tell.
+  SessionCounters before_{};
+};
+
+}  // namespace sluice
