@@ -1,0 +1,296 @@
+#include "xdp_fixture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "config/load.h"
+#include "engine/burst.h"
+#include "engine/xdp/bpf_status.h"
+#include "engine/xdp/inheritance.h"
+#include "tables/builder.h"
+// The last ones: their types are those of the path.
+#include "xdp_reference.skel.h"
+#include "xdp_wrapper.skel.h"
+
+namespace sluice::bench {
+namespace {
+
+constexpr std::array<uint8_t, 32> kHashKey = {5, 4, 3, 2, 1};
+constexpr uint32_t kBackends = 64;
+// Where packets come in: any interface has a receive queue to come by.
+constexpr const char* kInterface = "lo";
+// Ethernet, IP and what fits into 78 bytes, of both families.
+constexpr size_t kPacketBytes = 78;
+
+absl::StatusOr<std::shared_ptr<const Tables>> MakeTables(const std::string& forwarding) {
+  std::string yaml =
+      "engine: {interfaces: [{name: eth0}], tunnel_source: {ipv4: 198.51.100.2}}\n"
+      "listeners:\n"
+      "  - {name: four, address: 203.0.113.10, protocol: tcp_udp, ports: [80], pool: four}\n"
+      "  - {name: six, address: \"2001:db8::10\", protocol: tcp_udp, ports: [80], pool: six}\n"
+      "pools:\n";
+  absl::flat_hash_map<Address, BackendNextHop> hops;
+  for (const bool ipv6 : {false, true}) {
+    absl::StrAppend(&yaml, "  - name: ", ipv6 ? "six" : "four", "\n    forwarding: ", forwarding, "\n    backends:\n");
+    // Only what stays in the client's packet is of its family.
+    const std::string network = !ipv6 ? "10.0.0." : forwarding == "dsr_l2" ? "2001:db8:1::" : "10.0.1.";
+    for (uint32_t i = 1; i <= kBackends; i++) {
+      const std::string address = absl::StrCat(network, i);
+      absl::StrAppend(&yaml, "      - {name: b", i, ", address: \"", address, "\"}\n");
+      hops[*ParseAddress(address)] = {0, 0, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 1, static_cast<uint8_t>(i)}, 1500};
+    }
+  }
+  absl::StatusOr<LoadedConfig> loaded = LoadConfigText(yaml, "benchmark");
+  if (!loaded.ok()) return loaded.status();
+  Builder builder;
+  const std::vector<PortDescription> ports = {{Mac{2, 0, 0, 0, 0, 1}, 1500}};
+  return builder.Build({&loaded->config, kHashKey, &hops, ports});
+}
+
+// A map of the program, told by its name, of which the kernel keeps 15 characters, and by its record's size. -1: none.
+int OpenMap(int program, std::string_view name, uint32_t record) {
+  std::array<uint32_t, 64> ids{};
+  bpf_prog_info info{};
+  info.nr_map_ids = ids.size();
+  info.map_ids = reinterpret_cast<uintptr_t>(ids.data());
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program, &info, &size) != 0) return -1;
+  for (uint32_t i = 0; i < info.nr_map_ids; i++) {
+    const int fd = bpf_map_get_fd_by_id(ids.at(i));
+    bpf_map_info map{};
+    size = sizeof(map);
+    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &map, &size) == 0 && map.value_size == record &&
+        name.substr(0, sizeof(map.name) - 1) == map.name) {
+      return fd;
+    }
+    if (fd >= 0) close(fd);
+  }
+  return -1;
+}
+
+void Put(std::array<uint8_t, kPacketBytes>& packet, size_t at, std::initializer_list<uint8_t> bytes) {
+  std::copy(bytes.begin(), bytes.end(), packet.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+double ThreadNs() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<XdpFixture>> XdpFixture::Open(const Traffic& traffic, uint64_t connections,
+                                                             uint32_t reference_flows) {
+  LogLibbpf();
+  auto fixture = std::unique_ptr<XdpFixture>(new XdpFixture(traffic));
+  if (absl::Status status = fixture->OpenPath(connections); !status.ok()) return status;
+  if (absl::Status status = fixture->OpenReference(reference_flows); !status.ok()) return status;
+  if (absl::Status status = fixture->OpenWrapper(); !status.ok()) return status;
+  return fixture;
+}
+
+XdpFixture::~XdpFixture() {
+  xdp_wrapper_bpf::destroy(wrapper_);
+  xdp_reference_bpf::destroy(reference_);
+  if (connections_ >= 0) close(connections_);
+}
+
+absl::Status XdpFixture::OpenPath(uint64_t connections) {
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = MakeTables(traffic_.forwarding);
+  if (!tables.ok()) return tables.status();
+  const uint32_t buckets = BucketsFor(connections);
+  const absl::StatusOr<int> array = MakeConnectionArray(buckets);
+  if (!array.ok()) return array.status();
+  connections_ = *array;
+  absl::StatusOr<Region> memory = Region::Share(connections_, size_t{buckets} * sizeof(sluice_bucket));
+  if (!memory.ok()) return memory.status();
+  connection_memory_ = *std::move(memory);
+  KernelPath::Options options;
+  options.room = room_ = KernelRoom::For(**tables);
+  options.buckets = buckets;
+  options.connections = connections_;
+  absl::StatusOr<std::unique_ptr<KernelPath>> path = KernelPath::Load(options);
+  if (!path.ok()) return path.status();
+  path_ = *std::move(path);
+  path_->SetIngress({{if_nametoindex(kInterface), 0, 1, 0, 0}});
+  return path_->Publish(*std::move(tables));
+}
+
+// Over the memory of the path.
+absl::Status XdpFixture::OpenReference(uint32_t flows) {
+  reference_ = xdp_reference_bpf::open();
+  if (reference_ == nullptr) return BpfStatus(errno, "opening the reference");
+  auto* constants = reference_->rodata;
+  constants->sluice_index_room = room_.index;
+  constants->sluice_ranges_room = room_.ranges;
+  constants->sluice_listeners_room = room_.listeners;
+  constants->sluice_pools_room = room_.pools;
+  constants->sluice_backends_room = room_.backends;
+  constants->sluice_ports_room = room_.ports;
+  constants->sluice_partition_buckets = BucketsFor(1);
+  bpf_map__set_max_entries(reference_->maps.reference_flows, flows);
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, reference_->obj) {
+    const int fd = OpenMap(path_->program(), bpf_map__name(map), bpf_map__value_size(map));
+    if (fd < 0) continue;
+    const absl::Cleanup closer = [fd] { close(fd); };
+    if (const int error = bpf_map__reuse_fd(map, fd); error != 0) return BpfStatus(-error, bpf_map__name(map));
+  }
+  if (const int error = xdp_reference_bpf::load(reference_); error != 0) {
+    return BpfStatus(-error, "loading the reference");
+  }
+  const uint32_t ifindex = if_nametoindex(kInterface);
+  reference_->bss->sluice_ingress[ifindex % SLUICE_INGRESS] = {ifindex, 0, 1, 0, 0};
+  return absl::OkStatus();
+}
+
+absl::Status XdpFixture::OpenWrapper() {
+  wrapper_ = xdp_wrapper_bpf::open_and_load();
+  if (wrapper_ == nullptr) return BpfStatus(errno, "loading the wrapper");
+  wrapper_->bss->wrapper_ipv6 = traffic_.ipv6;
+  wrapper_->bss->wrapper_grows = traffic_.ours && traffic_.forwarding != "dsr_l2";
+  const int bodies = bpf_map__fd(wrapper_->maps.wrapper_bodies);
+  for (const Side side : {Side::kNothing, Side::kPath, Side::kReference}) {
+    const auto key = static_cast<uint32_t>(side);
+    const int body = program(side);
+    if (bpf_map_update_elem(bodies, &key, &body, BPF_ANY) != 0) return BpfStatus(errno, "giving the wrapper its body");
+  }
+  return absl::OkStatus();
+}
+
+int XdpFixture::program(Side side) const {
+  switch (side) {
+    case Side::kPath:
+      return path_->program();
+    case Side::kReference:
+      return bpf_program__fd(reference_->progs.reference);
+    default:
+      return bpf_program__fd(wrapper_->progs.wrapper_nothing);
+  }
+}
+
+XdpFixture::Size XdpFixture::SizeOf(Side side) const {
+  bpf_prog_info info{};
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program(side), &info, &size) != 0) return {};
+  return {info.verified_insns, info.jited_prog_len};
+}
+
+// As its client sends it, but for what is the flow's. Checksums are 0: the path does not look at them.
+void XdpFixture::WritePacket(bool opening) {
+  std::array<uint8_t, kPacketBytes> packet{};
+  Put(packet, 0, {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xaa});
+  const auto protocol = static_cast<uint8_t>(traffic_.udp ? SLUICE_IP_UDP : SLUICE_IP_TCP);
+  const size_t l4 = traffic_.ipv6 ? 54 : 34;
+  const auto l4_length = static_cast<uint8_t>(kPacketBytes - l4);
+  const uint8_t host = traffic_.ours ? 0x10 : 0x11;
+  if (traffic_.ipv6) {
+    Put(packet, 12, {0x86, 0xdd, 0x60, 0, 0, 0, 0, l4_length, protocol, 64});
+    Put(packet, 22, {0x20, 0x01, 0x0d, 0xb8});
+    Put(packet, 38, {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host});
+  } else {
+    Put(packet, 12,
+        {0x08, 0, 0x45, 0, 0, static_cast<uint8_t>(SLUICE_IPV4_BYTES + l4_length), 0, 1, 0x40, 0, 64, protocol});
+    Put(packet, 30, {203, 0, 113, static_cast<uint8_t>(host - 6)});
+  }
+  Put(packet, l4 + 2, {0, 80});
+  if (traffic_.udp) {
+    Put(packet, l4 + 4, {0, l4_length});
+  } else {
+    Put(packet, l4 + 12, {0x50, static_cast<uint8_t>(opening ? 0x02 : 0x10)});
+  }
+  std::memcpy(&wrapper_->bss->wrapper_first, packet.data(), sizeof(uint64_t));
+  std::memcpy(wrapper_->bss->wrapper_packet, packet.data() + 6, sizeof(wrapper_->bss->wrapper_packet));
+}
+
+absl::StatusOr<double> XdpFixture::RunRandom(Side side, uint32_t packets, uint32_t flows) {
+  WritePacket(false);
+  wrapper_->bss->wrapper_flows = flows;
+  // The same for every side.
+  wrapper_->bss->wrapper_random = 0x9e3779b97f4a7c15ull + packets;
+  return Run(side, packets);
+}
+
+absl::StatusOr<double> XdpFixture::RunEach(Side side, uint32_t packets, uint32_t first, bool opening) {
+  WritePacket(opening);
+  wrapper_->bss->wrapper_flows = 0;
+  wrapper_->bss->wrapper_next = first;
+  return Run(side, packets);
+}
+
+uint64_t XdpFixture::CountExpected() const {
+  EngineCounters counters;
+  path_->AddCounters(&counters);
+  return counters.verdicts[traffic_.ours ? SLUICE_VERDICT_forwarded : SLUICE_VERDICT_pass_not_virtual];
+}
+
+absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
+  const bpf_program* const wrappers[] = {wrapper_->progs.wrapper_of_nothing, wrapper_->progs.wrapper_of_path,
+                                         wrapper_->progs.wrapper_of_reference};
+  std::array<uint8_t, kPacketBytes> packet{};
+  xdp_md context{};
+  context.data_end = packet.size();
+  context.ingress_ifindex = if_nametoindex(kInterface);
+  bpf_test_run_opts options;
+  PrepareBpfOptions(&options);
+  options.data_in = packet.data();
+  options.data_size_in = packet.size();
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof(context);
+  options.repeat = static_cast<int>(packets);
+  const uint64_t before = CountExpected();
+  const double begin = ThreadNs();
+  const int error = bpf_prog_test_run_opts(bpf_program__fd(wrappers[static_cast<size_t>(side)]), &options);
+  const double end = ThreadNs();
+  if (error != 0) return BpfStatus(-error, "running the program");
+  const uint64_t counted = CountExpected() - before;
+  if (counted != (side == Side::kNothing ? 0 : packets)) {
+    return absl::InternalError(
+        absl::StrCat("of ", packets, " packets ", counted, " had the verdict that they are to have"));
+  }
+  return end - begin;
+}
+
+void XdpFixture::Clear() {
+  std::memset(connection_memory_.data(), 0, connection_memory_.size());
+}
+
+// Every other entry.
+void XdpFixture::ClearHalf() {
+  auto* entries = connection_memory_.As<uint64_t>();
+  for (size_t i = 0; i < connection_memory_.size() / sizeof(uint64_t); i += 2) entries[i] = SLUICE_ENTRY_EMPTY;
+}
+
+absl::Status XdpFixture::ForgetReference(uint32_t first, uint32_t count) {
+  const int map = bpf_map__fd(reference_->maps.reference_flows);
+  sluice_flow key{};
+  sluice_flow next{};
+  std::vector<sluice_flow> keys;
+  for (bool more = bpf_map_get_next_key(map, nullptr, &next) == 0; more;) {
+    key = next;
+    more = bpf_map_get_next_key(map, &key, &next) == 0;
+    const uint32_t client = __builtin_bswap32(key.source.words[3]) - 0x0b000000u;
+    const uint32_t flow = client << 15 | ((__builtin_bswap16(key.source_port) - 0x4000u) & 0x7fff);
+    if (flow - first < count) keys.push_back(key);
+  }
+  for (const sluice_flow& one : keys) {
+    if (bpf_map_delete_elem(map, &one) != 0) return BpfStatus(errno, "making the reference forget");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice::bench
