@@ -1,0 +1,67 @@
+// What a health check is: of which kind, how often, what it sends and what it takes for an answer.
+//
+// Thread-safety: as of a struct; shared, it is const.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace sluice {
+
+class TlsContext;
+
+enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp };
+
+// HTTP status codes, both ends included.
+struct StatusRange {
+  uint32_t first = 200;
+  uint32_t last = 399;
+  bool operator==(const StatusRange&) const = default;
+};
+
+// "200-399", "200, 204, 301-302"; none when it is anything else. Codes are 100 to 599.
+std::optional<std::vector<StatusRange>> ParseStatusRanges(const std::string& text);
+
+// How results make states.
+struct CheckTerms {
+  // From the start of one check to the start of the next: of a backend whose state is settled and healthy; of one whose
+  // state is about to change, or is not known yet; of an unhealthy one.
+  absl::Duration interval;
+  absl::Duration fast_interval;
+  absl::Duration down_interval;
+  // How many checks in a row have to pass, and to fail, for the state to change.
+  uint32_t rise = 2;
+  uint32_t fall = 3;
+  bool operator==(const CheckTerms&) const = default;
+};
+
+struct CheckSpec {
+  CheckType type = CheckType::kTcp;
+  CheckTerms terms;
+  // Of the whole check, from opening the socket to the last byte that counts.
+  absl::Duration timeout;
+  // http and https. `host` is the Host header; empty: the address and port that are asked.
+  std::string method;
+  std::string path;
+  std::string host;
+  std::vector<StatusRange> statuses;
+  // As `statuses`, for the reader.
+  std::string expected_statuses;
+  // Has to be in the beginning of the body (kMaxAnswer); empty: the body is not read.
+  std::string expect_body;
+  // tcp and udp: what is sent, and what has to be in the beginning of the answer. May be empty.
+  std::string send;
+  std::string expect;
+  // https.
+  std::shared_ptr<const TlsContext> tls;
+};
+
+// Bytes of an answer that are looked at; a longer one is cut off.
+inline constexpr size_t kMaxAnswer = 65'536;
+
+}  // namespace sluice
