@@ -1,0 +1,26 @@
+// Checks by sockets of this node, through its kernel, to the backend's own address.
+//
+// Thread-safety: the thread that runs the io_context. Probes that it has started end before it.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+
+#include "health/icmp_socket.h"
+#include "health/prober.h"
+
+namespace sluice {
+
+class SocketProber : public Prober {
+ public:
+  // `io` outlives the prober.
+  explicit SocketProber(boost::asio::io_context& io) : io_(io), icmp4_(io, /*ipv4=*/true), icmp6_(io, /*ipv4=*/false) {}
+
+  std::unique_ptr<Probe> Start(const CheckTarget& target, Done done) override;
+
+ private:
+  boost::asio::io_context& io_;
+  IcmpSocket icmp4_;
+  IcmpSocket icmp6_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,41 @@
+// Checks over TCP: the connection that all of them begin with, and the check `tcp`, which may send and expect bytes.
+//
+// Thread-safety: the thread that runs the io_context.
+#pragma once
+
+#include <array>
+#include <boost/asio/ip/tcp.hpp>
+#include <string>
+
+#include "health/socket_probe.h"
+
+namespace sluice {
+
+class ConnectionProbe : public SocketProbe {
+ public:
+  ConnectionProbe(boost::asio::io_context& io, CheckTarget target, Prober::Done done)
+      : SocketProbe(io, std::move(target), std::move(done)), socket_(io) {}
+
+ protected:
+  void Open() override;
+  void Close() override;
+  virtual void Connected() = 0;
+
+  boost::asio::ip::tcp::socket socket_;
+};
+
+class TcpProbe : public ConnectionProbe {
+ public:
+  using ConnectionProbe::ConnectionProbe;
+
+ private:
+  void Connected() override;
+  void FailBy(const Error& error) override;
+  void Read();
+  void Look(size_t bytes);
+
+  std::array<char, 4096> piece_;
+  std::string answer_;
+};
+
+}  // namespace sluice

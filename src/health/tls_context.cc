@@ -1,0 +1,38 @@
+#include "health/tls_context.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+namespace ssl = boost::asio::ssl;
+
+absl::Status Unusable(const std::string& what, const std::string& file, const boost::system::error_code& error) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("health_check.", what, ": ", file, " cannot be used (", error.message(), "); give a PEM file"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const Options& options) {
+  const std::shared_ptr<TlsContext> tls(new TlsContext(options));
+  ssl::context& context = tls->context_;
+  boost::system::error_code error;
+  context.set_options(ssl::context::default_workarounds | ssl::context::no_sslv3 | ssl::context::no_tlsv1 |
+                      ssl::context::no_tlsv1_1);
+  context.set_verify_mode(options.insecure ? ssl::verify_none : ssl::verify_peer, error);
+  if (!options.insecure && options.ca_file.empty()) context.set_default_verify_paths(error);
+  if (!options.ca_file.empty() && context.load_verify_file(options.ca_file, error)) {
+    return Unusable("ca_file", options.ca_file, error);
+  }
+  if (!options.certificate_file.empty() && context.use_certificate_chain_file(options.certificate_file, error)) {
+    return Unusable("certificate_file", options.certificate_file, error);
+  }
+  if (!options.key_file.empty() && context.use_private_key_file(options.key_file, ssl::context::pem, error)) {
+    return Unusable("key_file", options.key_file, error);
+  }
+  return tls;
+}
+
+}  // namespace sluice
