@@ -72,4 +72,14 @@ inline constexpr uint64_t kMaxMaglevEntries = uint64_t{1} << 28;
 // Below this many entries a backend, shares are off by more than about 1 % (Maglev, NSDI 2016, section 5.3).
 inline constexpr uint64_t kGoodMaglevEntriesPerBackend = 100;
 
+// Health checks.
+inline constexpr int64_t kMinCheckIntervalMs = 100;
+inline constexpr int64_t kMaxCheckIntervalMs = 3'600'000;
+inline constexpr int64_t kMinCheckTimeoutMs = 10;
+inline constexpr uint32_t kMaxRiseFall = 100;
+// Of everything that is sent or expected, each.
+inline constexpr size_t kMaxCheckBytes = 1'024;
+// Of all pools together; above, one control thread may be late.
+inline constexpr double kManyChecksPerSecond = 10'000;
+
 }  // namespace sluice::config

@@ -61,6 +61,7 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts);
 void CheckReferences(const v1::Config& config, Report& report, Facts& facts);
 // What nat and full_nat need, and what only they know.
 void CheckTranslation(const v1::Config& config, Report& report, const Facts& facts);
+void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& facts);
 void CheckEngine(const v1::Config& config, Report& report, Facts& facts);
 // What the engine of the file's choice cannot do.
 void CheckXdp(const v1::Config& config, Report& report);

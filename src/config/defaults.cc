@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/address.h"
 #include "config/bounds.h"
 #include "config/forwarding.h"
 
@@ -30,6 +31,10 @@ constexpr uint32_t kMaglevTableSize = 65'537;
 // IANA: gue, 6080/udp.
 constexpr uint32_t kGuePort = 6080;
 constexpr uint32_t kWeight = 1;
+constexpr int64_t kCheckIntervalSeconds = 2;
+constexpr int64_t kCheckTimeoutSeconds = 1;
+constexpr uint32_t kRise = 2;
+constexpr uint32_t kFall = 3;
 
 // Required: the forwarding of every pool is filled.
 void FillSessions(v1::Config& config) {
@@ -78,10 +83,40 @@ void FillSessionKeys(v1::Listener& listener) {
   if (!listener.has_reset_on_idle()) listener.set_reset_on_idle(false);
 }
 
+bool AsksByHttp(const v1::HealthCheck& check) {
+  return check.type() == v1::HealthCheck::HTTP || check.type() == v1::HealthCheck::HTTPS;
+}
+
+void FillRequest(v1::HealthCheck& check) {
+  if (check.path().empty()) check.set_path("/");
+  if (check.method().empty()) check.set_method("GET");
+  if (check.expect().empty()) check.set_expect("200-399");
+  if (check.type() != v1::HealthCheck::HTTPS) return;
+  if (!check.has_insecure()) check.set_insecure(false);
+  // An address is not a name, and no SNI (RFC 6066).
+  const std::string name = check.host().substr(0, check.host().find(':'));
+  if (check.server_name().empty() && !ParseAddress(name).ok()) check.set_server_name(name);
+}
+
+void FillHealthCheck(v1::HealthCheck& check) {
+  if (check.type() == v1::HealthCheck::NONE || check.type() == v1::HealthCheck::TYPE_UNSPECIFIED) return;
+  if (!check.has_interval()) check.mutable_interval()->set_seconds(kCheckIntervalSeconds);
+  if (!check.has_fast_interval()) *check.mutable_fast_interval() = check.interval();
+  if (!check.has_down_interval()) *check.mutable_down_interval() = check.interval();
+  if (!check.has_timeout()) {
+    check.mutable_timeout()->set_seconds(kCheckTimeoutSeconds);
+    if (check.interval().seconds() < kCheckTimeoutSeconds) *check.mutable_timeout() = check.interval();
+  }
+  if (!check.has_rise()) check.set_rise(kRise);
+  if (!check.has_fall()) check.set_fall(kFall);
+  if (AsksByHttp(check)) FillRequest(check);
+}
+
 void FillPool(v1::Pool& pool) {
   if (pool.forwarding() == v1::Pool::FORWARDING_UNSPECIFIED) pool.set_forwarding(v1::Pool::DSR_L2);
   if (!pool.has_maglev_table_size()) pool.set_maglev_table_size(kMaglevTableSize);
   if (pool.forwarding() == v1::Pool::GUE && !pool.has_gue_port()) pool.set_gue_port(kGuePort);
+  if (pool.has_health_check()) FillHealthCheck(*pool.mutable_health_check());
   for (v1::Backend& backend : *pool.mutable_backends()) {
     if (!backend.has_weight()) backend.set_weight(kWeight);
   }

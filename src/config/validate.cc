@@ -14,6 +14,7 @@ void ValidateConfig(v1::Config& config, config::Report& report) {
   config::CheckPools(config, report, facts);
   config::CheckReferences(config, report, facts);
   config::CheckTranslation(config, report, facts);
+  config::CheckHealthChecks(config, report, facts);
   config::CheckEngine(config, report, facts);
   config::CheckXdp(config, report);
 }

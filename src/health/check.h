@@ -5,27 +5,17 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "base/status_ranges.h"
 
 namespace sluice {
 
 class TlsContext;
 
 enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp };
-
-// HTTP status codes, both ends included.
-struct StatusRange {
-  uint32_t first = 200;
-  uint32_t last = 399;
-  bool operator==(const StatusRange&) const = default;
-};
-
-// "200-399", "200, 204, 301-302"; none when it is anything else. Codes are 100 to 599.
-std::optional<std::vector<StatusRange>> ParseStatusRanges(const std::string& text);
 
 // How results make states.
 struct CheckTerms {

@@ -1,4 +1,4 @@
-#include "health/check.h"
+#include "base/status_ranges.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "health/check.h"
+#include "base/status_ranges.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"

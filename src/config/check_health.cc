@@ -1,0 +1,250 @@
+// What is checked in a pool's health check.
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_ranges.h"
+#include "config/bounds.h"
+#include "config/checks.h"
+
+namespace sluice::config {
+namespace {
+
+using Check = v1::HealthCheck;
+
+bool IsHttp(const Check& check) {
+  return check.type() == Check::HTTP || check.type() == Check::HTTPS;
+}
+
+bool Talks(const Check& check) {
+  return check.type() == Check::TCP || check.type() == Check::UDP;
+}
+
+int64_t Milliseconds(const google::protobuf::Duration& time) {
+  return time.seconds() * 1000 + time.nanos() / 1'000'000;
+}
+
+std::string Text(int64_t milliseconds) {
+  return milliseconds % 1000 == 0 ? absl::StrCat(milliseconds / 1000, "s") : absl::StrCat(milliseconds, "ms");
+}
+
+// One check of one pool, and where it stands.
+class HealthChecks {
+ public:
+  HealthChecks(const v1::Pool& pool, const std::string& pool_path, Report& report)
+      : pool_(pool), check_(pool.health_check()), path_(absl::StrCat(pool_path, ".health_check")), report_(report) {}
+
+  void Run(bool has_listener) {
+    if (check_.type() == Check::TYPE_UNSPECIFIED) {
+      return Missing(report_, Path("type"),
+                     "a health_check needs a type; add type: tcp, http, https, udp, icmp or none");
+    }
+    if (!Check::Type_IsValid(check_.type())) {
+      return Add("type", absl::StrCat("unknown type ", static_cast<int>(check_.type()),
+                                      "; use tcp, http, https, udp, icmp or none"));
+    }
+    CheckStrangers();
+    if (check_.type() == Check::NONE) return;
+    CheckTimes();
+    CheckCounts();
+    CheckPort(has_listener);
+    if (Talks(check_)) CheckTalk();
+    if (IsHttp(check_)) CheckRequest();
+    if (check_.type() == Check::HTTPS) CheckTls();
+  }
+
+ private:
+  std::string Path(absl::string_view field) const { return absl::StrCat(path_, ".", field); }
+  void Add(absl::string_view field, const std::string& text) { report_.AddError(Path(field), text); }
+
+  // Keys that this type has no use for.
+  void CheckStrangers() {
+    const bool http = IsHttp(check_);
+    const bool tls = check_.type() == Check::HTTPS;
+    const bool any = check_.type() != Check::NONE;
+    Stranger("port", check_.has_port(), any && check_.type() != Check::ICMP, "tcp, http, https and udp");
+    Stranger("interval", check_.has_interval(), any, "a check");
+    Stranger("fast_interval", check_.has_fast_interval(), any, "a check");
+    Stranger("down_interval", check_.has_down_interval(), any, "a check");
+    Stranger("timeout", check_.has_timeout(), any, "a check");
+    Stranger("rise", check_.has_rise(), any, "a check");
+    Stranger("fall", check_.has_fall(), any, "a check");
+    Stranger("path", !check_.path().empty(), http, "http and https");
+    Stranger("host", !check_.host().empty(), http, "http and https");
+    Stranger("method", !check_.method().empty(), http, "http and https");
+    Stranger("expect_body", !check_.expect_body().empty(), http, "http and https");
+    Stranger("expect", !check_.expect().empty(), http || Talks(check_), "tcp, http, https and udp");
+    Stranger("send", !check_.send().empty(), Talks(check_), "tcp and udp");
+    Stranger("server_name", !check_.server_name().empty(), tls, "https");
+    Stranger("ca_file", !check_.ca_file().empty(), tls, "https");
+    Stranger("insecure", check_.has_insecure(), tls, "https");
+    Stranger("certificate_file", !check_.certificate_file().empty(), tls, "https");
+    Stranger("key_file", !check_.key_file().empty(), tls, "https");
+  }
+  void Stranger(absl::string_view field, bool written, bool has_use, absl::string_view whose) {
+    if (written && !has_use) Add(field, absl::StrCat(field, " is for ", whose, "; remove it or set another type"));
+  }
+
+  void CheckTimes() {
+    const int64_t interval = Milliseconds(check_.interval());
+    CheckInterval("interval", check_.interval());
+    // What is as interval by default is not a mistake of its own.
+    if (Milliseconds(check_.fast_interval()) != interval) CheckInterval("fast_interval", check_.fast_interval());
+    if (Milliseconds(check_.down_interval()) != interval) CheckInterval("down_interval", check_.down_interval());
+    if (Milliseconds(check_.fast_interval()) > interval) {
+      Add("fast_interval",
+          absl::StrCat("fast_interval is longer than interval, ", Text(interval), "; make it shorter, or remove it"));
+    }
+    const int64_t timeout = Milliseconds(check_.timeout());
+    if (timeout < kMinCheckTimeoutMs) {
+      Add("timeout", absl::StrCat("timeout is out of range; choose from ", kMinCheckTimeoutMs, "ms to interval"));
+    } else if (timeout > interval) {
+      Add("timeout", absl::StrCat("timeout is longer than interval, ", Text(interval),
+                                  ", and checks would be late; make one of them shorter or longer"));
+    }
+  }
+  void CheckInterval(absl::string_view field, const google::protobuf::Duration& time) {
+    const int64_t ms = Milliseconds(time);
+    if (ms >= kMinCheckIntervalMs && ms <= kMaxCheckIntervalMs) return;
+    Add(field, absl::StrCat(field, " is out of range; choose from ", kMinCheckIntervalMs, "ms to 1h"));
+  }
+
+  void CheckCounts() {
+    for (const auto& [field, count] : {std::pair("rise", check_.rise()), std::pair("fall", check_.fall())}) {
+      if (count >= 1 && count <= kMaxRiseFall) continue;
+      Add(field, absl::StrCat(field, " ", count, " is out of range; choose from 1 to ", kMaxRiseFall));
+    }
+  }
+
+  void CheckPort(bool has_listener) {
+    if (check_.type() == Check::ICMP) return;
+    if (check_.has_port()) {
+      if (check_.port() >= 1 && check_.port() <= kMaxPort) return;
+      return Add("port", absl::StrCat("there is no port ", check_.port(), "; ports are 1 to ", kMaxPort));
+    }
+    const bool all_have = std::all_of(pool_.backends().begin(), pool_.backends().end(),
+                                      [](const v1::Backend& backend) { return backend.port() != 0; });
+    if (has_listener || all_have) return;
+    Missing(report_, Path("port"), "no listener leads to this pool, so its health_check needs a port; add port:");
+  }
+
+  void CheckTalk() {
+    CheckEscaped("send", check_.send());
+    CheckEscaped("expect", check_.expect());
+    if (check_.type() == Check::UDP && check_.send().empty()) {
+      Missing(report_, Path("send"), "a check of type udp sends something that is answered; add send: 'text'");
+    }
+  }
+  void CheckEscaped(absl::string_view field, const std::string& text) {
+    std::string plain;
+    std::string wrong;
+    if (!absl::CUnescape(text, &plain, &wrong)) {
+      Add(field, absl::StrCat(field, " has an escape that is none (", wrong, "); write \\\\ for a backslash"));
+    }
+    CheckLength(field, plain);
+  }
+  void CheckLength(absl::string_view field, const std::string& text) {
+    if (text.size() <= kMaxCheckBytes) return;
+    Add(field, absl::StrCat(field, " has ", text.size(), " bytes; at most ", kMaxCheckBytes, " are possible"));
+  }
+
+  void CheckRequest() {
+    const auto visible = [](const std::string& text) {
+      return std::all_of(text.begin(), text.end(),
+                         [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
+    };
+    if (check_.path()[0] != '/' || !visible(check_.path())) {
+      Add("path", "path is not one of HTTP; begin with / and write spaces and the like as %20");
+    }
+    if (!visible(check_.host())) Add("host", "host is not a name; write it like web.example or web.example:8080");
+    const bool method = std::all_of(check_.method().begin(), check_.method().end(),
+                                    [](char c) { return absl::ascii_isupper(static_cast<unsigned char>(c)); });
+    if (!method) Add("method", absl::StrCat("\"", check_.method(), "\" is not a method; write it like GET or HEAD"));
+    if (check_.method() == "HEAD" && !check_.expect_body().empty()) {
+      Add("expect_body", "answers to HEAD have no body; remove this or set method: GET");
+    }
+    if (!ParseStatusRanges(check_.expect()).has_value()) {
+      Add("expect",
+          absl::StrCat("\"", check_.expect(), "\" is not a status; write it like \"200-399\" or \"200, 204\""));
+    }
+    for (const auto& [field, text] :
+         {std::pair("path", &check_.path()), std::pair("host", &check_.host()), std::pair("method", &check_.method()),
+          std::pair("expect", &check_.expect()), std::pair("expect_body", &check_.expect_body())}) {
+      CheckLength(field, *text);
+    }
+  }
+
+  void CheckTls() {
+    if (check_.insecure() && !check_.ca_file().empty()) {
+      Add("insecure", "insecure takes every certificate, whoever signed it; remove this or ca_file");
+    }
+    CheckLength("server_name", check_.server_name());
+    if (check_.certificate_file().empty() != check_.key_file().empty()) {
+      const bool key = check_.key_file().empty();
+      Missing(
+          report_, Path(key ? "key_file" : "certificate_file"),
+          absl::StrCat("certificate_file and key_file belong together; add ", key ? "key_file" : "certificate_file"));
+    }
+  }
+
+  const v1::Pool& pool_;
+  const Check& check_;
+  std::string path_;
+  Report& report_;
+};
+
+// Keys that only a health check gives a meaning.
+void CheckWithout(const v1::Pool& pool, const std::string& path, Report& report) {
+  if (report.MissingIsExplained(absl::StrCat(path, ".health_check"))) return;
+  if (pool.on_unhealthy() != v1::Pool::KEEP) {
+    report.AddError(absl::StrCat(path, ".on_unhealthy"),
+                    "without a health_check no backend gets unhealthy; remove this or add one");
+  }
+  if (pool.when_all_unhealthy() != v1::Pool::FAIL_OPEN) {
+    report.AddError(absl::StrCat(path, ".when_all_unhealthy"),
+                    "without a health_check no backend gets unhealthy; remove this or add one");
+  }
+}
+
+void CheckChoices(const v1::Pool& pool, const std::string& path, Report& report) {
+  if (!v1::Pool::OnUnhealthy_IsValid(pool.on_unhealthy())) {
+    report.AddError(absl::StrCat(path, ".on_unhealthy"), "unknown on_unhealthy; use keep or move");
+  }
+  if (!v1::Pool::WhenAllUnhealthy_IsValid(pool.when_all_unhealthy())) {
+    report.AddError(absl::StrCat(path, ".when_all_unhealthy"),
+                    "unknown when_all_unhealthy; use fail_open or fail_closed");
+  }
+}
+
+}  // namespace
+
+void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& facts) {
+  std::vector<bool> has_listener(static_cast<size_t>(config.pools_size()));
+  for (const int pool : facts.listener_pools) {
+    if (pool >= 0) has_listener[static_cast<size_t>(pool)] = true;
+  }
+  // A listener whose pool could not be read may be the one that leads here.
+  const bool unsure = report.MissingIsExplained("listeners");
+  double per_second = 0;
+  for (int i = 0; i < config.pools_size(); ++i) {
+    const v1::Pool& pool = config.pools(i);
+    const std::string path = At("pools", i, "");
+    CheckChoices(pool, path, report);
+    if (!pool.has_health_check() || pool.health_check().type() == Check::NONE) CheckWithout(pool, path, report);
+    if (!pool.has_health_check()) continue;
+    HealthChecks(pool, path, report).Run(unsure || has_listener[static_cast<size_t>(i)]);
+    const int64_t interval = Milliseconds(pool.health_check().interval());
+    if (interval > 0) per_second += 1'000.0 * pool.backends_size() / static_cast<double>(interval);
+  }
+  if (per_second > kManyChecksPerSecond) {
+    report.AddWarning("pools", absl::StrCat("the health checks of all pools are ", static_cast<int64_t>(per_second),
+                                            " a second; above ", static_cast<int64_t>(kManyChecksPerSecond),
+                                            " they may be late: raise interval"));
+  }
+}
+
+}  // namespace sluice::config
