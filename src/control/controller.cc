@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "control/check_targets.h"
 
 namespace sluice {
 namespace {
@@ -40,7 +41,8 @@ std::vector<Address> BackendAddresses(const v1::Config& config) {
 
 }  // namespace
 
-Controller::Controller(const Options& options) : options_(options), ports_(options.engine->ports()) {}
+Controller::Controller(const Options& options)
+    : options_(options), ports_(options.engine->ports()), states_(options.health) {}
 
 absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   if (generation_ > 0) {
@@ -50,16 +52,20 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
           absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while the engine runs; restart sluiced for it"));
     }
   }
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config);
+  const absl::StatusOr<std::vector<CheckedBackend>> checked = ReadCheckTargets(config);
+  if (!checked.ok()) return checked.status();
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config, states_.UnhealthyOf(*checked));
   if (!tables.ok()) return tables.status();
   if (absl::Status status = Publish(*tables); !status.ok()) return status;
   config_ = config;
   WatchBackends(config);
+  states_.Watch(config, *checked);
   AnnounceNew(**tables);
   return generation_;
 }
 
-absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config) {
+absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config,
+                                                                const BackendNames& unhealthy) {
   std::vector<PortDescription> ports;
   ports.reserve(ports_.size());
   for (const EnginePort& port : ports_) ports.push_back({port.mac, port.mtu});
@@ -68,6 +74,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config
   input.hash_key = options_.hash_key;
   input.next_hops = &next_hops_;
   input.ports = ports;
+  input.unhealthy = &unhealthy;
   return builder_.Build(input);
 }
 
@@ -98,7 +105,6 @@ void Controller::WatchBackends(const v1::Config& config) {
     return !std::binary_search(watched_.begin(), watched_.end(), entry.first);
   };
   absl::erase_if(next_hops_, gone);
-  absl::erase_if(reasons_, gone);
 }
 
 void Controller::AnnounceNew(const Tables& tables) {
@@ -115,6 +121,7 @@ void Controller::Tick() {
   options_.engine->Sweep();
   FollowPorts();
   FollowNextHops();
+  if (states_.Tick()) stale_ = true;
   ReleaseSlots();
   if (stale_ && generation_ > 0) Rebuild();
 }
@@ -161,7 +168,7 @@ void Controller::Learn(const Address& address) {
     const auto [at, inserted] = next_hops_.try_emplace(address, next);
     if (!inserted && at->second == next) return;
     at->second = next;
-    reasons_.erase(address);
+    states_.NextHopFound(address);
     stale_ = true;
     spdlog::info("backend {}: next hop {} on {}", FormatAddress(address), FormatMac(hop.destination), port->name);
     return;
@@ -172,19 +179,17 @@ void Controller::Learn(const Address& address) {
   }
   if (next_hops_.erase(address) > 0) stale_ = true;
   if (resolution.state == Resolution::State::kResolving) return;
-  std::string& said = reasons_[address];
-  if (said == reason) return;
-  said = reason;
-  spdlog::warn("backend {}: no next hop, so it is sent nothing: {}", FormatAddress(address), reason);
+  states_.NextHopMissing(address, reason);
 }
 
 void Controller::Rebuild() {
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config_);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config_, states_.unhealthy());
   absl::Status status = tables.status();
   if (status.ok()) status = Publish(*std::move(tables));
   stale_ = false;
   retry_ = !status.ok();
-  if (!status.ok()) spdlog::error("a change of next hops or ports is not published: {}", std::string(status.message()));
+  if (!status.ok())
+    spdlog::error("a change of next hops, ports or health is not published: {}", std::string(status.message()));
 }
 
 void Controller::ReleaseSlots() {
@@ -236,7 +241,7 @@ void Controller::ReportRefusals() {
 
 bool Controller::settled() const {
   return std::all_of(watched_.begin(), watched_.end(), [this](const Address& address) {
-    return next_hops_.contains(address) || reasons_.contains(address);
+    return next_hops_.contains(address) || states_.IsMissing(address);
   });
 }
 

@@ -1,5 +1,5 @@
-// The controller: owns the desired state and publishes. A configuration, a neighbour's new MAC and a port's new MTU are
-// all events to it; every change goes validate -> build -> publish -> acknowledged by all workers.
+// The controller: owns the desired state and publishes. A configuration, a neighbour's new MAC, a port's new MTU and a
+// backend's health are all events to it; every change goes validate -> build -> publish -> acknowledged by all workers.
 //
 // Thread-safety: one thread, which calls Tick about a hundred times a second. Nothing here blocks but Publish, for as
 // long as workers need to leave the old tables (microseconds; two seconds at most when one hangs).
@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "config/sluice.pb.h"
+#include "control/backend_states.h"
 #include "control/next_hop_source.h"
 #include "engine/engine.h"
 #include "tables/builder.h"
@@ -23,9 +24,10 @@ namespace sluice {
 class Controller {
  public:
   struct Options {
-    // Both outlive the controller.
+    // All three outlive the controller.
     Engine* engine = nullptr;
     NextHopSource* next_hops = nullptr;
+    HealthChecker* health = nullptr;
     std::array<uint8_t, 32> hash_key{};
   };
 
@@ -40,12 +42,14 @@ class Controller {
   // forwarding, and should not be relieved by one that does not know the way yet. Tick and settled go on from here.
   void Prepare(const v1::Config& config) { WatchBackends(config); }
 
-  // Timed work: the sweep of connection tables, slots that become free, changes of ports and next hops.
+  // Timed work: the sweep of connection tables, slots that become free, changes of ports, next hops and health.
   void Tick();
 
   // Whether every backend's next hop is known, or known to be missing; what start-up waits for, for a while.
   bool settled() const;
   uint32_t generation() const { return generation_; }
+  // How each backend of the configuration is.
+  const BackendStates& backend_states() const { return states_; }
 
  private:
   // A backend's slot or a listener's index, and how many sweeps there had been of each kind.
@@ -55,7 +59,7 @@ class Controller {
   };
   using Retired = absl::btree_map<uint32_t, RetiredSlot>;
 
-  absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config);
+  absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config, const BackendNames& unhealthy);
   absl::Status Publish(std::shared_ptr<const Tables> tables);
   void AnnounceNew(const Tables& tables);
   void FollowNextHops();
@@ -72,8 +76,7 @@ class Controller {
   v1::Config config_;
   std::vector<EnginePort> ports_;
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;
-  // Why backends have no next hop, for the log: said once for each reason.
-  absl::flat_hash_map<Address, std::string> reasons_;
+  BackendStates states_;
   std::vector<Address> watched_;
   std::vector<VirtualAddress> announced_;
   Retired retired_;
@@ -84,7 +87,7 @@ class Controller {
   uint64_t ports_refused_ = 0;
   uint64_t sessions_refused_ = 0;
   uint32_t generation_ = 0;
-  // Next hops or ports have changed since the last build.
+  // Next hops, ports or health have changed since the last build.
   bool stale_ = false;
   // They could not be published.
   bool retry_ = false;

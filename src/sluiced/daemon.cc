@@ -1,6 +1,7 @@
 #include "sluiced/daemon.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <csignal>
@@ -20,7 +21,23 @@ constexpr uint64_t kSettleNs = 3'000'000'000;
 // How long the first tables wait for next hops: long enough for those that answer at all.
 constexpr uint64_t kPrepareNs = 500'000'000;
 
+// To what it may be raised to: each health check under way is a socket.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
+
+Daemon::Daemon(Options options)
+    : options_(std::move(options)),
+      signals_(io_),
+      neighbors_ready_(io_),
+      tick_(io_),
+      prober_(io_),
+      health_({&prober_, [] { return absl::FromUnixNanos(static_cast<int64_t>(MonotonicNow())); }, absl::Now}) {}
 
 Daemon::~Daemon() {
   reload_socket_.reset();
@@ -40,6 +57,7 @@ absl::Status Daemon::Run() {
 
 absl::Status Daemon::Start() {
   started_ = MonotonicNow();
+  RaiseDescriptorLimit();
   // First: a signal while it starts is answered when it has started, and leaves nothing half open.
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
   WaitForSignal();
@@ -79,6 +97,7 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
   Controller::Options control_options;
   control_options.engine = engine_.get();
   control_options.next_hops = next_hops_.get();
+  control_options.health = &health_;
   control_options.hash_key = *key;
   controller_ = std::make_unique<Controller>(control_options);
   WaitForNeighbors();

@@ -15,6 +15,7 @@
 #include "config/load.h"
 #include "control/controller.h"
 #include "engine/engine.h"
+#include "health/socket_prober.h"
 #include "neighbor/neighbor_table.h"
 #include "sluiced/reload_socket.h"
 
@@ -28,7 +29,7 @@ class Daemon {
     std::string run_dir;
   };
 
-  explicit Daemon(Options options) : options_(std::move(options)), signals_(io_), neighbors_ready_(io_), tick_(io_) {}
+  explicit Daemon(Options options);
   ~Daemon();
 
   // Starts, serves until SIGTERM or SIGINT, and stops in order. SIGHUP reloads. The status says why it could not start.
@@ -53,6 +54,9 @@ class Daemon {
   std::unique_ptr<NeighborTable> neighbors_;
   std::unique_ptr<NextHopSource> next_hops_;
   std::unique_ptr<Engine> engine_;
+  SocketProber prober_;
+  // Ends its checks before the prober goes.
+  HealthChecker health_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<ReloadSocket> reload_socket_;
   uint64_t started_ = 0;

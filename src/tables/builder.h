@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/address.h"
@@ -33,6 +35,9 @@ struct PortDescription {
   uint16_t mtu = 0;
 };
 
+// Names of backends, by the name of their pool.
+using BackendNames = absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>>;
+
 struct BuildInput {
   // Validated and with its defaults filled in (config/validate.h).
   const v1::Config* config = nullptr;
@@ -42,6 +47,10 @@ struct BuildInput {
   // no_next_hop. Required.
   const absl::flat_hash_map<Address, BackendNextHop>* next_hops = nullptr;
   absl::Span<const PortDescription> ports;
+  // Those that their health checks have found unhealthy: they take no new flows, and with on_unhealthy: move are a miss
+  // for those that they have. All of a pool are used all the same when no other is left, unless it is to fail closed.
+  // Null: none.
+  const BackendNames* unhealthy = nullptr;
 };
 
 class Builder {

@@ -51,6 +51,21 @@ absl::Status ReadNatAddresses(const v1::Engine& engine, DesiredState& state) {
   return absl::OkStatus();
 }
 
+// Of one pool, whose backends these are.
+void ReadHealth(const v1::Pool& pool, const BackendNames* unhealthy, absl::Span<DesiredBackend> backends) {
+  if (unhealthy == nullptr) return;
+  const auto names = unhealthy->find(pool.name());
+  if (names == unhealthy->end()) return;
+  for (DesiredBackend& backend : backends) backend.unhealthy = names->second.contains(backend.config->name());
+  const bool any_left =
+      std::any_of(backends.begin(), backends.end(), [](const DesiredBackend& backend) { return backend.TakesFlows(); });
+  const bool as_if_healthy = !any_left && pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
+  for (DesiredBackend& backend : backends) {
+    if (as_if_healthy) backend.unhealthy = false;
+    backend.gives_flows_up = backend.unhealthy && pool.on_unhealthy() == v1::Pool::MOVE;
+  }
+}
+
 absl::Status ReadPool(const v1::Pool& pool, const BuildInput& input, DesiredState& state) {
   const auto index = static_cast<uint32_t>(state.pools.size());
   const auto first = static_cast<uint32_t>(state.backends.size());
@@ -63,8 +78,10 @@ absl::Status ReadPool(const v1::Pool& pool, const BuildInput& input, DesiredStat
       return absl::InvalidArgumentError(absl::StrCat("the next hop of ", backend.address(), " leaves by port ",
                                                      next_hop->second.port, "; there are ", input.ports.size()));
     }
-    state.backends.push_back({&backend, *address, index, known ? &next_hop->second : nullptr});
+    state.backends.push_back(
+        {.config = &backend, .address = *address, .pool = index, .next_hop = known ? &next_hop->second : nullptr});
   }
+  ReadHealth(pool, input.unhealthy, absl::MakeSpan(state.backends).subspan(first));
   state.pools.push_back({&pool, first, static_cast<uint32_t>(state.backends.size()), 0});
   return absl::OkStatus();
 }

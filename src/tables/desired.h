@@ -41,8 +41,11 @@ struct DesiredBackend {
   uint32_t pool = 0;
   // Null: unknown.
   const BackendNextHop* next_hop = nullptr;
+  // Its health keeps new flows from it, or those as well that it has.
+  bool unhealthy = false;
+  bool gives_flows_up = false;
 
-  bool TakesFlows() const { return config->weight() > 0 && next_hop != nullptr; }
+  bool TakesFlows() const { return config->weight() > 0 && next_hop != nullptr && !unhealthy; }
 };
 
 struct DesiredState {

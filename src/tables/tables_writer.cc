@@ -89,17 +89,25 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
   return {services.begin(), services.end()};
 }
 
+// Not live; but its sessions are found by its address.
+void WriteGone(const TablesPlan::Gone& gone, sluice_backend* records) {
+  records[gone.index].destination = PathAddress(gone.address);
+}
+
 absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, absl::Span<const PortDescription> ports,
                            sluice_backend* records) {
   for (size_t i = 0; i < state.backends.size(); i++) {
     const DesiredBackend& backend = state.backends[i];
+    if (backend.gives_flows_up) {
+      WriteGone({plan.backends.indices[i], backend.address}, records);
+      continue;
+    }
     const absl::StatusOr<sluice_backend> record =
         MakeBackendRecord(state, backend, plan.pools.indices[backend.pool], ports);
     if (!record.ok()) return record.status();
     records[plan.backends.indices[i]] = *record;
   }
-  // Not live; but their sessions are found by their address.
-  for (const TablesPlan::Gone& gone : plan.gone_backends) records[gone.index].destination = PathAddress(gone.address);
+  for (const TablesPlan::Gone& gone : plan.gone_backends) WriteGone(gone, records);
   return absl::OkStatus();
 }
 

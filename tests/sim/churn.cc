@@ -50,6 +50,7 @@ Churn::Churn(uint64_t seed) : random_(seed), now_(kStart), oracle_(&site_) {
   Controller::Options control;
   control.engine = engine_.get();
   control.next_hops = &next_hops_;
+  control.health = &health_;
   control.hash_key.fill(static_cast<uint8_t>(Random(256)));
   controller_ = std::make_unique<Controller>(control);
   for (SitePool& pool : site_.pools()) {

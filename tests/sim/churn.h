@@ -16,6 +16,7 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/watched_engine.h"
 #include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
 
 namespace sluice::sim_test {
 
@@ -62,6 +63,8 @@ class Churn {
   Oracle oracle_;
   std::unique_ptr<WatchedEngine> engine_;
   FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
   std::unique_ptr<Controller> controller_;
 
   std::vector<std::unique_ptr<Flow>> flows_;

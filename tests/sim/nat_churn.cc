@@ -49,6 +49,7 @@ NatChurn::NatChurn(uint64_t seed, uint32_t workers, bool by_rss)
   Controller::Options control;
   control.engine = engine_.get();
   control.next_hops = &next_hops_;
+  control.health = &health_;
   control.hash_key.fill(static_cast<uint8_t>(Random(256)));
   controller_ = std::make_unique<Controller>(control);
   for (NatPool& pool : site_.pools()) {

@@ -16,6 +16,7 @@
 #include "control/controller.h"
 #include "tests/sim/nat_churn_oracle.h"
 #include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
 
 namespace sluice::sim_test {
 
@@ -81,6 +82,8 @@ class NatChurn {
   std::unique_ptr<WatchedEngine> engine_;
   std::unique_ptr<NatOracle> oracle_;
   FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<Flow>> flows_;
   // Those that there have been, ever.

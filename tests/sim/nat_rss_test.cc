@@ -14,6 +14,7 @@
 #include "tests/sim/nat_churn_packet.h"
 #include "tests/sim/nat_churn_site.h"
 #include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
 
 namespace sluice::sim_test {
 namespace {
@@ -48,6 +49,7 @@ class NatRssTest : public testing::Test {
     Controller::Options control;
     control.engine = engine_.get();
     control.next_hops = &next_hops_;
+    control.health = &health_;
     controller_ = std::make_unique<Controller>(control);
     for (NatPool& pool : site_.pools()) {
       for (const NatBackend& backend : pool.backends) next_hops_.Resolve(backend.address, backend.hop);
@@ -110,6 +112,8 @@ class NatRssTest : public testing::Test {
   NatSite site_{kWorkers};
   std::unique_ptr<SimEngine> engine_;
   FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
   std::unique_ptr<Controller> controller_;
   std::vector<Opened> flows_;
   std::set<std::tuple<uint8_t, Endpoint, Endpoint>> sources_;

@@ -4,9 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "config/load.h"
 #include "engine/sim/sim_engine.h"
-#include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/control/controller_testbed.h"
 
 namespace sluice {
 namespace {
@@ -15,105 +14,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-constexpr char kEngine[] = "engine: {interfaces: [{name: eth0}, {name: eth1}], tunnel_source: {ipv4: 198.51.100.2}}\n";
-constexpr char kListener[] = "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n";
-constexpr char kPool[] =
-    "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}, {name: b, address: 10.0.1.2}]}]\n";
-constexpr char kPoolWithoutB[] = "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}]}]\n";
-
-// Takes what it is given, and says what the test wants it to.
-class FakeEngine : public Engine {
- public:
-  absl::Status Publish(std::shared_ptr<const Tables> tables) override {
-    publishes++;
-    if (!answer.ok()) return answer;
-    published = std::move(tables);
-    return absl::OkStatus();
-  }
-  EngineCounters ReadCounters() override { return {}; }
-  std::vector<EnginePort> ports() override { return engine_ports; }
-  void Sweep() override { sweeps++; }
-  const Occupancy& occupancy() const override { return swept; }
-  // Swept together.
-  const SessionOccupancy& session_occupancy() const override {
-    sessions.sweeps = swept.sweeps;
-    return sessions;
-  }
-  void Announce(absl::Span<const Address> addresses) override {
-    for (const Address& address : addresses) announced.push_back(FormatAddress(address));
-  }
-  EngineNews Poll() override { return std::exchange(news, {}); }
-  void Close() override {}
-
-  absl::Status answer;
-  std::shared_ptr<const Tables> published;
-  std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},
-                                          {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
-  Occupancy swept;
-  mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
-                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
-  EngineNews news;
-  std::vector<std::string> announced;
-  uint32_t publishes = 0;
-  uint32_t sweeps = 0;
-};
-
-Address At(const std::string& text) {
-  const absl::StatusOr<Address> address = ParseAddress(text);
-  EXPECT_TRUE(address.ok());
-  return *address;
-}
-
-v1::Config Load(const std::string& yaml) {
-  const absl::StatusOr<LoadedConfig> loaded = LoadConfigText(yaml, "test.yaml");
-  EXPECT_TRUE(loaded.ok()) << loaded.status();
-  return loaded.ok() ? loaded->config : v1::Config();
-}
-
-v1::Config Usual() {
-  return Load(std::string(kEngine) + kListener + kPool);
-}
-v1::Config WithoutB() {
-  return Load(std::string(kEngine) + kListener + kPoolWithoutB);
-}
-
-class ControllerTest : public testing::Test {
- protected:
-  ControllerTest() : controller_({&engine_, &next_hops_, {1, 2, 3}}) {
-    engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
-    next_hops_.Resolve(At("10.0.1.1"), Hop(1));
-    next_hops_.Resolve(At("10.0.1.2"), Hop(2));
-  }
-
-  static NextHop Hop(uint8_t mac, int ifindex = 11) {
-    NextHop hop;
-    hop.ifindex = ifindex;
-    hop.source = {2, 0, 0, 0, 0, 1};
-    hop.destination = {2, 0, 0, 0, 9, mac};
-    hop.mtu = 1500;
-    return hop;
-  }
-  uint32_t SlotOf(const std::string& name) const {
-    const std::vector<BackendName>& names = engine_.published->backend_names();
-    for (uint32_t i = 0; i < names.size(); i++) {
-      if (names[i].backend == name) return i;
-    }
-    return SLUICE_NO_BACKEND;
-  }
-  const sluice_backend& Backend(const std::string& name) const {
-    return engine_.published->view().backends[SlotOf(name)];
-  }
-  bool HasNextHop(const std::string& name) const { return Backend(name).flags & SLUICE_BACKEND_NEXT_HOP; }
-  void EndOfSweep() {
-    engine_.swept.sweeps++;
-    controller_.Tick();
-  }
-
-  FakeEngine engine_;
-  FakeNextHops next_hops_;
-  Controller controller_;
-};
 
 TEST_F(ControllerTest, AppliesWatchesAndAnnounces) {
   const absl::StatusOr<uint32_t> generation = controller_.Apply(Usual());
@@ -332,7 +232,9 @@ TEST(ControllerOverSimTest, PacketsFollowTheConfiguration) {
   absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
   ASSERT_TRUE(engine.ok()) << engine.status();
   FakeNextHops next_hops;
-  Controller controller({engine->get(), &next_hops, {1, 2, 3}});
+  FakeProber prober;
+  HealthChecker health(prober.Options());
+  Controller controller({engine->get(), &next_hops, &health, {1, 2, 3}});
   ASSERT_TRUE(controller.Apply(WithoutB()).ok());
   EXPECT_EQ((*engine)->TakeAnnouncements().size(), 1u);
   NextHop hop;

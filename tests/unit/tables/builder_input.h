@@ -19,8 +19,9 @@ struct TestInput {
   std::array<uint8_t, 32> hash_key{1, 2, 3, 4, 5};
   absl::flat_hash_map<Address, BackendNextHop> next_hops;
   std::vector<PortDescription> ports{{Mac{2, 0, 0, 0, 0, 1}, 1500}, {Mac{2, 0, 0, 0, 0, 2}, 9000}};
+  BackendNames unhealthy;
 
-  BuildInput input() const { return {&config, hash_key, &next_hops, ports}; }
+  BuildInput input() const { return {&config, hash_key, &next_hops, ports, &unhealthy}; }
 
   static Address At(const std::string& text) {
     const absl::StatusOr<Address> address = ParseAddress(text);

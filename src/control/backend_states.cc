@@ -1,0 +1,146 @@
+#include "control/backend_states.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kTellAgain = absl::Seconds(10);
+
+BackendState StateOf(HealthState state) {
+  switch (state) {
+    case HealthState::kHealthy:
+      return BackendState::kHealthy;
+    case HealthState::kUnhealthy:
+      return BackendState::kUnhealthy;
+    case HealthState::kInitial:
+      break;
+  }
+  return BackendState::kInitial;
+}
+
+}  // namespace
+
+const char* BackendStateName(BackendState state) {
+  switch (state) {
+    case BackendState::kUnchecked:
+      return "unchecked";
+    case BackendState::kInitial:
+      return "initial";
+    case BackendState::kHealthy:
+      return "healthy";
+    case BackendState::kUnhealthy:
+      return "unhealthy";
+    case BackendState::kNoNextHop:
+      break;
+  }
+  return "no next hop";
+}
+
+void BackendStates::Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets) {
+  unhealthy_ = UnhealthyOf(targets);
+  absl::flat_hash_map<std::string, Pool> before = std::exchange(pools_, {});
+  absl::flat_hash_set<Address> addresses;
+  for (const v1::Pool& pool : config.pools()) {
+    Pool& known = pools_[pool.name()];
+    known.fails_open = pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
+    known.all_unhealthy = before[pool.name()].all_unhealthy;
+    absl::flat_hash_map<std::string, Backend>& old = before[pool.name()].backends;
+    for (const v1::Backend& backend : pool.backends()) {
+      const Address address = ParseAddress(backend.address()).value_or(Address());
+      const auto same = old.find(backend.name());
+      const bool stays = same != old.end() && same->second.address == address;
+      known.backends[backend.name()] = stays ? same->second : Backend{address, absl::Now()};
+      addresses.insert(address);
+    }
+  }
+  absl::erase_if(missing_, [&addresses](const auto& entry) { return !addresses.contains(entry.first); });
+  checker_->Watch(targets);
+}
+
+BackendNames BackendStates::UnhealthyOf(const std::vector<CheckedBackend>& targets) const {
+  BackendNames unhealthy;
+  for (const CheckedBackend& target : targets) {
+    const RiseFall* health = checker_->Find(target.id);
+    if (health == nullptr || health->state() != HealthState::kUnhealthy) continue;
+    // At another address it is another server.
+    const Address& known = pools_.at(target.id.pool).backends.at(target.id.backend).address;
+    if (known == target.target.address) unhealthy[target.id.pool].insert(target.id.backend);
+  }
+  return unhealthy;
+}
+
+bool BackendStates::Tick() {
+  checker_->Tick();
+  const std::vector<BackendId> changes = checker_->TakeChanges();
+  for (const BackendId& id : changes) Follow(id);
+  TellOfChecksNotMade();
+  return !changes.empty();
+}
+
+void BackendStates::Follow(const BackendId& id) {
+  const RiseFall& health = *checker_->Find(id);
+  const Pool& pool = pools_.at(id.pool);
+  auto& unhealthy = unhealthy_[id.pool];
+  const bool again = unhealthy.contains(id.backend);
+  const std::string name = absl::StrCat("backend ", id.pool, "/", id.backend, " (",
+                                        FormatAddress(pool.backends.at(id.backend).address), ")");
+  if (health.state() == HealthState::kUnhealthy) {
+    unhealthy.insert(id.backend);
+    spdlog::warn("{}: unhealthy, so it gets no new flows: {}", name, health.reason());
+  } else {
+    unhealthy.erase(id.backend);
+    spdlog::info("{}: healthy{}: {}", name, again ? " again" : "", health.reason());
+  }
+  TellOfPool(id.pool);
+}
+
+void BackendStates::TellOfPool(const std::string& name) {
+  Pool& pool = pools_.at(name);
+  const bool all_unhealthy = unhealthy_[name].size() == pool.backends.size();
+  if (all_unhealthy == std::exchange(pool.all_unhealthy, all_unhealthy)) return;
+  if (!all_unhealthy) return spdlog::info("pool {}: not all of its backends are unhealthy any more", name);
+  spdlog::warn("pool {}: all of its backends are unhealthy; {}", name,
+               pool.fails_open ? "they are used as if they were healthy (when_all_unhealthy: fail_open)"
+                               : "new flows are dropped (when_all_unhealthy: fail_closed)");
+}
+
+void BackendStates::TellOfChecksNotMade() {
+  if (absl::Now() - told_ < kTellAgain) return;
+  const HealthChecker::NotMade not_made = checker_->TakeNotMade();
+  if (not_made.count == 0) return;
+  told_ = absl::Now();
+  spdlog::warn("{} health checks could not be made and say nothing about their backends: {}", not_made.count,
+               not_made.reason);
+}
+
+void BackendStates::NextHopMissing(const Address& address, const std::string& reason) {
+  const auto [at, is_new] = missing_.try_emplace(address, Missing{reason, absl::Now()});
+  if (!is_new && at->second.reason == reason) return;
+  at->second.reason = reason;
+  spdlog::warn("backend {}: no next hop, so it is sent nothing: {}", FormatAddress(address), reason);
+}
+
+std::optional<BackendStatus> BackendStates::Find(const std::string& pool, const std::string& backend) const {
+  const auto known = pools_.find(pool);
+  if (known == pools_.end()) return std::nullopt;
+  const auto at = known->second.backends.find(backend);
+  if (at == known->second.backends.end()) return std::nullopt;
+  BackendStatus status{BackendState::kUnchecked, at->second.since, "its pool has no health check", std::nullopt};
+  const RiseFall* health = checker_->Find({pool, backend});
+  if (health != nullptr) status = {StateOf(health->state()), health->since(), health->reason(), health->last()};
+  const auto missing = missing_.find(at->second.address);
+  if (missing == missing_.end()) return status;
+  status.state = BackendState::kNoNextHop;
+  status.since = missing->second.since;
+  status.reason = missing->second.reason;
+  return status;
+}
+
+}  // namespace sluice

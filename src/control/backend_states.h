@@ -1,0 +1,98 @@
+// How each backend is: what its health checks and its next hop make of it, since when and why. Every change is one line
+// in the log.
+//
+// Thread-safety: the control thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "base/address.h"
+#include "config/sluice.pb.h"
+#include "health/health_checker.h"
+#include "tables/builder.h"
+
+namespace sluice {
+
+enum class BackendState {
+  // Its pool has no health check.
+  kUnchecked,
+  // Not checked yet; it takes flows.
+  kInitial,
+  kHealthy,
+  kUnhealthy,
+  // No packet can reach it, whatever its checks say.
+  kNoNextHop,
+};
+
+// "unchecked", "initial", "healthy", "unhealthy", "no next hop".
+const char* BackendStateName(BackendState state);
+
+struct BackendStatus {
+  BackendState state = BackendState::kUnchecked;
+  // By the wall clock.
+  absl::Time since;
+  // In words.
+  std::string reason;
+  // Of its health check, when there was one.
+  std::optional<CheckResult> last;
+};
+
+class BackendStates {
+ public:
+  // `checker` outlives the states.
+  explicit BackendStates(HealthChecker* checker) : checker_(checker) {}
+
+  // Which of `targets` are unhealthy, as far as that is known: for tables that are built before they are watched.
+  BackendNames UnhealthyOf(const std::vector<CheckedBackend>& targets) const;
+
+  // The backends of `config` from now on; `targets` are read from it (check_targets.h). What is known of those that
+  // stay stays.
+  void Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets);
+
+  // Starts checks that are due, and takes what has come of others; whether the tables have to be built anew.
+  bool Tick();
+
+  // What is known of the next hop of a backend's address. A missing one is said once for each reason.
+  void NextHopFound(const Address& address) { missing_.erase(address); }
+  void NextHopMissing(const Address& address, const std::string& reason);
+  bool IsMissing(const Address& address) const { return missing_.contains(address); }
+
+  // None: there is no such backend.
+  std::optional<BackendStatus> Find(const std::string& pool, const std::string& backend) const;
+  // For the builder.
+  const BackendNames& unhealthy() const { return unhealthy_; }
+
+ private:
+  struct Missing {
+    std::string reason;
+    absl::Time since;
+  };
+  struct Backend {
+    Address address;
+    // Since when it is watched.
+    absl::Time since;
+  };
+  struct Pool {
+    absl::flat_hash_map<std::string, Backend> backends;
+    bool fails_open = true;
+    // As last said.
+    bool all_unhealthy = false;
+  };
+
+  void Follow(const BackendId& id);
+  void TellOfPool(const std::string& name);
+  void TellOfChecksNotMade();
+
+  HealthChecker* checker_;
+  absl::flat_hash_map<std::string, Pool> pools_;
+  absl::flat_hash_map<Address, Missing> missing_;
+  BackendNames unhealthy_;
+  // When checks that could not be made were last said.
+  absl::Time told_;
+};
+
+}  // namespace sluice

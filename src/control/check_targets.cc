@@ -1,0 +1,102 @@
+#include "control/check_targets.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "health/tls_context.h"
+
+namespace sluice {
+namespace {
+
+absl::Duration Time(const google::protobuf::Duration& time) {
+  return absl::Seconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+CheckType TypeOf(const v1::HealthCheck& check) {
+  switch (check.type()) {
+    case v1::HealthCheck::HTTP:
+      return CheckType::kHttp;
+    case v1::HealthCheck::HTTPS:
+      return CheckType::kHttps;
+    case v1::HealthCheck::UDP:
+      return CheckType::kUdp;
+    case v1::HealthCheck::ICMP:
+      return CheckType::kIcmp;
+    default:
+      return CheckType::kTcp;
+  }
+}
+
+absl::Status ReadTls(const v1::HealthCheck& check, CheckSpec& spec) {
+  if (spec.type != CheckType::kHttps) return absl::OkStatus();
+  TlsContext::Options options;
+  options.server_name = check.server_name();
+  options.ca_file = check.ca_file();
+  options.insecure = check.insecure();
+  options.certificate_file = check.certificate_file();
+  options.key_file = check.key_file();
+  const absl::StatusOr<std::shared_ptr<const TlsContext>> tls = TlsContext::Create(options);
+  if (tls.ok()) spec.tls = *tls;
+  return tls.status();
+}
+
+absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck& check) {
+  auto spec = std::make_shared<CheckSpec>();
+  spec->type = TypeOf(check);
+  spec->terms = {Time(check.interval()), Time(check.fast_interval()), Time(check.down_interval()), check.rise(),
+                 check.fall()};
+  spec->timeout = Time(check.timeout());
+  spec->method = check.method();
+  spec->path = check.path();
+  spec->host = check.host();
+  spec->expect_body = check.expect_body();
+  if (spec->type == CheckType::kHttp || spec->type == CheckType::kHttps) {
+    spec->expected_statuses = check.expect();
+    spec->statuses = ParseStatusRanges(check.expect()).value_or(std::vector<StatusRange>());
+  } else if (!absl::CUnescape(check.send(), &spec->send) || !absl::CUnescape(check.expect(), &spec->expect)) {
+    return absl::InvalidArgumentError("health_check: send or expect has an escape that is none");
+  }
+  if (absl::Status status = ReadTls(check, *spec); !status.ok()) return status;
+  return spec;
+}
+
+uint16_t PortOf(const v1::HealthCheck& check, const v1::Backend& backend, uint32_t listener_port) {
+  if (check.type() == v1::HealthCheck::ICMP) return 0;
+  const uint32_t own = backend.port() != 0 ? backend.port() : listener_port;
+  return static_cast<uint16_t>(check.has_port() ? check.port() : own);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<CheckedBackend>> ReadCheckTargets(const v1::Config& config) {
+  // The first port of each pool's first listener.
+  absl::flat_hash_map<absl::string_view, uint32_t> ports;
+  for (const v1::Listener& listener : config.listeners()) {
+    if (listener.ports_size() > 0) ports.try_emplace(listener.pool(), listener.ports(0).first());
+  }
+  std::vector<CheckedBackend> targets;
+  for (const v1::Pool& pool : config.pools()) {
+    const v1::HealthCheck& check = pool.health_check();
+    if (!pool.has_health_check() || check.type() == v1::HealthCheck::NONE) continue;
+    const absl::StatusOr<std::shared_ptr<const CheckSpec>> spec = ReadSpec(check);
+    if (!spec.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("pool \"", pool.name(), "\": ", std::string(spec.status().message())));
+    }
+    const auto port = ports.find(pool.name());
+    for (const v1::Backend& backend : pool.backends()) {
+      const absl::StatusOr<Address> address = ParseAddress(backend.address());
+      if (!address.ok()) return address.status();
+      const uint16_t at = PortOf(check, backend, port == ports.end() ? 0 : port->second);
+      targets.push_back({{pool.name(), backend.name()}, {*address, at, *spec}});
+    }
+  }
+  return targets;
+}
+
+}  // namespace sluice

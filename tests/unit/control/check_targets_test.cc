@@ -1,0 +1,93 @@
+// From the file to what is checked.
+#include "control/check_targets.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/load.h"
+#include "health/tls_context.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr char kHead[] =
+    "engine: {interfaces: [{name: eth0}], nat_addresses: [192.0.2.1]}\n"
+    "listeners:\n"
+    "  - {name: a, address: 203.0.113.10, ports: [8000-8099, 443], protocol: tcp, pool: web}\n"
+    "  - {name: b, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}\n";
+
+absl::StatusOr<std::vector<CheckedBackend>> Read(const std::string& pools) {
+  const absl::StatusOr<LoadedConfig> loaded = LoadConfigText(kHead + ("pools:\n" + pools), "test.yaml");
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  return loaded.ok() ? ReadCheckTargets(loaded->config) : loaded.status();
+}
+
+TEST(CheckTargetsTest, PoolsWithoutACheckHaveNone) {
+  EXPECT_THAT(*Read("  - {name: web, backends: [{name: a, address: 10.0.0.1}]}"), IsEmpty());
+  EXPECT_THAT(*Read("  - {name: web, health_check: {type: none}, backends: [{name: a, address: 10.0.0.1}]}"),
+              IsEmpty());
+}
+
+TEST(CheckTargetsTest, ThePortIsTheChecksOrTheBackendsOrTheFirstListeners) {
+  const auto ports = [](const std::string& check) {
+    std::vector<int> found;
+    const auto targets = Read("  - {name: web, forwarding: nat, health_check: " + check +
+                              ", backends: [{name: a, address: 10.0.0.1, port: 81}, {name: b, address: 10.0.0.2}]}");
+    for (const CheckedBackend& target : *targets) found.push_back(target.target.port);
+    return found;
+  };
+  EXPECT_THAT(ports("{type: tcp}"), ElementsAre(81, 8000));
+  EXPECT_THAT(ports("{type: http, port: 9000}"), ElementsAre(9000, 9000));
+  EXPECT_THAT(ports("{type: icmp}"), ElementsAre(0, 0));
+}
+
+TEST(CheckTargetsTest, EveryKeyArrives) {
+  const auto targets = Read(
+      "  - {name: web, health_check: {type: https, interval: 3s, fast_interval: 500ms, down_interval: 1m, timeout: "
+      "250ms, "
+      "rise: 4, fall: 5, path: /health, host: web.example, method: POST, expect: '200, 301-302', expect_body: fine, "
+      "insecure: true}, backends: [{name: a, address: 10.0.0.1}]}");
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  ASSERT_THAT(*targets, SizeIs(1));
+  EXPECT_EQ((*targets)[0].id, (BackendId{"web", "a"}));
+  EXPECT_EQ(FormatAddress((*targets)[0].target.address), "10.0.0.1");
+  const CheckSpec& spec = *(*targets)[0].target.spec;
+  EXPECT_EQ(spec.type, CheckType::kHttps);
+  const CheckTerms terms{absl::Seconds(3), absl::Milliseconds(500), absl::Minutes(1), 4, 5};
+  EXPECT_EQ(spec.terms, terms);
+  EXPECT_EQ(spec.timeout, absl::Milliseconds(250));
+  EXPECT_EQ(spec.path, "/health");
+  EXPECT_EQ(spec.host, "web.example");
+  EXPECT_EQ(spec.method, "POST");
+  EXPECT_THAT(spec.statuses, ElementsAre(StatusRange{200, 200}, StatusRange{301, 302}));
+  EXPECT_EQ(spec.expected_statuses, "200, 301-302");
+  EXPECT_EQ(spec.expect_body, "fine");
+  ASSERT_NE(spec.tls, nullptr);
+  EXPECT_TRUE(spec.tls->options().insecure);
+  EXPECT_EQ(spec.tls->options().server_name, "web.example");
+}
+
+TEST(CheckTargetsTest, EscapesAreRead) {
+  const auto targets = Read(
+      "  - {name: web, health_check: {type: udp, send: 'a\\x00\\r\\n', expect: \"\\\\xff\"}, "
+      "backends: [{name: a, address: 10.0.0.1}]}");
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  EXPECT_EQ((*targets)[0].target.spec->send, std::string("a\0\r\n", 4));
+  EXPECT_EQ((*targets)[0].target.spec->expect, "\xff");
+}
+
+TEST(CheckTargetsTest, AFileThatCannotBeReadIsNamedWithItsPool) {
+  const auto targets = Read(
+      "  - {name: web, health_check: {type: https, ca_file: /nowhere/ca.pem}, backends: [{name: a, address: "
+      "10.0.0.1}]}");
+  EXPECT_THAT(std::string(targets.status().message()),
+              HasSubstr("pool \"web\": health_check.ca_file: /nowhere/ca.pem cannot be used"));
+}
+
+}  // namespace
+}  // namespace sluice

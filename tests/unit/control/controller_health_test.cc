@@ -1,0 +1,198 @@
+// Health as an event of the controller: who gets new flows, and what is told of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/unit/control/controller_testbed.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kChecked[] =
+    "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}, {name: b, address: 10.0.1.2}], "
+    "health_check: {type: tcp, interval: 1s, rise: 2, fall: 3}";
+
+v1::Config Checked(const std::string& more = "") {
+  return Load(std::string(kEngine) + kListener + kChecked + more + "}]\n");
+}
+
+class ControllerHealthTest : public ControllerTest {
+ protected:
+  void Apply(const v1::Config& config) {
+    const absl::StatusOr<uint32_t> generation = controller_.Apply(config);
+    ASSERT_TRUE(generation.ok()) << generation.status();
+    controller_.Tick();
+  }
+  // Seconds of ticks, in which each check ends at once.
+  void Run(int seconds) {
+    for (int tick = 0; tick < 100 * seconds; tick++) {
+      prober_.now += absl::Milliseconds(10);
+      controller_.Tick();
+      prober_.EndAll([this](const CheckTarget& target) { return !down_.contains(FormatAddress(target.address)); });
+    }
+    controller_.Tick();
+  }
+  std::set<std::string> Takers() const {
+    const sluice_tables& view = engine_.published->view();
+    const sluice_pool& pool = view.pools[view.listeners[0].pool];
+    std::set<std::string> names;
+    for (uint32_t i = 0; i < pool.size; i++) {
+      names.insert(engine_.published->backend_names()[view.maglev[pool.offset + i]].backend);
+    }
+    return names;
+  }
+  bool Live(const std::string& name) const { return Backend(name).flags & SLUICE_BACKEND_LIVE; }
+  BackendStatus Status(const std::string& name) const {
+    return controller_.backend_states().Find("web", name).value_or(BackendStatus());
+  }
+
+  std::set<std::string> down_;
+};
+
+TEST_F(ControllerHealthTest, AllBackendsAreUsedUntilTheirFirstResult) {
+  Apply(Checked());
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  EXPECT_EQ(Status("a").state, BackendState::kInitial);
+  EXPECT_EQ(Status("a").reason, "not checked yet");
+}
+
+TEST_F(ControllerHealthTest, AnUnhealthyBackendGetsNoNewFlowsUntilItIsBack) {
+  Apply(Checked());
+  Run(2);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  const uint32_t generation = controller_.generation();
+  Run(10);
+  // Nothing has changed.
+  EXPECT_EQ(controller_.generation(), generation);
+  down_ = {"10.0.1.1"};
+  Run(4);
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+  EXPECT_TRUE(Live("a"));
+  EXPECT_EQ(controller_.generation(), generation + 1);
+  EXPECT_EQ(Status("a").state, BackendState::kUnhealthy);
+  EXPECT_THAT(Status("a").reason, HasSubstr("3 checks in a row have failed"));
+  EXPECT_EQ(Status("a").last->outcome, CheckResult::Outcome::kFailed);
+  EXPECT_EQ(Status("b").state, BackendState::kHealthy);
+  down_.clear();
+  Run(3);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  EXPECT_EQ(Status("a").state, BackendState::kHealthy);
+}
+
+TEST_F(ControllerHealthTest, WithMoveItsFlowsAreSelectedAnew) {
+  Apply(Checked(", on_unhealthy: move"));
+  const uint32_t slot = SlotOf("a");
+  down_ = {"10.0.1.1"};
+  Run(4);
+  EXPECT_FALSE(Live("a"));
+  // Sweeps may go by: the slot stays its own.
+  for (int i = 0; i < 3; i++) EndOfSweep();
+  down_.clear();
+  Run(4);
+  EXPECT_TRUE(Live("a"));
+  EXPECT_EQ(SlotOf("a"), slot);
+}
+
+TEST_F(ControllerHealthTest, AllUnhealthyFailsOpenOrClosed) {
+  down_ = {"10.0.1.1", "10.0.1.2"};
+  Apply(Checked());
+  Run(4);
+  EXPECT_EQ(Status("b").state, BackendState::kUnhealthy);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  Apply(Checked(", when_all_unhealthy: fail_closed"));
+  EXPECT_THAT(Takers(), IsEmpty());
+  down_ = {"10.0.1.1"};
+  Run(4);
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+}
+
+TEST_F(ControllerHealthTest, AReloadKeepsWhatIsKnown) {
+  down_ = {"10.0.1.1"};
+  Apply(Checked());
+  Run(4);
+  const absl::Time since = Status("a").since;
+  const uint32_t publishes = engine_.publishes;
+  // Another check, and another backend beside them.
+  v1::Config more = Checked();
+  more.mutable_pools(0)->mutable_health_check()->set_fall(5);
+  v1::Backend* added = more.mutable_pools(0)->add_backends();
+  *added = more.pools(0).backends(0);
+  added->set_name("c");
+  added->set_address("10.0.1.3");
+  next_hops_.Resolve(At("10.0.1.3"), Hop(3));
+  Apply(more);
+  EXPECT_THAT(Takers(), ElementsAre("b", "c"));
+  EXPECT_EQ(Status("a").since, since);
+  EXPECT_EQ(Status("c").state, BackendState::kInitial);
+  // The change, and the next hop.
+  EXPECT_EQ(engine_.publishes, publishes + 2);
+}
+
+TEST_F(ControllerHealthTest, AnotherAddressOrNoCheckIsUsedAtOnce) {
+  down_ = {"10.0.1.1", "10.0.1.9"};
+  Apply(Checked());
+  Run(4);
+  ASSERT_THAT(Takers(), ElementsAre("b"));
+  v1::Config moved = Checked();
+  moved.mutable_pools(0)->mutable_backends(0)->set_address("10.0.1.9");
+  next_hops_.Resolve(At("10.0.1.9"), Hop(9));
+  Apply(moved);
+  EXPECT_EQ(Status("a").state, BackendState::kInitial);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  Run(4);
+  ASSERT_THAT(Takers(), ElementsAre("b"));
+  ASSERT_TRUE(controller_.Apply(Usual()).ok());
+  controller_.Tick();
+  controller_.Tick();
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  EXPECT_EQ(Status("a").state, BackendState::kUnchecked);
+}
+
+TEST_F(ControllerHealthTest, ARefusedConfigurationChangesNoCheck) {
+  Apply(Checked());
+  v1::Config broken = Checked();
+  broken.mutable_pools(0)->mutable_health_check()->set_type(v1::HealthCheck::HTTPS);
+  broken.mutable_pools(0)->mutable_health_check()->set_ca_file("/nowhere/ca.pem");
+  EXPECT_THAT(std::string(controller_.Apply(broken).status().message()), HasSubstr("/nowhere/ca.pem"));
+  engine_.answer = absl::InternalError("no");
+  EXPECT_FALSE(controller_.Apply(Usual()).ok());
+  engine_.answer = absl::OkStatus();
+  EXPECT_EQ(Status("a").state, BackendState::kInitial);
+  down_ = {"10.0.1.1"};
+  Run(4);
+  EXPECT_EQ(Status("a").state, BackendState::kUnhealthy);
+}
+
+TEST_F(ControllerHealthTest, WithoutANextHopThatIsTheState) {
+  next_hops_.Fail(At("10.0.1.1"), "10.0.1.1 does not answer");
+  Apply(Checked());
+  Run(2);
+  EXPECT_EQ(Status("a").state, BackendState::kNoNextHop);
+  EXPECT_EQ(Status("a").reason, "10.0.1.1 does not answer");
+  EXPECT_TRUE(Status("a").last.has_value());
+  next_hops_.Resolve(At("10.0.1.1"), Hop(1));
+  controller_.Tick();
+  EXPECT_EQ(Status("a").state, BackendState::kHealthy);
+  EXPECT_FALSE(controller_.backend_states().Find("web", "nobody").has_value());
+  EXPECT_FALSE(controller_.backend_states().Find("nowhere", "a").has_value());
+}
+
+TEST_F(ControllerHealthTest, AChangeThatCouldNotBePublishedIsTriedAgain) {
+  Apply(Checked());
+  Run(2);
+  engine_.answer = absl::InternalError("not now");
+  down_ = {"10.0.1.1"};
+  Run(4);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  engine_.answer = absl::OkStatus();
+  EndOfSweep();
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+}
+
+}  // namespace
+}  // namespace sluice

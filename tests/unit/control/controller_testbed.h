@@ -1,0 +1,123 @@
+// A controller over an engine, next hops and health checks that do what a test says.
+//
+// Thread-safety: as of a struct.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/load.h"
+#include "control/controller.h"
+#include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
+
+namespace sluice {
+
+inline constexpr char kEngine[] =
+    "engine: {interfaces: [{name: eth0}, {name: eth1}], tunnel_source: {ipv4: 198.51.100.2}}\n";
+inline constexpr char kListener[] =
+    "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n";
+inline constexpr char kPool[] =
+    "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}, {name: b, address: 10.0.1.2}]}]\n";
+inline constexpr char kPoolWithoutB[] = "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}]}]\n";
+
+// Takes what it is given, and says what the test wants it to.
+class FakeEngine : public Engine {
+ public:
+  absl::Status Publish(std::shared_ptr<const Tables> tables) override {
+    publishes++;
+    if (!answer.ok()) return answer;
+    published = std::move(tables);
+    return absl::OkStatus();
+  }
+  EngineCounters ReadCounters() override { return {}; }
+  std::vector<EnginePort> ports() override { return engine_ports; }
+  void Sweep() override { sweeps++; }
+  const Occupancy& occupancy() const override { return swept; }
+  // Swept together.
+  const SessionOccupancy& session_occupancy() const override {
+    sessions.sweeps = swept.sweeps;
+    return sessions;
+  }
+  void Announce(absl::Span<const Address> addresses) override {
+    for (const Address& address : addresses) announced.push_back(FormatAddress(address));
+  }
+  EngineNews Poll() override { return std::exchange(news, {}); }
+  void Close() override {}
+
+  absl::Status answer;
+  std::shared_ptr<const Tables> published;
+  std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},
+                                          {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
+  Occupancy swept;
+  mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
+                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
+  EngineNews news;
+  std::vector<std::string> announced;
+  uint32_t publishes = 0;
+  uint32_t sweeps = 0;
+};
+
+inline Address At(const std::string& text) {
+  const absl::StatusOr<Address> address = ParseAddress(text);
+  EXPECT_TRUE(address.ok());
+  return *address;
+}
+
+inline v1::Config Load(const std::string& yaml) {
+  const absl::StatusOr<LoadedConfig> loaded = LoadConfigText(yaml, "test.yaml");
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  return loaded.ok() ? loaded->config : v1::Config();
+}
+
+inline v1::Config Usual() {
+  return Load(std::string(kEngine) + kListener + kPool);
+}
+inline v1::Config WithoutB() {
+  return Load(std::string(kEngine) + kListener + kPoolWithoutB);
+}
+
+class ControllerTest : public testing::Test {
+ protected:
+  ControllerTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
+    engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
+    next_hops_.Resolve(At("10.0.1.1"), Hop(1));
+    next_hops_.Resolve(At("10.0.1.2"), Hop(2));
+  }
+
+  static NextHop Hop(uint8_t mac, int ifindex = 11) {
+    NextHop hop;
+    hop.ifindex = ifindex;
+    hop.source = {2, 0, 0, 0, 0, 1};
+    hop.destination = {2, 0, 0, 0, 9, mac};
+    hop.mtu = 1500;
+    return hop;
+  }
+  uint32_t SlotOf(const std::string& name) const {
+    const std::vector<BackendName>& names = engine_.published->backend_names();
+    for (uint32_t i = 0; i < names.size(); i++) {
+      if (names[i].backend == name) return i;
+    }
+    return SLUICE_NO_BACKEND;
+  }
+  const sluice_backend& Backend(const std::string& name) const {
+    return engine_.published->view().backends[SlotOf(name)];
+  }
+  bool HasNextHop(const std::string& name) const { return Backend(name).flags & SLUICE_BACKEND_NEXT_HOP; }
+  void EndOfSweep() {
+    engine_.swept.sweeps++;
+    controller_.Tick();
+  }
+
+  FakeEngine engine_;
+  FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
+  Controller controller_;
+};
+
+}  // namespace sluice
