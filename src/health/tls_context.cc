@@ -1,5 +1,10 @@
 #include "health/tls_context.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -9,8 +14,10 @@ namespace {
 namespace ssl = boost::asio::ssl;
 
 absl::Status Unusable(const std::string& what, const std::string& file, const boost::system::error_code& error) {
+  // OpenSSL has no words for a file that is not there.
+  const std::string reason = access(file.c_str(), R_OK) == 0 ? error.message() : std::strerror(errno);
   return absl::InvalidArgumentError(
-      absl::StrCat("health_check.", what, ": ", file, " cannot be used (", error.message(), "); give a PEM file"));
+      absl::StrCat("health_check.", what, ": ", file, " cannot be used (", reason, "); give a PEM file"));
 }
 
 }  // namespace

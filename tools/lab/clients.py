@@ -37,6 +37,28 @@ class HttpLoad:
         return json.loads(line)
 
 
+class HttpWatch:
+    """A request every 10 ms, and what became of each; times are time.monotonic()'s."""
+
+    def __init__(self, node, address, port=80, timeout=0.5):
+        self._process = node.start("http-watch", PYTHON, "-B", HERE / "http_watch.py", address, port,
+                                   f"--timeout={timeout}", stdin=subprocess.PIPE, stdout=None)
+
+    def requests(self, since=0.0):
+        """[(begin, end, words)] of those that began at `since` or later and have ended."""
+        ended = []
+        # The last line may not be whole yet.
+        for line in self._process.output().split("\n")[:-1]:
+            begin, end, words = line.split(" ", 2)
+            if float(begin) >= since:
+                ended.append((float(begin), float(end), words))
+        return ended
+
+    def stop(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
 class HeldConnections:
     """Many open HTTP connections; one that gives no answer for `timeout` seconds is broken."""
 

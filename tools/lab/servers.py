@@ -5,6 +5,7 @@ Each function starts one server on a node and returns when it answers; the Lab e
 
 import pathlib
 
+from lab.network import run
 from lab.process import wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -14,6 +15,7 @@ WEB_PORT = 80
 UPLOAD_PORT = 8081
 ECHO_PORT = 8082
 MANY_PORT = 8083
+HEALTH_PORT = 8084
 DNS_NAME = "who.example"
 
 # Every answer to / is the server's name. Connections may idle for long: tests hold them open.
@@ -87,3 +89,41 @@ def dns(node, *addresses):
 def iperf(node, address):
     """iperf3 on port 5201 of one address: over UDP it would answer from another one, were it bound to all."""
     return _start(node, "iperf3", 5201, ("iperf3", "-s", "--forceflush", "-B", address))
+
+
+class Health:
+    """What health checks ask on HEALTH_PORT of all addresses of a node, apart from what its clients ask."""
+
+    def __init__(self, node, protocol="tcp", certificate=None):
+        """`certificate`: (PEM, key), then it speaks TLS."""
+        self.node = node
+        self._mode_file = node.lab.folder / f"{node.name}-health"
+        self._protocol = "-u" if protocol == "udp" else "-t"
+        self._command = [PYTHON, "-B", HERE / "health_server.py", HEALTH_PORT, self._mode_file]
+        if protocol == "udp":
+            self._command.append("--udp")
+        if certificate is not None:
+            self._command += [f"--certificate={certificate[0]}", f"--key={certificate[1]}"]
+        self._process = None
+        self.set("ok")
+
+    def set(self, mode):
+        """"ok", "wrong", "hang", or "down": nobody listens."""
+        if mode == "down":
+            self._process.kill()
+            self._process = None
+            return
+        # Whole or not at all: it is read at any moment.
+        fresh = self._mode_file.with_suffix(".new")
+        fresh.write_text(mode)
+        fresh.rename(self._mode_file)
+        if self._process is None:
+            self._process = _start(self.node, "health", HEALTH_PORT, self._command, self._protocol)
+
+
+def certificate(folder, name):
+    """(PEM, key) of a certificate for that name, signed by itself."""
+    files = folder / f"{name}.pem", folder / f"{name}.key"
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-out", files[0], "-keyout", files[1]])
+    return files

@@ -190,10 +190,11 @@ TEST_F(HttpProbeTest, FilesThatCannotBeUsedAreNamed) {
     return std::string(TlsContext::Create(options).status().message());
   };
   EXPECT_THAT(refused({.ca_file = "/nowhere/ca.pem"}),
-              HasSubstr("health_check.ca_file: /nowhere/ca.pem cannot be used"));
+              HasSubstr("health_check.ca_file: /nowhere/ca.pem cannot be used (No such file"));
   EXPECT_THAT(refused({.certificate_file = "/nowhere/own.pem"}), HasSubstr("health_check.certificate_file: /nowhere"));
   EXPECT_THAT(refused({.certificate_file = files.certificate, .key_file = "/nowhere/own.key"}),
               HasSubstr("health_check.key_file: /nowhere"));
+  EXPECT_THAT(refused({.ca_file = files.key}), HasSubstr("health_check.ca_file: "));
   const TestCertificate other = MakeCertificate(folder_.path(), "other", "DNS:other.example");
   EXPECT_THAT(refused({.certificate_file = files.certificate, .key_file = other.key}),
               HasSubstr("health_check.key_file: "));

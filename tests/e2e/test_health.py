@@ -1,0 +1,283 @@
+"""Health checks of every type against servers that fail, hang, answer wrongly and recover, under requests.
+
+   client ---- LAN ----+---- balancer        checks HEALTH_PORT of web1 and web2
+                       '---- web1 web2       port 80: nginx; HEALTH_PORT: what checks ask, as the test wants it
+"""
+
+import signal
+import time
+
+import pytest
+from lab import clients, servers
+from lab.process import wait_until
+from lab.site import VIRTUAL, Site
+
+# Seconds. What the tests promise goes by them: traffic leaves within FALL * INTERVAL + TIMEOUT + SLACK.
+INTERVAL, TIMEOUT, RISE, FALL = 0.2, 0.15, 2, 3
+SLACK = 0.1
+TERMS = {"interval": "200ms", "timeout": "150ms", "rise": RISE, "fall": FALL}
+CHECKS = {
+    "tcp": {"type": "tcp", "port": servers.HEALTH_PORT, "send": "GET / HTTP/1.0\\r\\n\\r\\n", "expect": "200 OK"},
+    "http": {"type": "http", "port": servers.HEALTH_PORT, "path": "/health", "expect_body": "healthy"},
+    "https": {"type": "https", "port": servers.HEALTH_PORT, "host": "web.example"},
+    "udp": {"type": "udp", "port": servers.HEALTH_PORT, "send": "\\x00how are you?", "expect": "healthy"},
+}
+REASONS = {
+    ("tcp", "down"): "refused", ("tcp", "hang"): "no expected answer within 150ms",
+    ("tcp", "wrong"): "closed after 61 bytes without the expected answer",
+    ("http", "down"): "refused", ("http", "hang"): "no answer within 150ms", ("http", "wrong"): "answered 500",
+    ("https", "down"): "refused", ("https", "hang"): "no TLS handshake within 150ms",
+    ("https", "wrong"): "answered 500",
+    ("udp", "down"): "refused", ("udp", "hang"): "no answer within 150ms", ("udp", "wrong"): "not as expected",
+}
+
+
+def configuration(site, check, family=4, **more):
+    made = site.configuration(family)
+    pool = made["pools"][0]
+    pool["health_check"] = {**check, **TERMS}
+    pool.update(more)
+    return made
+
+
+def log_lines(balancer, text):
+    return [line for line in balancer.process.output().splitlines() if text in line]
+
+
+def wait_for_log(balancer, text, count=1, timeout=10):
+    wait_until(lambda: len(log_lines(balancer, text)) >= count,
+               lambda: f"{count} x {text!r} in the log:\n{balancer.process.tail()}", timeout)
+    return log_lines(balancer, text)[-1]
+
+
+def wait_until_healthy(balancer, site):
+    for backend in site.backends:
+        wait_for_log(balancer, f"backend web/{backend.name} ({backend.addresses[4]}): healthy")
+
+
+def gone_after(watch, since):
+    """Seconds from `since` until the last request went to web1, or failed; waits until it gets no more."""
+    def quiet():
+        now = time.monotonic()
+        # Longer than a request may take to fail.
+        return now - max([since] + [begin for begin, _, words in watch.requests(since) if words != "web2"]) > 1.2
+    wait_until(quiet, "requests to leave web1")
+    return max([begin for begin, _, words in watch.requests(since) if words != "web2"], default=since) - since
+
+
+def back_after(watch, since):
+    """Seconds from `since` until web1 answers a request again."""
+    def answered():
+        return [begin for begin, _, words in watch.requests(since) if words == "web1"]
+    return wait_until(answered, "web1 to answer again")[0] - since
+
+
+def assert_in_time(what, seconds, limit):
+    print(f"{what}: {1000 * seconds:.0f} ms (at most {1000 * limit:.0f} ms)")
+    assert seconds <= limit, f"{what}: {seconds:.3f} s"
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind):
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    check = dict(CHECKS[kind])
+    pem = servers.certificate(lab.folder, "web.example") if kind == "https" else None
+    if pem:
+        check["ca_file"] = str(pem[0])
+    health = [servers.Health(backend.node, "udp" if kind == "udp" else "tcp", pem) for backend in site.backends]
+    balancer = site.balancer(configuration(site, check)).start()
+    wait_until_healthy(balancer, site)
+    watch = clients.HttpWatch(client, VIRTUAL[4])
+    back_after(watch, time.monotonic())
+    for number, mode in enumerate(("down", "hang", "wrong"), 1):
+        begin = time.monotonic()
+        health[0].set(mode)
+        gone = gone_after(watch, begin)
+        line = wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy, so it gets no new flows", number)
+        assert REASONS[kind, mode] in line and "3 checks in a row have failed" in line, line
+        assert_in_time(f"{engine} {kind} {mode}: traffic left after", gone, FALL * INTERVAL + TIMEOUT + SLACK)
+        begin = time.monotonic()
+        health[0].set("ok")
+        back = back_after(watch, begin)
+        # One request in two goes to it, and a new process takes its time to listen.
+        assert_in_time(f"{engine} {kind} {mode}: traffic returned after", back, RISE * INTERVAL + TIMEOUT + 0.5)
+        wait_for_log(balancer, "backend web/web1 (203.0.113.11): healthy again", number)
+    watch.stop()
+    failed = [words for _, _, words in watch.requests() if words not in ("web1", "web2")]
+    assert failed == [], "the servers of the clients were well all the time"
+    balancer.stop()
+
+
+def test_pings(lab, engine):
+    """icmp, of both families."""
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    made = configuration(site, {"type": "icmp"})
+    made["pools"][0]["backends"].append({"name": "six", "address": site.backends[0].addresses[6], "weight": 0})
+    made["pools"][0]["forwarding"] = "dsr_l2"
+    # A pool of its own for the other family.
+    made["pools"].append({"name": "six", "health_check": {"type": "icmp", **TERMS},
+                          "backends": [made["pools"][0]["backends"].pop()]})
+    balancer = site.balancer(made).start()
+    wait_until_healthy(balancer, site)
+    wait_for_log(balancer, "backend six/six (2001:db8::11): healthy: echo reply")
+    watch = clients.HttpWatch(client, VIRTUAL[4])
+    back_after(watch, time.monotonic())
+    begin = time.monotonic()
+    site.backends[0].node.sysctl(net__ipv4__icmp_echo_ignore_all=1, net__ipv6__icmp__echo_ignore_all=1)
+    assert_in_time(f"{engine} icmp: traffic left after", gone_after(watch, begin), FALL * INTERVAL + TIMEOUT + SLACK)
+    for name in ("web/web1 (203.0.113.11)", "six/six (2001:db8::11)"):
+        line = wait_for_log(balancer, f"backend {name}: unhealthy")
+        assert "no echo reply within 150ms" in line, line
+    wait_for_log(balancer, "pool six: all of its backends are unhealthy; they are used as if they were healthy")
+    begin = time.monotonic()
+    site.backends[0].node.sysctl(net__ipv4__icmp_echo_ignore_all=0, net__ipv6__icmp__echo_ignore_all=0)
+    assert_in_time(f"{engine} icmp: traffic returned after", back_after(watch, begin), RISE * INTERVAL + TIMEOUT + 0.5)
+    wait_for_log(balancer, "pool six: not all of its backends are unhealthy any more")
+
+
+def test_nginx_that_hangs_and_ends(lab, engine):
+    """The server of clients and checks is one: requests fail until it is found out, and none after that."""
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    balancer = site.balancer(configuration(site, {"type": "http"})).start()
+    wait_until_healthy(balancer, site)
+    watch = clients.HttpWatch(client, VIRTUAL[4])
+    back_after(watch, time.monotonic())
+    nginx = [process for process in lab.processes if process.name == "web1-nginx"][0]
+    for stop, go_on in ((signal.SIGSTOP, signal.SIGCONT), (signal.SIGKILL, None)):
+        begin = time.monotonic()
+        nginx.signal(stop)
+        gone = gone_after(watch, begin)
+        assert_in_time(f"{engine} nginx {stop.name}: traffic left after", gone, FALL * INTERVAL + TIMEOUT + SLACK)
+        if go_on is not None:
+            nginx.signal(go_on)
+            back_after(watch, time.monotonic())
+    # The kernel would have answered for as long as nginx hung.
+    assert "no answer within 150ms" in log_lines(balancer, "web/web1 (203.0.113.11): unhealthy")[0]
+    assert "refused" in log_lines(balancer, "web/web1 (203.0.113.11): unhealthy")[1]
+
+
+def test_dns(lab, engine):
+    """dnsmasq, asked for a name over UDP and connected to over TCP."""
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    processes = [servers.dns(backend.node, backend.addresses[4]) for backend in site.backends]
+    query = r"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\003who\007example\x00\x00\x10\x00\x01"
+    made = configuration(site, {"type": "udp", "port": 53, "send": query, "expect": r"\x12\x34\x85\x80"})
+    made["pools"][1]["health_check"] = {"type": "tcp", "port": 53, **TERMS}
+    balancer = site.balancer(made).start()
+    wait_until_healthy(balancer, site)
+    wait_for_log(balancer, "backend one/web1 (203.0.113.11): healthy: connected")
+    watch = clients.HttpWatch(client, VIRTUAL[4])
+    back_after(watch, time.monotonic())
+    begin = time.monotonic()
+    processes[0].signal(signal.SIGSTOP)
+    assert_in_time(f"{engine} dnsmasq SIGSTOP: traffic left after", gone_after(watch, begin),
+                   FALL * INTERVAL + TIMEOUT + SLACK)
+    # Its kernel takes connections all the same.
+    assert log_lines(balancer, "backend one/web1 (203.0.113.11): unhealthy") == []
+    processes[0].signal(signal.SIGCONT)
+    back_after(watch, time.monotonic())
+    processes[0].kill()
+    wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy", 2)
+    wait_for_log(balancer, "backend one/web1 (203.0.113.11): unhealthy")
+
+
+@pytest.mark.parametrize("engine,forwarding", [
+    ("dpdk", "dsr_l2"), ("dpdk", "ipip"), ("dpdk", "nat"), ("xdp", "dsr_l2"), ("xdp", "ipip")])
+@pytest.mark.parametrize("choice", ("keep", "move"))
+def test_established_flows_stay_or_move(lab, engine, forwarding, choice):
+    """With keep each is served on; with move those of the unhealthy server end, as when it is removed. With nat
+    answers to checks stay with the kernel, and answers to clients are translated."""
+    site = Site(lab, forwarding, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    health = [servers.Health(backend.node) for backend in site.backends]
+    balancer = site.balancer(configuration(site, CHECKS["http"], on_unhealthy=choice)).start()
+    wait_until_healthy(balancer, site)
+    held = clients.HeldConnections(client, VIRTUAL[4], 60, timeout=2)
+    assert set(held.first["spread"]) == {"web1", "web2"}
+    health[0].set("wrong")
+    wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy")
+    wait_until(lambda: set(clients.http_requests(client, VIRTUAL[4], 50)["spread"]) == {"web2"}, "web1 to be left")
+    answer = held.ask()
+    assert answer["moved"] == 0, answer
+    broken = 0 if choice == "keep" else held.first["spread"]["web1"]
+    assert sum(answer["broken"].values()) == broken, answer
+    assert answer["spread"]["web2"] == held.first["spread"]["web2"]
+    health[0].set("ok")
+    wait_for_log(balancer, "backend web/web1 (203.0.113.11): healthy again")
+    answer = clients.http_requests(client, VIRTUAL[4], 200)
+    assert answer["failed"] == 0 and set(answer["spread"]) == {"web1", "web2"}, answer
+    balancer.stop()
+
+
+@pytest.mark.parametrize("choice", ("fail_open", "fail_closed"))
+def test_all_unhealthy(lab, engine, choice):
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    health = [servers.Health(backend.node) for backend in site.backends]
+    balancer = site.balancer(configuration(site, CHECKS["http"], when_all_unhealthy=choice)).start()
+    wait_until_healthy(balancer, site)
+    for one in health:
+        one.set("wrong")
+    wait_for_log(balancer, "pool web: all of its backends are unhealthy")
+    if choice == "fail_open":
+        answer = clients.http_requests(client, VIRTUAL[4], 200)
+        assert answer["failed"] == 0 and set(answer["spread"]) == {"web1", "web2"}, answer
+    else:
+        wait_until(lambda: clients.http_requests(client, VIRTUAL[4], 5, timeout=0.5)["failed"] == 5, "drops")
+    for one in health:
+        one.set("ok")
+    wait_for_log(balancer, "healthy again", 2)
+    answer = clients.http_requests(client, VIRTUAL[4], 200)
+    assert answer["failed"] == 0 and set(answer["spread"]) == {"web1", "web2"}, answer
+    balancer.stop()
+    totals = log_lines(balancer, "totals:")[0]
+    assert ("no_backend=" in totals) == (choice == "fail_closed"), totals
+
+
+def test_a_start_and_a_reload_with_a_dead_server(lab, engine):
+    """The first check settles it; a reload knows what was known, and a server that is new is used at once."""
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(3)
+    health = [servers.Health(backend.node) for backend in site.backends]
+    health[0].set("down")
+    made = configuration(site, CHECKS["http"])
+    third = made["pools"][0]["backends"].pop()
+    balancer = site.balancer(made).start()
+    line = wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy")
+    assert "refused" in line and "in a row" not in line, line
+    wait_for_log(balancer, "backend web/web2 (203.0.113.12): healthy")
+    load = clients.HttpLoad(client, VIRTUAL[4])
+    for fall in (2, 4):
+        made["pools"][0]["health_check"]["fall"] = fall
+        assert "generation=" in balancer.reload()
+    made["pools"][0]["backends"].append(third)
+    assert "generation=" in balancer.reload()
+    wait_for_log(balancer, "backend web/web3 (203.0.113.13): healthy")
+    answer = load.stop()
+    assert answer["failed"] == 0 and set(answer["spread"]) == {"web2", "web3"}, answer
+    assert len(log_lines(balancer, "backend web/web1")) == 1, balancer.process.tail()
+    # Without its check it is used again.
+    del made["pools"][0]["health_check"]
+    assert "generation=" in balancer.reload()
+    assert set(clients.http_requests(client, VIRTUAL[4], 200)["spread"]) == {"web1", "web2", "web3"}
+
+
+def test_files_of_https_checks_are_read_before_anything_changes(lab):
+    site = Site(lab)
+    site.add_backends(1)
+    balancer = site.balancer(configuration(site, {"type": "http"})).start()
+    balancer.configuration["pools"][0]["health_check"] = {"type": "https", "ca_file": "/nowhere/ca.pem"}
+    answer = balancer.reload()
+    assert "reload refused" in answer and "/nowhere/ca.pem cannot be used (No such file" in answer, answer
+    wait_for_log(balancer, "backend web/web1 (203.0.113.11): healthy")

@@ -1,0 +1,91 @@
+"""health_server.py PORT MODE_FILE [--udp] [--certificate=PEM --key=PEM]: what health checks ask, as a test wants it.
+
+The file says what it does at this moment: `ok` answers well, `wrong` answers something else, `hang` says nothing. Over
+TCP it speaks HTTP, with a certificate inside TLS; over UDP `healthy` and `sick`.
+"""
+
+import argparse
+import pathlib
+import socket
+import socketserver
+import ssl
+import threading
+import time
+
+ANSWERS = {"ok": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy",
+           "wrong": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nsick"}
+DATAGRAMS = {"ok": b"healthy", "wrong": b"sick"}
+
+
+def mode():
+    return pathlib.Path(options.mode_file).read_text(encoding="utf-8").strip()
+
+
+def serve(connection):
+    """One connection. One that hangs is held until its client goes."""
+    try:
+        connection.settimeout(30)
+        if mode() == "hang":
+            connection.recv(1)
+            time.sleep(5)
+            return
+        if context is not None:
+            connection = context.wrap_socket(connection, server_side=True)
+        request = b""
+        while b"\r\n\r\n" not in request:
+            piece = connection.recv(4096)
+            if not piece:
+                return
+            request += piece
+        connection.sendall(ANSWERS[mode()])
+    except OSError:
+        pass  # the check has seen enough
+    finally:
+        connection.close()
+
+
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        serve(self.request)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def handle_error(self, request, client_address):
+        pass  # a check that ended by RST
+
+
+def serve_udp():
+    endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    endpoint.bind(("::", options.port))
+    while True:
+        _, sender = endpoint.recvfrom(65535)
+        if mode() in DATAGRAMS:
+            endpoint.sendto(DATAGRAMS[mode()], sender)
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("port", type=int)
+parser.add_argument("mode_file")
+parser.add_argument("--udp", action="store_true")
+parser.add_argument("--certificate")
+parser.add_argument("--key")
+options = parser.parse_args()
+context = None
+if options.certificate:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.certificate, options.key)
+threading.stack_size(256 * 1024)
+if options.udp:
+    serve_udp()
+else:
+    Server(("::", options.port), Handler).serve_forever()
