@@ -77,8 +77,13 @@ void CheckWeights(const v1::Pool& pool, const std::string& path, Report& report)
       report.AddError(At(absl::StrCat(path, ".backends"), i, "weight"),
                       absl::StrCat("weight ", weight, " is too large; choose from 0 to ", kMaxWeight));
     }
+    if (!v1::Backend::State_IsValid(pool.backends(i).state())) {
+      report.AddError(
+          At(absl::StrCat(path, ".backends"), i, "state"),
+          absl::StrCat("unknown state ", static_cast<int>(pool.backends(i).state()), "; use ready, drain or disabled"));
+    }
     sum += weight;
-    used += weight > 0 ? 1 : 0;
+    used += weight > 0 && pool.backends(i).state() == v1::Backend::READY ? 1 : 0;
   }
   const uint32_t size = pool.maglev_table_size();
   if (sum > kMaxWeightSum) {
@@ -99,7 +104,8 @@ void CheckWeights(const v1::Pool& pool, const std::string& path, Report& report)
       report.AddWarning(path, absl::StrCat("pool \"", pool.name(), "\" has no backends; its packets are dropped"));
     }
   } else if (used == 0) {
-    report.AddWarning(path, absl::StrCat("pool \"", pool.name(), "\" takes no new flows; every weight is 0"));
+    report.AddWarning(
+        path, absl::StrCat("pool \"", pool.name(), "\" takes no new flows; no backend is ready and has a weight"));
   }
 }
 

@@ -65,6 +65,7 @@ void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& fa
 void CheckEngine(const v1::Config& config, Report& report, Facts& facts);
 // What the engine of the file's choice cannot do.
 void CheckXdp(const v1::Config& config, Report& report);
+void CheckApi(const v1::Config& config, Report& report);
 
 // The address, or none and an error when it is not one that a machine can have.
 std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text);

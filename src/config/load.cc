@@ -1,6 +1,7 @@
 #include "config/load.h"
 
 #include <fcntl.h>
+#include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,9 @@ absl::StatusOr<LoadedConfig> LoadConfigText(std::string_view text, const std::st
   ValidateConfig(loaded.config, report);
   if (!report.ok()) return report.ToStatus();
   loaded.warnings = report.Warnings();
+  loaded.sha256.resize(SHA256_DIGEST_LENGTH);
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(loaded.sha256.data()));
   return loaded;
 }
 

@@ -17,6 +17,8 @@ struct LoadedConfig {
   v1::Config config;
   // Lines "file:line:column: ..." about what is allowed but hardly meant.
   std::vector<std::string> warnings;
+  // Of the text, 32 bytes: tells whether the file has changed.
+  std::string sha256;
 };
 
 // Errors: NotFound, PermissionDenied or FailedPrecondition when the file cannot be read; InvalidArgument with one line

@@ -17,6 +17,7 @@ void ValidateConfig(v1::Config& config, config::Report& report) {
   config::CheckHealthChecks(config, report, facts);
   config::CheckEngine(config, report, facts);
   config::CheckXdp(config, report);
+  config::CheckApi(config, report);
 }
 
 }  // namespace sluice

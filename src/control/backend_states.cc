@@ -127,6 +127,11 @@ void BackendStates::NextHopMissing(const Address& address, const std::string& re
   spdlog::warn("backend {}: no next hop, so it is sent nothing: {}", FormatAddress(address), reason);
 }
 
+std::string BackendStates::WhyMissing(const Address& address) const {
+  const auto missing = missing_.find(address);
+  return missing == missing_.end() ? "" : missing->second.reason;
+}
+
 std::optional<BackendStatus> BackendStates::Find(const std::string& pool, const std::string& backend) const {
   const auto known = pools_.find(pool);
   if (known == pools_.end()) return std::nullopt;

@@ -60,6 +60,8 @@ class BackendStates {
   void NextHopFound(const Address& address) { missing_.erase(address); }
   void NextHopMissing(const Address& address, const std::string& reason);
   bool IsMissing(const Address& address) const { return missing_.contains(address); }
+  // Empty where it is not missing.
+  std::string WhyMissing(const Address& address) const;
 
   // None: there is no such backend.
   std::optional<BackendStatus> Find(const std::string& pool, const std::string& backend) const;

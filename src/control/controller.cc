@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/clock.h"
 #include "control/check_targets.h"
 
 namespace sluice {
@@ -45,13 +46,7 @@ Controller::Controller(const Options& options)
     : options_(options), ports_(options.engine->ports()), states_(options.health) {}
 
 absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
-  if (generation_ > 0) {
-    const std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());
-    if (!fixed.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while the engine runs; restart sluiced for it"));
-    }
-  }
+  if (absl::Status status = CheckFixed(config); !status.ok()) return status;
   const absl::StatusOr<std::vector<CheckedBackend>> checked = ReadCheckTargets(config);
   if (!checked.ok()) return checked.status();
   absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config, states_.UnhealthyOf(*checked));
@@ -62,6 +57,16 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   states_.Watch(config, *checked);
   AnnounceNew(**tables);
   return generation_;
+}
+
+absl::Status Controller::CheckFixed(const v1::Config& config) const {
+  if (generation_ == 0) return absl::OkStatus();
+  std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());
+  if (config_.api().listen() != config.api().listen()) fixed.push_back("api.listen");
+  if (config_.admin().listen() != config.admin().listen()) fixed.push_back("admin.listen");
+  if (fixed.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while sluiced runs; restart it for that"));
 }
 
 absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config,
@@ -75,13 +80,19 @@ absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config
   input.next_hops = &next_hops_;
   input.ports = ports;
   input.unhealthy = &unhealthy;
-  return builder_.Build(input);
+  const uint64_t begin = MonotonicNow();
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = builder_.Build(input);
+  build_timing_.Add(MonotonicNow() - begin);
+  return tables;
 }
 
 absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
-  const uint32_t generation = tables->generation();
-  if (absl::Status status = options_.engine->Publish(std::move(tables)); !status.ok()) return status;
-  generation_ = generation;
+  const uint64_t begin = MonotonicNow();
+  if (absl::Status status = options_.engine->Publish(tables); !status.ok()) return status;
+  publish_timing_.Add(MonotonicNow() - begin);
+  tables_ = std::move(tables);
+  generation_ = tables_->generation();
+  traffic_.Follow(*tables_, options_.engine);
   stale_ = false;
   FollowRetired(builder_.RetiredSlots(), &retired_);
   FollowRetired(builder_.RetiredListeners(), &retired_listeners_);
@@ -237,6 +248,12 @@ void Controller::ReportRefusals() {
   }
   ports_refused_ = ports;
   sessions_refused_ = sessions;
+}
+
+void Controller::Timing::Add(uint64_t duration) {
+  count++;
+  sum += duration;
+  last = duration;
 }
 
 bool Controller::settled() const {

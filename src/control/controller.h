@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "config/sluice.pb.h"
 #include "control/backend_states.h"
 #include "control/next_hop_source.h"
+#include "control/traffic.h"
 #include "engine/engine.h"
 #include "tables/builder.h"
 
@@ -51,6 +53,31 @@ class Controller {
   // How each backend of the configuration is.
   const BackendStates& backend_states() const { return states_; }
 
+  // Why Apply would refuse `config` because only a restart can change what it changes; OK otherwise.
+  absl::Status CheckFixed(const v1::Config& config) const;
+
+  // For who tells what runs (view.h). The tables are null before the first Apply.
+  const v1::Config& config() const { return config_; }
+  const Tables* tables() const { return tables_.get(); }
+  const std::vector<EnginePort>& ports() const { return ports_; }
+  const Traffic& traffic() const { return traffic_; }
+  Engine& engine() const { return *options_.engine; }
+  bool HasNextHop(const Address& address) const { return next_hops_.contains(address); }
+  // Empty where it is known, or not known yet.
+  std::string WhyNoNextHop(const Address& address) const { return states_.WhyMissing(address); }
+  // The last change of next hops or ports could not be published; it is tried again every second.
+  bool behind() const { return retry_; }
+
+  // What has been spent on it, nanoseconds.
+  struct Timing {
+    uint64_t count = 0;
+    uint64_t sum = 0;
+    uint64_t last = 0;
+    void Add(uint64_t duration);
+  };
+  const Timing& build_timing() const { return build_timing_; }
+  const Timing& publish_timing() const { return publish_timing_; }
+
  private:
   // A backend's slot or a listener's index, and how many sweeps there had been of each kind.
   struct RetiredSlot {
@@ -73,6 +100,10 @@ class Controller {
 
   Options options_;
   Builder builder_;
+  std::shared_ptr<const Tables> tables_;
+  Traffic traffic_;
+  Timing build_timing_;
+  Timing publish_timing_;
   v1::Config config_;
   std::vector<EnginePort> ports_;
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;

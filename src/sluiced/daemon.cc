@@ -3,12 +3,18 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/clock.h"
+#include "config/endpoint.h"
+#include "control/state_file.h"
+#include "control/totals.h"
+#include "control/view.h"
 #include "sluiced/hash_key.h"
 #include "sluiced/open_engine.h"
 
@@ -41,6 +47,9 @@ Daemon::Daemon(Options options)
 
 Daemon::~Daemon() {
   reload_socket_.reset();
+  api_.reset();
+  // Writes what is not written yet.
+  keeper_.reset();
   controller_.reset();
   if (engine_ != nullptr) engine_->Close();
   // The table owns the descriptor.
@@ -69,16 +78,62 @@ absl::Status Daemon::Start() {
       ReloadSocket::Open(io_, options_.run_dir, [this] { return Reload(); });
   if (!socket.ok()) return socket.status();
   reload_socket_ = *std::move(socket);
-  if (absl::Status status = OpenEngine(loaded->config); !status.ok()) return status;
-  return OpenControl(loaded->config);
+  const absl::StatusOr<v1::Config> config = OpenWanted(*loaded);
+  if (!config.ok()) return config.status();
+  if (absl::Status status = OpenEngine(*config); !status.ok()) return status;
+  if (absl::Status status = OpenControl(*config); !status.ok() || io_.stopped()) return status;
+  wanted_->Serve(controller_.get());
+  return OpenApi();
+}
+
+absl::StatusOr<v1::Config> Daemon::OpenWanted(const LoadedConfig& file) {
+  const absl::StatusOr<FoundState> found = ReadState(options_.state_dir);
+  if (!found.ok()) return found.status();
+  std::vector<std::string> notes = found->notes;
+  keeper_ = std::make_unique<StateKeeper>(
+      options_.state_dir, [this](std::function<void()> answer) { boost::asio::post(io_, std::move(answer)); });
+  wanted_ = std::make_unique<Wanted>(keeper_.get());
+  v1::Config config = wanted_->Begin(file, found->state, &notes);
+  for (const std::string& note : notes) spdlog::warn("{}", note);
+  return config;
+}
+
+absl::Status Daemon::OpenApi() {
+  const std::string& listen = wanted_->config().api().listen();
+  const absl::StatusOr<std::string> path = ParseUnixSocket(
+      listen.empty() ? absl::StrCat("unix:", std::filesystem::absolute(options_.run_dir).string(), "/api.sock")
+                     : listen);
+  if (!path.ok()) return path.status();
+  absl::StatusOr<std::unique_ptr<ApiServer>> api =
+      ApiServer::Open(io_, *path, {wanted_.get(), controller_.get(), [this] { return ViewOwnStatus(); }});
+  if (!api.ok()) return api.status();
+  api_ = *std::move(api);
+  spdlog::info("api: listens at {}", *path);
+  return absl::OkStatus();
+}
+
+v1::Status Daemon::ViewOwnStatus() const {
+  v1::Status status = ViewStatus(*controller_);
+  status.set_version(options_.version);
+  status.set_engine(engine_type_);
+  if (engine_type_ == v1::Engine::DPDK) status.set_workers(controller_->config().engine().workers());
+  status.set_revision(wanted_->revision());
+  status.mutable_uptime()->set_seconds(static_cast<int64_t>((MonotonicNow() - started_) / 1'000'000'000));
+  status.set_ready(ready_);
+  if (const absl::Status kept = wanted_->kept(); !kept.ok()) {
+    status.add_problems(
+        absl::StrCat("changes made over the API would be lost by a restart: ", std::string(kept.message())));
+  }
+  return status;
 }
 
 absl::Status Daemon::OpenEngine(const v1::Config& config) {
   std::vector<std::string> notes;
-  absl::StatusOr<std::unique_ptr<Engine>> engine = sluice::OpenEngine(config, &notes);
+  absl::StatusOr<OpenedEngine> engine = sluice::OpenEngine(config, &notes);
   for (const std::string& note : notes) spdlog::warn("{}", note);
   if (!engine.ok()) return engine.status();
-  engine_ = *std::move(engine);
+  engine_ = std::move(engine->engine);
+  engine_type_ = engine->type;
   for (const EnginePort& port : engine_->ports()) {
     spdlog::info("port {}: {}, MAC {}, MTU {}, link {}", port.name, port.mode, FormatMac(port.mac), port.mtu,
                  port.link_up ? "up" : "down");
@@ -111,16 +166,16 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
 }
 
 absl::StatusOr<uint32_t> Daemon::Reload() {
-  if (controller_ == nullptr) return absl::UnavailableError("sluiced is still starting; try again");
-  absl::StatusOr<LoadedConfig> loaded = LoadConfig(options_.config);
-  absl::StatusOr<uint32_t> generation = loaded.ok() ? controller_->Apply(loaded->config) : loaded.status();
-  if (!generation.ok()) {
-    spdlog::error("reload refused, nothing has changed: {}", std::string(generation.status().message()));
-    return generation;
+  if (wanted_ == nullptr) return absl::UnavailableError("sluiced is still starting; try again");
+  const absl::StatusOr<LoadedConfig> loaded = LoadConfig(options_.config);
+  const absl::StatusOr<v1::ChangeReply> reply = loaded.ok() ? wanted_->Reload(*loaded) : loaded.status();
+  if (!reply.ok()) {
+    spdlog::error("reload refused, nothing has changed: {}", std::string(reply.status().message()));
+    return reply.status();
   }
-  for (const std::string& warning : loaded->warnings) spdlog::warn("{}", warning);
-  spdlog::info("reload: generation={}", *generation);
-  return generation;
+  // The file is on the disk anyway; this is what the file has replaced.
+  if (const absl::Status kept = keeper_->Flush(); !kept.ok()) spdlog::error("{}", std::string(kept.message()));
+  return reply->generation();
 }
 
 void Daemon::WaitForSignal() {
@@ -164,19 +219,13 @@ void Daemon::SayWhenReady() {
 
 void Daemon::LogTotals() {
   const EngineCounters counters = engine_->ReadCounters();
-  std::string reasons;
-  for (uint32_t i = 0; i < SLUICE_VERDICT_COUNT; i++) {
-    if (counters.verdicts[i] > 0) absl::StrAppend(&reasons, " ", sluice_verdict_name(i), "=", counters.verdicts[i]);
+  std::string line = absl::StrCat("received=", counters.received);
+  for (const v1::Total& total : ReadTotals(counters)) {
+    // There are many verdicts.
+    const bool shown = total.value() > 0 || total.kind() == v1::Total::OTHER;
+    if (shown) absl::StrAppend(&line, " ", total.name(), "=", total.value());
   }
-  spdlog::info(
-      "totals: received={}{} transmit_full={} port_receive_dropped={} port_transmit_dropped={} kernel_dropped={} "
-      "sessions_opened={} sessions_expired={} sessions_evicted={} ports_taken_early={} answers_elsewhere={} "
-      "resets_sent={} proxy_acknowledged={} toa_left_out={}",
-      counters.received, reasons, counters.transmit_full, counters.port_receive_dropped, counters.port_transmit_dropped,
-      counters.kernel_dropped, counters.sessions.opened, counters.sessions.expired,
-      counters.sessions.evicted_closed + counters.sessions.evicted_handshake, counters.sessions.ports_taken_early,
-      counters.sessions.answers_elsewhere, counters.sessions.resets, counters.sessions.proxy_acknowledged,
-      counters.sessions.toa_left_out);
+  spdlog::info("totals: {}", line);
 }
 
 }  // namespace sluice

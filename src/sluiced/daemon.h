@@ -12,8 +12,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "api/server.h"
 #include "config/load.h"
 #include "control/controller.h"
+#include "control/state_keeper.h"
+#include "control/wanted.h"
 #include "engine/engine.h"
 #include "health/socket_prober.h"
 #include "neighbor/neighbor_table.h"
@@ -27,6 +30,7 @@ class Daemon {
     std::string config;
     std::string state_dir;
     std::string run_dir;
+    std::string version;
   };
 
   explicit Daemon(Options options);
@@ -38,8 +42,12 @@ class Daemon {
  private:
   absl::Status Start();
   absl::Status OpenEngine(const v1::Config& config);
+  absl::StatusOr<v1::Config> OpenWanted(const LoadedConfig& file);
   absl::Status OpenControl(const v1::Config& config);
+  absl::Status OpenApi();
   absl::StatusOr<uint32_t> Reload();
+  // What runs, and what is wrong.
+  v1::Status ViewOwnStatus() const;
   void WaitForSignal();
   void WaitForNeighbors();
   void WaitForTick();
@@ -54,10 +62,14 @@ class Daemon {
   std::unique_ptr<NeighborTable> neighbors_;
   std::unique_ptr<NextHopSource> next_hops_;
   std::unique_ptr<Engine> engine_;
+  v1::Engine::Type engine_type_ = v1::Engine::AUTO;
   SocketProber prober_;
   // Ends its checks before the prober goes.
   HealthChecker health_;
   std::unique_ptr<Controller> controller_;
+  std::unique_ptr<StateKeeper> keeper_;
+  std::unique_ptr<Wanted> wanted_;
+  std::unique_ptr<ApiServer> api_;
   std::unique_ptr<ReloadSocket> reload_socket_;
   uint64_t started_ = 0;
   bool ready_ = false;

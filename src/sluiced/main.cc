@@ -14,8 +14,9 @@
 #include "sluiced/reload_socket.h"
 
 DEFINE_string(config, "/etc/sluice/sluice.yaml", "the configuration file");
-DEFINE_string(state_dir, "/var/lib/sluice", "folder for what is kept over restarts: the hash key");
-DEFINE_string(run_dir, "/run/sluice", "folder for the socket by which --reload finds the running daemon");
+DEFINE_string(state_dir, "/var/lib/sluice",
+              "folder for what is kept over restarts: the hash key, changes made over the API");
+DEFINE_string(run_dir, "/run/sluice", "folder for the sockets by which --reload and sluicectl find the running daemon");
 DEFINE_bool(check, false, "check the configuration file, say all that is wrong with it, and exit 0 or 1");
 DEFINE_bool(
     detach, false,
@@ -74,7 +75,7 @@ int Serve() {
   log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n: %v");
   log->flush_on(spdlog::level::info);
   spdlog::set_default_logger(log);
-  sluice::Daemon::Options options{FLAGS_config, FLAGS_state_dir, FLAGS_run_dir};
+  sluice::Daemon::Options options{FLAGS_config, FLAGS_state_dir, FLAGS_run_dir, SLUICE_VERSION};
   sluice::Daemon daemon(std::move(options));
   const absl::Status status = daemon.Run();
   if (status.ok()) return 0;

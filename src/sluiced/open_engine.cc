@@ -71,10 +71,19 @@ XdpOptions XdpOptionsOf(const v1::Engine& engine) {
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> OpenDpdk(const v1::Engine& engine, std::vector<std::string>* notes) {
+absl::StatusOr<OpenedEngine> Opened(absl::StatusOr<std::unique_ptr<Engine>> engine, v1::Engine::Type type) {
+  if (!engine.ok()) return engine.status();
+  return OpenedEngine{*std::move(engine), type};
+}
+
+absl::StatusOr<OpenedEngine> OpenDpdk(const v1::Engine& engine, std::vector<std::string>* notes) {
   absl::StatusOr<DpdkOptions> options = DpdkOptionsOf(engine);
   if (!options.ok()) return options.status();
-  return OpenDpdkEngine(*options, notes);
+  return Opened(OpenDpdkEngine(*options, notes), v1::Engine::DPDK);
+}
+
+absl::StatusOr<OpenedEngine> OpenXdp(const v1::Engine& engine, std::vector<std::string>* notes) {
+  return Opened(OpenXdpEngine(XdpOptionsOf(engine), notes), v1::Engine::XDP);
 }
 
 // What the xdp engine could serve in dpdk's place (config/check_xdp.cc says why not the rest). Who requires huge pages
@@ -92,15 +101,15 @@ bool XdpMay(const v1::Config& config) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Config& config, std::vector<std::string>* notes) {
+absl::StatusOr<OpenedEngine> OpenEngine(const v1::Config& config, std::vector<std::string>* notes) {
   const v1::Engine& engine = config.engine();
-  if (engine.type() == v1::Engine::XDP) return OpenXdpEngine(XdpOptionsOf(engine), notes);
-  absl::StatusOr<std::unique_ptr<Engine>> dpdk = OpenDpdk(engine, notes);
+  if (engine.type() == v1::Engine::XDP) return OpenXdp(engine, notes);
+  absl::StatusOr<OpenedEngine> dpdk = OpenDpdk(engine, notes);
   if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(config)) return dpdk;
   notes->push_back(
       absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message()),
                    "; each queue of an interface is a worker of it, whatever engine.workers says"));
-  absl::StatusOr<std::unique_ptr<Engine>> xdp = OpenXdpEngine(XdpOptionsOf(engine), notes);
+  absl::StatusOr<OpenedEngine> xdp = OpenXdp(engine, notes);
   // Most often both fail for the same reason.
   return xdp.ok() ? std::move(xdp) : std::move(dpdk);
 }

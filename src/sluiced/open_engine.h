@@ -13,7 +13,13 @@
 
 namespace sluice {
 
+struct OpenedEngine {
+  std::unique_ptr<Engine> engine;
+  // Never auto.
+  v1::Engine::Type type = v1::Engine::AUTO;
+};
+
 // `config` is validated. With type auto: dpdk, and where that can't be, xdp; `notes` says why. Notes are for the log.
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const v1::Config& config, std::vector<std::string>* notes);
+absl::StatusOr<OpenedEngine> OpenEngine(const v1::Config& config, std::vector<std::string>* notes);
 
 }  // namespace sluice

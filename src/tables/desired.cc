@@ -70,6 +70,7 @@ absl::Status ReadPool(const v1::Pool& pool, const BuildInput& input, DesiredStat
   const auto index = static_cast<uint32_t>(state.pools.size());
   const auto first = static_cast<uint32_t>(state.backends.size());
   for (const v1::Backend& backend : pool.backends()) {
+    if (backend.state() == v1::Backend::DISABLED) continue;
     const absl::StatusOr<Address> address = ParseAddress(backend.address());
     if (!address.ok()) return address.status();
     const auto next_hop = input.next_hops->find(*address);

@@ -45,7 +45,9 @@ struct DesiredBackend {
   bool unhealthy = false;
   bool gives_flows_up = false;
 
-  bool TakesFlows() const { return config->weight() > 0 && next_hop != nullptr && !unhealthy; }
+  bool TakesFlows() const {
+    return config->weight() > 0 && config->state() == v1::Backend::READY && next_hop != nullptr && !unhealthy;
+  }
 };
 
 struct DesiredState {

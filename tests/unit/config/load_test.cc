@@ -114,10 +114,11 @@ pools:
 )",
                                                              "f.yaml");
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(loaded->warnings, ElementsAre("f.yaml:4:5: pool \"empty\" has no backends; its packets are dropped",
-                                            "f.yaml:4:5: pool \"empty\" is used by no listener",
-                                            "f.yaml:5:5: pool \"idle\" takes no new flows; every weight is 0",
-                                            "f.yaml:5:5: pool \"idle\" is used by no listener"));
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre("f.yaml:4:5: pool \"empty\" has no backends; its packets are dropped",
+                          "f.yaml:4:5: pool \"empty\" is used by no listener",
+                          "f.yaml:5:5: pool \"idle\" takes no new flows; no backend is ready and has a weight",
+                          "f.yaml:5:5: pool \"idle\" is used by no listener"));
 }
 
 }  // namespace

@@ -100,18 +100,18 @@ TEST(ParseConfig, RefusesUnknownAndDoubleKeys) {
       {"engine: {workers: 1, workers: x}",
        {"f.yaml:1:22: \"workers\" stands here a second time (first in line 1); keep one of the two"}},
       {"{}: 1\n[1]: 2\nfoo: 3",
-       {"f.yaml:1:1: unknown key \"{...}\"; it is one of engine, listeners, pools",
-        "f.yaml:2:1: unknown key \"[...]\"; it is one of engine, listeners, pools",
-        "f.yaml:3:1: unknown key \"foo\"; it is one of engine, listeners, pools"}},
-      {"~: 1", {"f.yaml:1:1: unknown key \"\"; it is one of engine, listeners, pools"}},
-      {"<<: {pools: []}", {"f.yaml:1:1: unknown key \"<<\"; it is one of engine, listeners, pools"}},
+       {"f.yaml:1:1: unknown key \"{...}\"; it is one of engine, listeners, pools, api, admin",
+        "f.yaml:2:1: unknown key \"[...]\"; it is one of engine, listeners, pools, api, admin",
+        "f.yaml:3:1: unknown key \"foo\"; it is one of engine, listeners, pools, api, admin"}},
+      {"~: 1", {"f.yaml:1:1: unknown key \"\"; it is one of engine, listeners, pools, api, admin"}},
+      {"<<: {pools: []}", {"f.yaml:1:1: unknown key \"<<\"; it is one of engine, listeners, pools, api, admin"}},
   });
 }
 
 TEST(ParseConfig, RefusesWrongShapes) {
   Check({
-      {"web", {"f.yaml:1:1: this is not a configuration; it is one of engine, listeners, pools"}},
-      {"[1, 2]", {"f.yaml:1:1: this is not a configuration; it is one of engine, listeners, pools"}},
+      {"web", {"f.yaml:1:1: this is not a configuration; it is one of engine, listeners, pools, api, admin"}},
+      {"[1, 2]", {"f.yaml:1:1: this is not a configuration; it is one of engine, listeners, pools, api, admin"}},
       {"engine: dpdk", {"f.yaml:1:9: engine has keys of its own; write it as {type: ...}"}},
       {"engine: [1]", {"f.yaml:1:9: engine has keys of its own; write it as {type: ...}"}},
       {"pools: web", {"f.yaml:1:8: pools is a list; start each entry with \"- name:\""}},
@@ -140,7 +140,7 @@ TEST(ParseConfig, RefusesWhatAConfigurationDoesNotNeed) {
        {"f.yaml:1:19: tag \"tag:yaml.org,2002:int\" is not used here; write the value alone"}},
       {"pools: []\n---\npools: []", {"f.yaml:2:1: a second document starts here; write everything in one"}},
       {"a: " + std::string(40, '[') + std::string(40, ']'),
-       {"f.yaml:1:1: unknown key \"a\"; it is one of engine, listeners, pools",
+       {"f.yaml:1:1: unknown key \"a\"; it is one of engine, listeners, pools, api, admin",
         "f.yaml:1:35: more than 32 levels of nesting; no setting is that deep"}},
   });
 }

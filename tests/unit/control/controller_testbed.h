@@ -5,13 +5,12 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "config/load.h"
 #include "control/controller.h"
+#include "tests/unit/control/fake_engine.h"
 #include "tests/unit/control/fake_next_hops.h"
 #include "tests/unit/health/fake_prober.h"
 
@@ -24,43 +23,6 @@ inline constexpr char kListener[] =
 inline constexpr char kPool[] =
     "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}, {name: b, address: 10.0.1.2}]}]\n";
 inline constexpr char kPoolWithoutB[] = "pools: [{name: web, backends: [{name: a, address: 10.0.1.1}]}]\n";
-
-// Takes what it is given, and says what the test wants it to.
-class FakeEngine : public Engine {
- public:
-  absl::Status Publish(std::shared_ptr<const Tables> tables) override {
-    publishes++;
-    if (!answer.ok()) return answer;
-    published = std::move(tables);
-    return absl::OkStatus();
-  }
-  EngineCounters ReadCounters() override { return {}; }
-  std::vector<EnginePort> ports() override { return engine_ports; }
-  void Sweep() override { sweeps++; }
-  const Occupancy& occupancy() const override { return swept; }
-  // Swept together.
-  const SessionOccupancy& session_occupancy() const override {
-    sessions.sweeps = swept.sweeps;
-    return sessions;
-  }
-  void Announce(absl::Span<const Address> addresses) override {
-    for (const Address& address : addresses) announced.push_back(FormatAddress(address));
-  }
-  EngineNews Poll() override { return std::exchange(news, {}); }
-  void Close() override {}
-
-  absl::Status answer;
-  std::shared_ptr<const Tables> published;
-  std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},
-                                          {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
-  Occupancy swept;
-  mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
-                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
-  EngineNews news;
-  std::vector<std::string> announced;
-  uint32_t publishes = 0;
-  uint32_t sweeps = 0;
-};
 
 inline Address At(const std::string& text) {
   const absl::StatusOr<Address> address = ParseAddress(text);

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace sluice {
 namespace {

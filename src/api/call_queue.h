@@ -1,0 +1,71 @@
+// Calls of the API on their way from gRPC's threads to the control thread and back. Each is answered exactly once,
+// whatever happens to the daemon meanwhile; there are at most kCalls of them at a time.
+//
+// Thread-safety: Submit from any thread, Close from the control thread.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+
+namespace sluice {
+
+// The words are cut where a client would refuse them: status messages travel in HTTP/2 headers, which many clients
+// limit to 8 KiB.
+grpc::Status ToGrpc(const absl::Status& status);
+
+// One call under way. The control thread's, once it is submitted.
+class Call {
+ public:
+  Call(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor)
+      : context_(context), reactor_(reactor) {}
+
+  // Request and reply are gone after the first Finish; further ones do nothing.
+  void Finish(const absl::Status& status);
+  bool finished() const { return reactor_ == nullptr; }
+  // The client has gone, or its deadline is over.
+  bool abandoned() const { return context_->IsCancelled(); }
+
+ private:
+  grpc::CallbackServerContext* context_;
+  grpc::ServerUnaryReactor* reactor_;
+};
+
+class CallQueue {
+ public:
+  static constexpr size_t kCalls = 64;
+  using Work = std::function<void(const std::shared_ptr<Call>& call)>;
+
+  explicit CallQueue(boost::asio::io_context& io) : io_(io) {}
+
+  // Has `work` done on the control thread; it finishes the call, at once or later. A call that is abandoned before that
+  // is not done.
+  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context, Work work);
+
+  // Calls that are not finished end with UNAVAILABLE, and so do those that come.
+  void Close();
+
+ private:
+  // What handlers of the io_context may still look at when the queue is gone.
+  struct Shared {
+    std::mutex mutex;
+    bool closed = false;
+    // Not finished yet, as far as the queue knows.
+    absl::flat_hash_set<std::shared_ptr<Call>> calls;
+  };
+
+  static absl::Status Admit(Shared& shared, const std::shared_ptr<Call>& call);
+  static void Run(const std::shared_ptr<Shared>& shared, const std::shared_ptr<Call>& call, const Work& work);
+
+  boost::asio::io_context& io_;
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+};
+
+}  // namespace sluice

@@ -1,0 +1,109 @@
+#include "api/service.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "config/validate.h"
+#include "control/view.h"
+
+namespace sluice {
+
+// The answer waits until the change is kept, the control thread does not.
+grpc::ServerUnaryReactor* ApiService::Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
+                                             std::function<Changed(Wanted& wanted)> change) {
+  return queue_.Submit(context, [this, reply, change = std::move(change)](const std::shared_ptr<Call>& call) {
+    Changed changed = change(*backing_.wanted);
+    if (!changed.ok() || changed->dry_run()) {
+      if (changed.ok()) *reply = *std::move(changed);
+      return call->Finish(changed.status());
+    }
+    backing_.wanted->WhenKept([call, reply, changed = *std::move(changed)](const absl::Status& kept) {
+      // Else the reply is gone.
+      if (call->finished()) return;
+      *reply = changed;
+      if (kept.ok()) return call->Finish(kept);
+      call->Finish(
+          absl::DataLossError(absl::StrCat("generation ", changed.generation(),
+                                           " runs, but would be lost by a restart: ", std::string(kept.message()))));
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::Apply(grpc::CallbackServerContext* context, const v1::ApplyRequest* request,
+                                            v1::ChangeReply* reply) {
+  // Here already: large configurations need not hold up the control thread to be refused.
+  v1::Config config = request->config();
+  config::Report report;
+  ValidateConfig(config, report);
+  if (!report.ok()) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(report.ToStatus()));
+    return reactor;
+  }
+  return Change(context, reply, [request, config = std::move(config)](Wanted& wanted) {
+    return wanted.Apply(config, request->options());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::Rollback(grpc::CallbackServerContext* context, const v1::RollbackRequest* request,
+                                               v1::ChangeReply* reply) {
+  return Change(context, reply, [request](Wanted& wanted) { return wanted.Rollback(request->options()); });
+}
+
+grpc::ServerUnaryReactor* ApiService::AddBackend(grpc::CallbackServerContext* context,
+                                                 const v1::AddBackendRequest* request, v1::ChangeReply* reply) {
+  return Change(context, reply, [request](Wanted& wanted) {
+    return wanted.AddBackend(request->pool(), request->backend(), request->options());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::RemoveBackend(grpc::CallbackServerContext* context,
+                                                    const v1::RemoveBackendRequest* request, v1::ChangeReply* reply) {
+  return Change(context, reply, [request](Wanted& wanted) {
+    return wanted.RemoveBackend(request->pool(), request->backend(), request->options());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::UpdateBackend(grpc::CallbackServerContext* context,
+                                                    const v1::UpdateBackendRequest* request, v1::ChangeReply* reply) {
+  return Change(context, reply, [request](Wanted& wanted) {
+    return wanted.UpdateBackend(
+        request->pool(), request->backend(), request->has_weight() ? std::optional(request->weight()) : std::nullopt,
+        request->has_state() ? std::optional(request->state()) : std::nullopt, request->options());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::Get(grpc::CallbackServerContext* context, const v1::GetRequest*,
+                                          v1::GetReply* reply) {
+  return queue_.Submit(context, [this, reply](const std::shared_ptr<Call>& call) {
+    const Wanted& wanted = *backing_.wanted;
+    *reply->mutable_config() = wanted.config();
+    reply->set_generation(backing_.controller->generation());
+    reply->set_revision(wanted.revision());
+    reply->set_applied(wanted.applied());
+    for (const v1::BackendChange& change : wanted.changes()) {
+      reply->add_changed_backends(absl::StrCat(change.pool(), "/", change.name()));
+    }
+    call->Finish(absl::OkStatus());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
+                                                v1::Status* reply) {
+  return queue_.Submit(context, [this, reply](const std::shared_ptr<Call>& call) {
+    *reply = backing_.status();
+    call->Finish(absl::OkStatus());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
+                                           v1::Inventory* reply) {
+  return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
+    *reply = ViewInventory(*backing_.controller, request->pool());
+    const bool found = request->pool().empty() || reply->pools_size() > 0;
+    call->Finish(found ? absl::OkStatus() : absl::NotFoundError("there is no such pool; list without one shows all"));
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,56 @@
+// sluice.v1.LoadBalancer on the controller.
+//
+// Thread-safety: gRPC calls it from its own threads; all work is done on the control thread.
+#pragma once
+
+#include <functional>
+
+#include "api/api.grpc.pb.h"
+#include "api/call_queue.h"
+#include "control/controller.h"
+#include "control/wanted.h"
+
+namespace sluice {
+
+class ApiService : public v1::LoadBalancer::CallbackService {
+ public:
+  struct Backing {
+    // Both outlive the service.
+    Wanted* wanted = nullptr;
+    const Controller* controller = nullptr;
+    // What the daemon tells of itself and the controller.
+    std::function<v1::Status()> status;
+  };
+
+  ApiService(boost::asio::io_context& io, Backing backing) : queue_(io), backing_(std::move(backing)) {}
+
+  // For the control thread: no call is under way afterwards, and none is taken.
+  void Close() { queue_.Close(); }
+
+  grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext* context, const v1::ApplyRequest* request,
+                                  v1::ChangeReply* reply) override;
+  grpc::ServerUnaryReactor* Rollback(grpc::CallbackServerContext* context, const v1::RollbackRequest* request,
+                                     v1::ChangeReply* reply) override;
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
+                                v1::GetReply* reply) override;
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
+                                      v1::Status* reply) override;
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
+                                 v1::Inventory* reply) override;
+  grpc::ServerUnaryReactor* AddBackend(grpc::CallbackServerContext* context, const v1::AddBackendRequest* request,
+                                       v1::ChangeReply* reply) override;
+  grpc::ServerUnaryReactor* RemoveBackend(grpc::CallbackServerContext* context, const v1::RemoveBackendRequest* request,
+                                          v1::ChangeReply* reply) override;
+  grpc::ServerUnaryReactor* UpdateBackend(grpc::CallbackServerContext* context, const v1::UpdateBackendRequest* request,
+                                          v1::ChangeReply* reply) override;
+
+ private:
+  using Changed = absl::StatusOr<v1::ChangeReply>;
+  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
+                                   std::function<Changed(Wanted& wanted)> change);
+
+  CallQueue queue_;
+  Backing backing_;
+};
+
+}  // namespace sluice

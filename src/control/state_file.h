@@ -1,0 +1,30 @@
+// The file in the state folder that has what is wanted (state.proto): whole or not at all, also when the power goes.
+//
+// "wanted" is the last one, "wanted.old" the one before it. Thread-safety: one writer to a folder; functions that block
+// on the disk.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "control/state.pb.h"
+
+namespace sluice {
+
+// Returns when it is on the disk.
+absl::Status WriteState(const std::string& folder, const v1::StoredState& state);
+
+struct FoundState {
+  // As when nothing was ever changed, if there is none.
+  v1::StoredState state;
+  // What is wrong with the files, for the log: with the last one damaged, the one before it is the state. A damaged
+  // file is kept as "wanted.bad".
+  std::vector<std::string> notes;
+};
+
+// An error when a file cannot be read at all.
+absl::StatusOr<FoundState> ReadState(const std::string& folder);
+
+}  // namespace sluice

@@ -1,0 +1,203 @@
+#include "control/view.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/address.h"
+#include "control/totals.h"
+
+namespace sluice {
+namespace {
+
+// Problems of one kind beyond these are only counted.
+constexpr int kProblemsOfAKind = 20;
+
+void SetTraffic(const sluice_traffic& traffic, v1::Traffic* to) {
+  to->set_packets(traffic.packets);
+  to->set_bytes(traffic.bytes);
+  to->set_new_flows(traffic.new_flows);
+}
+
+void SetTiming(const Controller::Timing& timing, v1::Timing* to) {
+  constexpr uint64_t kNanosPerSecond = 1'000'000'000;
+  const auto set = [](uint64_t nanoseconds, google::protobuf::Duration* duration) {
+    duration->set_seconds(static_cast<int64_t>(nanoseconds / kNanosPerSecond));
+    duration->set_nanos(static_cast<int32_t>(nanoseconds % kNanosPerSecond));
+  };
+  to->set_count(timing.count);
+  set(timing.sum, to->mutable_sum());
+  set(timing.last, to->mutable_last());
+}
+
+uint64_t Sum(const std::vector<uint32_t>& numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), uint64_t{0});
+}
+
+uint32_t At(const std::vector<uint32_t>& numbers, uint32_t index) {
+  return index < numbers.size() ? numbers[index] : 0;
+}
+
+// Why the backend gets no new flows; empty when it does.
+std::string WhyNoFlows(const Controller& controller, const v1::Backend& backend) {
+  if (backend.state() == v1::Backend::DISABLED) return "disabled";
+  if (backend.state() == v1::Backend::DRAIN) return "drained";
+  const absl::StatusOr<Address> address = ParseAddress(backend.address());
+  if (address.ok() && !controller.HasNextHop(*address)) {
+    const std::string reason = controller.WhyNoNextHop(*address);
+    return reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason);
+  }
+  return backend.weight() == 0 ? "its weight is 0" : "";
+}
+
+// Where each name is in the published tables.
+class Indices {
+ public:
+  explicit Indices(const Tables* tables) {
+    if (tables == nullptr) return;
+    for (uint32_t i = 0; i < tables->listener_count(); i++) listeners_.emplace(tables->listener_names()[i], i);
+    for (uint32_t i = 0; i < tables->backend_slots(); i++) {
+      const BackendName& name = tables->backend_names()[i];
+      if (!name.backend.empty()) backends_.emplace(std::pair(name.pool, name.backend), i);
+    }
+  }
+  // -1 where it has none.
+  int64_t OfListener(const std::string& name) const {
+    const auto found = listeners_.find(name);
+    return found == listeners_.end() ? -1 : int64_t{found->second};
+  }
+  int64_t OfBackend(const std::string& pool, const std::string& name) const {
+    const auto found = backends_.find(std::pair(pool, name));
+    return found == backends_.end() ? -1 : int64_t{found->second};
+  }
+
+ private:
+  absl::flat_hash_map<std::string, uint32_t> listeners_;
+  absl::flat_hash_map<std::pair<std::string, std::string>, uint32_t> backends_;
+};
+
+class InventoryView {
+ public:
+  explicit InventoryView(const Controller& controller)
+      : controller_(controller), counters_(controller.engine().ReadCounters()), indices_(controller.tables()) {}
+
+  void Add(const v1::Listener& listener, v1::ListenerStatus* to) const {
+    to->set_name(listener.name());
+    to->set_address(listener.address());
+    *to->mutable_ports() = listener.ports();
+    to->set_protocol(listener.protocol());
+    to->set_pool(listener.pool());
+    const int64_t index = indices_.OfListener(listener.name());
+    IndexTraffic traffic;
+    if (index >= 0) traffic = controller_.traffic().OfListener(counters_, static_cast<uint32_t>(index));
+    SetTraffic(traffic.forwarded, to->mutable_traffic());
+    SetTraffic(traffic.answers, to->mutable_answers());
+  }
+
+  void Add(const v1::Pool& pool, v1::PoolStatus* to) const {
+    to->set_name(pool.name());
+    to->set_forwarding(pool.forwarding());
+    to->set_algorithm(pool.algorithm());
+    to->mutable_backends()->Reserve(pool.backends_size());
+    for (const v1::Backend& backend : pool.backends()) Add(pool, backend, to->add_backends());
+  }
+
+ private:
+  void Add(const v1::Pool& pool, const v1::Backend& backend, v1::BackendStatus* to) const {
+    to->set_name(backend.name());
+    to->set_address(backend.address());
+    to->set_port(backend.port());
+    to->set_weight(backend.weight());
+    to->set_wanted(backend.state());
+    to->set_reason(WhyNoFlows(controller_, backend));
+    to->set_takes_flows(to->reason().empty());
+    IndexTraffic traffic;
+    const int64_t slot = indices_.OfBackend(pool.name(), backend.name());
+    if (slot >= 0) {
+      const auto at = static_cast<uint32_t>(slot);
+      traffic = controller_.traffic().OfBackend(counters_, at);
+      to->set_active_flows(uint64_t{At(controller_.engine().occupancy().flows_of_slot, at)} +
+                           At(controller_.engine().session_occupancy().of_slot, at));
+    }
+    SetTraffic(traffic.forwarded, to->mutable_traffic());
+    SetTraffic(traffic.answers, to->mutable_answers());
+  }
+
+  const Controller& controller_;
+  EngineCounters counters_;
+  Indices indices_;
+};
+
+void AddPortProblems(const Controller& controller, v1::Status* status) {
+  for (const EnginePort& port : controller.ports()) {
+    if (port.link_up) continue;
+    status->add_problems(absl::StrCat("port ", port.name, " has no link; look at its cable, or set it up"));
+  }
+}
+
+void AddPoolProblems(const Controller& controller, v1::Status* status) {
+  int backends = 0;
+  int pools = 0;
+  for (const v1::Pool& pool : controller.config().pools()) {
+    bool any = false;
+    for (const v1::Backend& backend : pool.backends()) {
+      const std::string reason = WhyNoFlows(controller, backend);
+      any |= reason.empty();
+      // What the operator wants is no problem.
+      const bool wanted = backend.state() != v1::Backend::READY || backend.weight() == 0;
+      if (reason.empty() || wanted || ++backends > kProblemsOfAKind) continue;
+      status->add_problems(absl::StrCat("backend ", pool.name(), "/", backend.name(), ": ", reason));
+    }
+    if (any || ++pools > kProblemsOfAKind) continue;
+    status->add_problems(absl::StrCat("pool ", pool.name(), " has no backend that takes flows; new ones are dropped"));
+  }
+  const int more = std::max(0, backends - kProblemsOfAKind) + std::max(0, pools - kProblemsOfAKind);
+  if (more > 0) status->add_problems(absl::StrCat(more, " more backends and pools"));
+}
+
+}  // namespace
+
+v1::Status ViewStatus(const Controller& controller) {
+  v1::Status status;
+  for (const EnginePort& port : controller.ports()) {
+    v1::PortStatus* to = status.add_ports();
+    to->set_name(port.name);
+    to->set_mode(port.mode);
+    to->set_mac(FormatMac(port.mac));
+    to->set_mtu(port.mtu);
+    to->set_link_up(port.link_up);
+  }
+  status.set_generation(controller.generation());
+  const EngineCounters counters = controller.engine().ReadCounters();
+  status.set_packets(counters.received);
+  status.set_bytes(counters.bytes);
+  for (v1::Total& total : ReadTotals(counters)) *status.add_totals() = std::move(total);
+  status.set_sessions(controller.engine().session_occupancy().sessions);
+  status.set_active_flows(Sum(controller.engine().occupancy().flows_of_slot) +
+                          Sum(controller.engine().session_occupancy().of_slot));
+  SetTiming(controller.build_timing(), status.mutable_build());
+  SetTiming(controller.publish_timing(), status.mutable_publish());
+  AddPortProblems(controller, &status);
+  AddPoolProblems(controller, &status);
+  if (controller.behind()) {
+    status.add_problems("a change of next hops or ports is not published; the log says why, and it is tried again");
+  }
+  return status;
+}
+
+v1::Inventory ViewInventory(const Controller& controller, std::string_view pool) {
+  const InventoryView view(controller);
+  v1::Inventory inventory;
+  inventory.set_generation(controller.generation());
+  for (const v1::Listener& listener : controller.config().listeners()) {
+    if (pool.empty() || listener.pool() == pool) view.Add(listener, inventory.add_listeners());
+  }
+  for (const v1::Pool& each : controller.config().pools()) {
+    if (pool.empty() || each.name() == pool) view.Add(each, inventory.add_pools());
+  }
+  return inventory;
+}
+
+}  // namespace sluice

@@ -1,0 +1,19 @@
+// What runs, in the words of runtime.proto: what the API, the command line and the metrics tell.
+//
+// Thread-safety: the control thread's.
+#pragma once
+
+#include <string_view>
+
+#include "control/controller.h"
+#include "control/runtime.pb.h"
+
+namespace sluice {
+
+// All of Status but what only the daemon knows: version, engine, revision, uptime, ready, and further problems.
+v1::Status ViewStatus(const Controller& controller);
+
+// Only pool `pool` and its listeners; all when empty.
+v1::Inventory ViewInventory(const Controller& controller, std::string_view pool = "");
+
+}  // namespace sluice

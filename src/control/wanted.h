@@ -1,0 +1,81 @@
+// What is wanted: the file, or what was applied over the API in its place, with the changes of single backends over it.
+// Every change of it comes through here, whoever asks for it: it is validated, published by the controller, and kept in
+// the state folder. The rules: docs/decisions/kept-changes.md.
+//
+// Thread-safety: the control thread's. Errors say what to do; nothing has changed then.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "config/load.h"
+#include "control/controller.h"
+#include "control/overlay.h"
+#include "control/runtime.pb.h"
+#include "control/state.pb.h"
+#include "control/state_keeper.h"
+
+namespace sluice {
+
+class Wanted {
+ public:
+  // `keeper` outlives this.
+  explicit Wanted(StateKeeper* keeper) : keeper_(keeper) {}
+
+  // What to start with, from the file and what was kept; what of that was dropped goes to `notes`.
+  v1::Config Begin(const LoadedConfig& file, const v1::StoredState& kept, std::vector<std::string>* notes);
+  // From here on changes are published. Required: `controller` runs what Begin gave.
+  void Serve(Controller* controller);
+
+  // The file as it is now is the base; changes of backends stay.
+  absl::StatusOr<v1::ChangeReply> Reload(const LoadedConfig& file);
+  // `config` is validated (config/validate.h) and becomes the base; there are no changes over it.
+  absl::StatusOr<v1::ChangeReply> Apply(const v1::Config& config, const v1::ChangeOptions& options);
+  absl::StatusOr<v1::ChangeReply> Rollback(const v1::ChangeOptions& options);
+
+  absl::StatusOr<v1::ChangeReply> AddBackend(const std::string& pool, const v1::Backend& backend,
+                                             const v1::ChangeOptions& options);
+  absl::StatusOr<v1::ChangeReply> RemoveBackend(const std::string& pool, const std::string& backend,
+                                                const v1::ChangeOptions& options);
+  // What is absent stays as it is.
+  absl::StatusOr<v1::ChangeReply> UpdateBackend(const std::string& pool, const std::string& backend,
+                                                std::optional<uint32_t> weight, std::optional<v1::Backend::State> state,
+                                                const v1::ChangeOptions& options);
+
+  const v1::Config& config() const { return config_; }
+  uint64_t revision() const { return stored_.revision(); }
+  // Whether the base was applied over the API.
+  bool applied() const { return stored_.wanted().has_applied(); }
+  const BackendChanges& changes() const { return stored_.wanted().changes(); }
+
+  // Calls `done` when all changes up to now are kept, or with the reason why they are not.
+  void WhenKept(StateKeeper::Done done) { keeper_->WhenKept(std::move(done)); }
+  // How the last attempt to keep them ended.
+  absl::Status kept() const { return keeper_->status(); }
+
+ private:
+  absl::Status CheckOptions(const v1::ChangeOptions& options) const;
+  absl::StatusOr<v1::ChangeReply> Replace(const char* what, v1::Config base, v1::StoredState next, Merged merged,
+                                          bool dry_run);
+  absl::StatusOr<v1::ChangeReply> ChangeBackend(const std::string& pool, const std::string& name,
+                                                const v1::Backend* wanted, bool dry_run);
+  v1::WantedState Current() const;
+  void FillReply(v1::ChangeReply* reply) const;
+
+  StateKeeper* keeper_;
+  Controller* controller_ = nullptr;
+  // The file as last read, or what was applied; what the changes are over.
+  v1::Config base_;
+  // `base_` with all changes.
+  v1::Config config_;
+  // As it is kept.
+  v1::StoredState stored_;
+  // It is not as it was found.
+  bool begun_anew_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,51 @@
+// An engine that takes what it is given, and says what the test wants it to.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "engine/engine.h"
+
+namespace sluice {
+
+class FakeEngine : public Engine {
+ public:
+  absl::Status Publish(std::shared_ptr<const Tables> tables) override {
+    publishes++;
+    if (!answer.ok()) return answer;
+    published = std::move(tables);
+    return absl::OkStatus();
+  }
+  EngineCounters ReadCounters() override { return counters; }
+  std::vector<EnginePort> ports() override { return engine_ports; }
+  void Sweep() override { sweeps++; }
+  const Occupancy& occupancy() const override { return swept; }
+  // Swept together.
+  const SessionOccupancy& session_occupancy() const override {
+    sessions.sweeps = swept.sweeps;
+    return sessions;
+  }
+  void Announce(absl::Span<const Address> addresses) override {
+    for (const Address& address : addresses) announced.push_back(FormatAddress(address));
+  }
+  EngineNews Poll() override { return std::exchange(news, {}); }
+  void Close() override {}
+
+  absl::Status answer;
+  EngineCounters counters;
+  std::shared_ptr<const Tables> published;
+  std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},
+                                          {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
+  Occupancy swept;
+  mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
+                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
+  EngineNews news;
+  std::vector<std::string> announced;
+  uint32_t publishes = 0;
+  uint32_t sweeps = 0;
+};
+
+}  // namespace sluice

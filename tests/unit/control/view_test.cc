@@ -1,0 +1,130 @@
+// What runs, as it is told.
+#include "control/view.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/load.h"
+#include "tests/unit/control/fake_engine.h"
+#include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kConfig[] = R"(
+engine: {interfaces: [{name: eth0}, {name: eth1}]}
+listeners:
+  - {name: web, address: 203.0.113.10, ports: [80, 8000-8099], protocol: tcp, pool: web}
+  - {name: dns, address: 203.0.113.10, ports: [53], protocol: udp, pool: dns}
+pools:
+  - name: web
+    backends:
+      - {name: a, address: 10.0.1.1, weight: 5}
+      - {name: b, address: 10.0.1.2, state: drain}
+      - {name: c, address: 10.0.1.3, state: disabled}
+      - {name: d, address: 10.0.1.4, weight: 0}
+      - {name: e, address: 10.0.1.5}
+  - {name: dns, backends: [{name: x, address: 10.0.1.6}]}
+)";
+
+class ViewTest : public testing::Test {
+ protected:
+  ViewTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
+    engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
+    for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4"}) {
+      NextHop hop;
+      hop.ifindex = 11;
+      hop.mtu = 1500;
+      next_hops_.Resolve(*ParseAddress(text), hop);
+    }
+    next_hops_.Fail(*ParseAddress("10.0.1.5"), "10.0.1.5 does not answer");
+    EXPECT_TRUE(controller_.Apply(LoadConfigText(kConfig, "f.yaml")->config).ok());
+    controller_.Tick();
+    engine_.counters.listeners.resize(8);
+    engine_.counters.backends.resize(8);
+    engine_.counters.backend_answers.resize(8);
+  }
+  uint32_t SlotOf(const std::string& name) const {
+    for (uint32_t i = 0; i < engine_.published->backend_slots(); i++) {
+      if (engine_.published->backend_names()[i].backend == name) return i;
+    }
+    return SLUICE_NO_BACKEND;
+  }
+
+  FakeEngine engine_;
+  FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
+  Controller controller_;
+};
+
+TEST_F(ViewTest, BackendsTellWhetherTheyTakeFlowsAndWhyNot) {
+  const v1::Inventory inventory = ViewInventory(controller_);
+  ASSERT_EQ(inventory.pools_size(), 2);
+  std::vector<std::string> reasons;
+  for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
+    EXPECT_EQ(backend.takes_flows(), backend.reason().empty());
+    reasons.push_back(backend.reason());
+  }
+  EXPECT_THAT(reasons,
+              ElementsAre("", "drained", "disabled", "its weight is 0", "no next hop: 10.0.1.5 does not answer"));
+  EXPECT_EQ(inventory.pools(1).backends(0).reason(), "its next hop is being looked for");
+  EXPECT_EQ(inventory.pools(0).backends(0).weight(), 5u);
+  EXPECT_EQ(inventory.pools(0).backends(1).wanted(), v1::Backend::DRAIN);
+  EXPECT_EQ(inventory.generation(), controller_.generation());
+}
+
+TEST_F(ViewTest, TrafficIsThatOfTheName) {
+  const uint32_t slot = SlotOf("b");
+  engine_.counters.backends[slot] = {7, 700, 3};
+  engine_.counters.backend_answers[slot] = {9, 900, 0};
+  engine_.swept.flows_of_slot[slot] = 2;
+  engine_.sessions.of_slot[slot] = 4;
+  const v1::Inventory inventory = ViewInventory(controller_, "web");
+  ASSERT_EQ(inventory.pools_size(), 1);
+  ASSERT_EQ(inventory.listeners_size(), 1);
+  const v1::BackendStatus& backend = inventory.pools(0).backends(1);
+  EXPECT_EQ(backend.traffic().packets(), 7u);
+  EXPECT_EQ(backend.traffic().bytes(), 700u);
+  EXPECT_EQ(backend.traffic().new_flows(), 3u);
+  EXPECT_EQ(backend.answers().bytes(), 900u);
+  EXPECT_EQ(backend.active_flows(), 6u);
+  // It has no slot, and nothing of others.
+  EXPECT_EQ(inventory.pools(0).backends(2).traffic().packets(), 0u);
+  EXPECT_EQ(ViewInventory(controller_, "none").pools_size(), 0);
+}
+
+TEST_F(ViewTest, TheStatusSaysWhatIsWrong) {
+  v1::Status status = ViewStatus(controller_);
+  EXPECT_THAT(status.problems(), ElementsAre("backend web/e: no next hop: 10.0.1.5 does not answer",
+                                             "backend dns/x: its next hop is being looked for",
+                                             HasSubstr("pool dns has no backend that takes flows")));
+  engine_.engine_ports[1].link_up = false;
+  engine_.news.ports_changed = true;
+  controller_.Tick();
+  status = ViewStatus(controller_);
+  EXPECT_THAT(status.problems(0), HasSubstr("port eth1 has no link"));
+  ASSERT_EQ(status.ports_size(), 2);
+  EXPECT_EQ(status.ports(0).mac(), "02:00:00:00:00:01");
+  EXPECT_EQ(status.build().count(), status.publish().count());
+}
+
+TEST_F(ViewTest, TotalsHaveEveryVerdict) {
+  engine_.counters.verdicts[SLUICE_VERDICT_no_listener] = 3;
+  engine_.counters.transmit_full = 2;
+  const v1::Status status = ViewStatus(controller_);
+  ASSERT_GT(status.totals_size(), SLUICE_VERDICT_COUNT);
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_no_listener).name(), "no_listener");
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_no_listener).kind(), v1::Total::DROP);
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_no_listener).value(), 3u);
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_forwarded).kind(), v1::Total::TRANSMIT);
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_COUNT).name(), "transmit_full");
+  EXPECT_EQ(status.totals(SLUICE_VERDICT_COUNT).value(), 2u);
+}
+
+}  // namespace
+}  // namespace sluice
