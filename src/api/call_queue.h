@@ -8,6 +8,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,7 +32,7 @@ class Call {
   void Finish(const absl::Status& status);
   bool finished() const { return reactor_ == nullptr; }
   // The client has gone, or its deadline is over.
-  bool abandoned() const { return context_->IsCancelled(); }
+  bool abandoned() const { return context_->IsCancelled() || context_->deadline() <= std::chrono::system_clock::now(); }
 
  private:
   grpc::CallbackServerContext* context_;

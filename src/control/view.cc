@@ -40,16 +40,23 @@ uint32_t At(const std::vector<uint32_t>& numbers, uint32_t index) {
   return index < numbers.size() ? numbers[index] : 0;
 }
 
-// Why the backend gets no new flows; empty when it does.
-std::string WhyNoFlows(const Controller& controller, const v1::Backend& backend) {
-  if (backend.state() == v1::Backend::DISABLED) return "disabled";
-  if (backend.state() == v1::Backend::DRAIN) return "drained";
+struct Condition {
+  v1::BackendStatus::Condition is = v1::BackendStatus::READY;
+  std::string reason;
+
+  // What the operator wants is no problem.
+  bool is_problem() const { return is == v1::BackendStatus::NO_NEXT_HOP; }
+};
+
+Condition ConditionOf(const Controller& controller, const v1::Backend& backend) {
+  if (backend.state() == v1::Backend::DISABLED) return {v1::BackendStatus::DISABLED, "disabled"};
+  if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained"};
+  if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0"};
   const absl::StatusOr<Address> address = ParseAddress(backend.address());
-  if (address.ok() && !controller.HasNextHop(*address)) {
-    const std::string reason = controller.WhyNoNextHop(*address);
-    return reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason);
-  }
-  return backend.weight() == 0 ? "its weight is 0" : "";
+  if (!address.ok() || controller.HasNextHop(*address)) return {};
+  const std::string reason = controller.WhyNoNextHop(*address);
+  return {v1::BackendStatus::NO_NEXT_HOP,
+          reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason)};
 }
 
 // Where each name is in the published tables.
@@ -111,8 +118,9 @@ class InventoryView {
     to->set_port(backend.port());
     to->set_weight(backend.weight());
     to->set_wanted(backend.state());
-    to->set_reason(WhyNoFlows(controller_, backend));
-    to->set_takes_flows(to->reason().empty());
+    Condition condition = ConditionOf(controller_, backend);
+    to->set_condition(condition.is);
+    to->set_reason(std::move(condition.reason));
     IndexTraffic traffic;
     const int64_t slot = indices_.OfBackend(pool.name(), backend.name());
     if (slot >= 0) {
@@ -143,12 +151,10 @@ void AddPoolProblems(const Controller& controller, v1::Status* status) {
   for (const v1::Pool& pool : controller.config().pools()) {
     bool any = false;
     for (const v1::Backend& backend : pool.backends()) {
-      const std::string reason = WhyNoFlows(controller, backend);
-      any |= reason.empty();
-      // What the operator wants is no problem.
-      const bool wanted = backend.state() != v1::Backend::READY || backend.weight() == 0;
-      if (reason.empty() || wanted || ++backends > kProblemsOfAKind) continue;
-      status->add_problems(absl::StrCat("backend ", pool.name(), "/", backend.name(), ": ", reason));
+      const Condition condition = ConditionOf(controller, backend);
+      any |= condition.is == v1::BackendStatus::READY;
+      if (!condition.is_problem() || ++backends > kProblemsOfAKind) continue;
+      status->add_problems(absl::StrCat("backend ", pool.name(), "/", backend.name(), ": ", condition.reason));
     }
     if (any || ++pools > kProblemsOfAKind) continue;
     status->add_problems(absl::StrCat("pool ", pool.name(), " has no backend that takes flows; new ones are dropped"));

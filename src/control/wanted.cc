@@ -89,7 +89,7 @@ v1::Config Wanted::Begin(const LoadedConfig& file, const v1::StoredState& kept, 
   notes->insert(notes->end(), merged.dropped.begin(), merged.dropped.end());
   *stored_.mutable_wanted()->mutable_changes() = std::move(merged.changes);
   stored_.set_file_sha256(file.sha256);
-  begun_anew_ = !google::protobuf::util::MessageDifferencer::Equals(stored_, kept);
+  begun_anew_ = !google::protobuf::util::MessageDifferencer::Equals(stored_.wanted(), kept.wanted());
   config_ = std::move(merged.config);
   return config_;
 }

@@ -12,7 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from lab.balancer import DECAP, SLUICED  # noqa: E402
+from lab.balancer import DECAP, SLUICECTL, SLUICED  # noqa: E402
 from lab.network import Lab  # noqa: E402
 
 _open_labs = []
@@ -22,7 +22,7 @@ def pytest_configure(config):
     del config
     if os.geteuid() != 0:
         pytest.exit("the end-to-end tests need root; run: sudo tools/check e2e", 1)
-    for program in (SLUICED, DECAP):
+    for program in (SLUICED, SLUICECTL, DECAP):
         if not program.exists():
             pytest.exit(f"no {program.relative_to(ROOT)}; run: sudo tools/check e2e, which builds it", 1)
     # A killed run cleans up as an interrupted one does.

@@ -13,7 +13,7 @@ from checks.builds import BUILDS, ROOT
 # Suites of meson, in the order of their cost.
 MESON = ("unit", "packet", "sim", "bpf")
 # What the end-to-end tests run.
-DAEMON = ("sluiced", "tools/decap/decap")
+DAEMON = ("sluiced", "sluicectl", "tools/decap/decap")
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",

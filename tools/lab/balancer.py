@@ -10,6 +10,7 @@ from lab.process import Failure, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SLUICED = ROOT / "build" / "sluiced"
+SLUICECTL = ROOT / "build" / "sluicectl"
 DECAP = ROOT / "build" / "tools" / "decap" / "decap"
 
 
@@ -79,6 +80,15 @@ class Balancer:
     def command(self, *flags, check=False):
         """Runs `sluiced FLAGS` beside the running one, with its file and folders."""
         return run(self.node.command([SLUICED, *flags, *self.arguments()]), check=check)
+
+    @property
+    def api(self):
+        """Where it serves its API, as gRPC has it."""
+        return f"unix:{self.folder}/run/api.sock"
+
+    def ctl(self, *words, check=True, stdin=""):
+        """Runs `sluicectl WORDS` on it."""
+        return run(self.node.command([SLUICECTL, *words, f"--api={self.api}"]), stdin=stdin, check=check)
 
     def stop(self, timeout=20):
         """Ends it in order; Failure unless it exits with 0."""

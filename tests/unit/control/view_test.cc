@@ -67,11 +67,13 @@ TEST_F(ViewTest, BackendsTellWhetherTheyTakeFlowsAndWhyNot) {
   ASSERT_EQ(inventory.pools_size(), 2);
   std::vector<std::string> reasons;
   for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
-    EXPECT_EQ(backend.takes_flows(), backend.reason().empty());
+    EXPECT_EQ(backend.condition() == v1::BackendStatus::READY, backend.reason().empty());
     reasons.push_back(backend.reason());
   }
   EXPECT_THAT(reasons,
               ElementsAre("", "drained", "disabled", "its weight is 0", "no next hop: 10.0.1.5 does not answer"));
+  EXPECT_EQ(inventory.pools(0).backends(3).condition(), v1::BackendStatus::NO_WEIGHT);
+  EXPECT_EQ(inventory.pools(0).backends(4).condition(), v1::BackendStatus::NO_NEXT_HOP);
   EXPECT_EQ(inventory.pools(1).backends(0).reason(), "its next hop is being looked for");
   EXPECT_EQ(inventory.pools(0).backends(0).weight(), 5u);
   EXPECT_EQ(inventory.pools(0).backends(1).wanted(), v1::Backend::DRAIN);

@@ -1,0 +1,105 @@
+// What sluicectl does: its verbs, over the API.
+//
+// Thread-safety: none; one call after the other, each blocks.
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "api/api.grpc.pb.h"
+#include "tools/sluicectl/views.h"
+
+namespace sluice {
+
+// How a command ends; docs/operations.md has the same.
+enum class Exit {
+  kDone = 0,
+  // Refused: nothing has changed.
+  kRefused = 1,
+  // The command line is not understood.
+  kUsage = 2,
+  // No sluiced answers, or not in time: what became of the change is not known.
+  kUnreachable = 3,
+  // The change runs, but would be lost by a restart.
+  kNotKept = 4,
+  // `diff` has found differences.
+  kDiffers = 5,
+};
+
+// What --help says.
+std::string UsageText();
+
+class Client {
+ public:
+  struct Options {
+    // As gRPC has it: "unix:/run/sluice/api.sock".
+    std::string api;
+    // For each call.
+    absl::Duration timeout;
+    Format format = Format::kTable;
+    v1::ChangeOptions change;
+    // list
+    Columns columns = Columns::kPlain;
+    // Reading verbs are repeated, with so much between; zero: they are not.
+    absl::Duration watch;
+    // backend add
+    uint32_t weight = 1;
+    uint32_t port = 0;
+    // backend remove: drain it first, and wait so long for its flows to end; zero: remove it at once.
+    absl::Duration drain;
+  };
+
+  // Output goes to `out`, everything else to `err`.
+  Client(Options options, std::ostream& out, std::ostream& err);
+
+  // A verb and its arguments.
+  Exit Run(const std::vector<std::string>& words);
+
+ private:
+  using Words = std::vector<std::string>;
+  using Stub = v1::LoadBalancer::Stub;
+  friend std::string UsageText();
+  template <typename Request, typename Reply>
+  using Method = grpc::Status (Stub::*)(grpc::ClientContext* context, const Request& request, Reply* reply);
+  struct Verb;
+  static const std::vector<Verb>& Verbs();
+
+  Exit Check(const Words& arguments);
+  Exit Diff(const Words& arguments);
+  Exit Apply(const Words& arguments);
+  Exit Rollback(const Words& arguments);
+  Exit Export(const Words& arguments);
+  Exit Status(const Words& arguments);
+  Exit List(const Words& arguments);
+  Exit Health(const Words& arguments);
+  Exit AddBackend(const Words& arguments);
+  Exit RemoveBackend(const Words& arguments);
+  Exit Drain(const Words& arguments);
+  Exit Ready(const Words& arguments);
+  Exit Disable(const Words& arguments);
+  Exit SetWeight(const Words& arguments);
+
+  template <typename Request, typename Reply>
+  Exit Call(Method<Request, Reply> method, const Request& request, Reply* reply);
+  template <typename Request>
+  Exit Change(Method<Request, v1::ChangeReply> method, const Request& request);
+  Exit SetState(const Words& arguments, v1::Backend::State state);
+  Exit Update(const v1::UpdateBackendRequest& request);
+  Exit ApplyFile(const std::string& file, bool dry_run, v1::ChangeReply* reply);
+  Exit ReadInventory(const Words& arguments, v1::Inventory* inventory);
+  Exit WaitForFlows(const std::string& pool, const std::string& backend);
+  Exit Usage(const std::string& words);
+  Exit Fail(const grpc::Status& status);
+  void Print(const std::string& text);
+
+  Options options_;
+  std::ostream& out_;
+  std::ostream& err_;
+  std::unique_ptr<Stub> stub_;
+};
+
+}  // namespace sluice

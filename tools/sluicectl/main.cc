@@ -1,0 +1,81 @@
+// sluicectl, the command line of a running sluiced.
+
+#include <gflags/gflags.h>
+#include <grpc/support/log.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include "tools/sluicectl/client.h"
+
+DEFINE_string(api, "unix:/run/sluice/api.sock", "where sluiced serves its API");
+DEFINE_string(o, "table", "form of the answer: table, json, yaml or csv");
+DEFINE_bool(watch, false, "status, list, health: again every --interval, until Ctrl-C");
+DEFINE_string(interval, "1s", "of --watch");
+DEFINE_bool(stats, false, "list: traffic since the start of sluiced");
+DEFINE_bool(rate, false, "list: traffic by the second");
+DEFINE_bool(dry_run, false, "only say what would change");
+DEFINE_int64(revision, -1, "change something only if the configuration is still that revision");
+DEFINE_uint32(weight, 1, "backend add: its share of new flows");
+DEFINE_uint32(port, 0, "backend add: port on the server, with nat and full_nat; 0: the listener's");
+DEFINE_bool(wait, false, "backend remove: drain it first, until its flows have ended or --drain_timeout is over");
+DEFINE_string(drain_timeout, "30s", "of --wait");
+DEFINE_string(timeout, "30s", "for an answer");
+DECLARE_bool(help);
+
+namespace {
+
+// False, and says so, unless it is a time above zero.
+bool ReadTime(const char* flag, const std::string& text, absl::Duration* time) {
+  if (absl::ParseDuration(text, time) && *time > absl::ZeroDuration() && *time <= absl::Hours(24 * 365)) return true;
+  std::fprintf(stderr, "sluicectl: --%s=%s is not a time; write it like 30s or 500ms\n", flag, text.c_str());
+  return false;
+}
+
+bool ReadOptions(sluice::Client::Options* options) {
+  options->api = FLAGS_api;
+  const absl::StatusOr<sluice::Format> format = sluice::ParseFormat(FLAGS_o);
+  if (!format.ok()) {
+    std::fprintf(stderr, "sluicectl: %s\n", std::string(format.status().message()).c_str());
+    return false;
+  }
+  options->format = *format;
+  absl::Duration watch;
+  absl::Duration drain;
+  if (!ReadTime("timeout", FLAGS_timeout, &options->timeout) || !ReadTime("interval", FLAGS_interval, &watch) ||
+      !ReadTime("drain_timeout", FLAGS_drain_timeout, &drain)) {
+    return false;
+  }
+  if (FLAGS_watch) options->watch = watch;
+  if (FLAGS_wait) options->drain = drain;
+  options->change.set_dry_run(FLAGS_dry_run);
+  if (FLAGS_revision >= 0) options->change.set_revision(static_cast<uint64_t>(FLAGS_revision));
+  options->columns = FLAGS_rate    ? sluice::Columns::kRate
+                     : FLAGS_stats ? sluice::Columns::kStats
+                                   : sluice::Columns::kPlain;
+  options->weight = FLAGS_weight;
+  options->port = FLAGS_port;
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gflags::SetVersionString(SLUICE_VERSION);
+  gflags::ParseCommandLineNonHelpFlags(&argc, &argv, true);
+  if (FLAGS_help) {
+    std::fputs(sluice::UsageText().c_str(), stdout);
+    return 0;
+  }
+  gflags::HandleCommandLineHelpFlags();
+  // A reader that goes away ends it without a word.
+  std::signal(SIGPIPE, SIG_DFL);
+  // What is wrong is in the answer.
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  sluice::Client::Options options;
+  if (!ReadOptions(&options)) return static_cast<int>(sluice::Exit::kUsage);
+  sluice::Client client(std::move(options), std::cout, std::cerr);
+  return static_cast<int>(client.Run({argv + 1, argv + argc}));
+}

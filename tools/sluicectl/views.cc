@@ -1,0 +1,216 @@
+#include "tools/sluicectl/views.h"
+
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "config/format.h"
+
+namespace sluice {
+namespace {
+
+template <typename Enum>
+std::string Word(const std::string& (*name)(Enum value), Enum value) {
+  return absl::AsciiStrToLower(name(value));
+}
+
+std::string FormatOther(const google::protobuf::Message& message, Format format) {
+  return format == Format::kJson ? FormatJson(message) : FormatYaml(message, Unset::kShow);
+}
+
+std::string FormatTables(const std::vector<Table>& tables, Format format) {
+  std::vector<std::string> texts;
+  for (const Table& table : tables) {
+    texts.push_back(format == Format::kCsv ? FormatCsv(table) : FormatTable(table));
+  }
+  return absl::StrJoin(texts, "\n");
+}
+
+std::string PortsText(const google::protobuf::RepeatedPtrField<v1::PortRange>& ports) {
+  return absl::StrJoin(ports, ",", [](std::string* out, const v1::PortRange& range) {
+    absl::StrAppend(out, range.first());
+    if (range.last() != range.first()) absl::StrAppend(out, "-", range.last());
+  });
+}
+
+// The names and values of counters, one column each.
+void AddTraffic(const v1::Traffic& traffic, const v1::Traffic& answers, std::vector<std::string>* row) {
+  for (const uint64_t value :
+       {traffic.new_flows(), traffic.packets(), traffic.bytes(), answers.packets(), answers.bytes()}) {
+    row->push_back(absl::StrCat(value));
+  }
+}
+
+void AddTrafficHead(Columns columns, Table* table) {
+  if (columns == Columns::kPlain) return;
+  const char* unit = columns == Columns::kRate ? "/s" : "";
+  for (const char* name : {"new_flows", "packets", "bytes", "answers", "answer_bytes"}) {
+    table->numbers.push_back(table->head.size());
+    table->head.push_back(absl::StrCat(name, unit));
+  }
+}
+
+Table ListenerTable(const v1::Inventory& inventory, Columns columns) {
+  Table table{{"listener", "address", "ports", "protocol", "pool"}, {}, {}};
+  AddTrafficHead(columns, &table);
+  for (const v1::ListenerStatus& listener : inventory.listeners()) {
+    std::vector<std::string> row = {listener.name(), listener.address(), PortsText(listener.ports()),
+                                    Word(v1::Listener::Protocol_Name, listener.protocol()), listener.pool()};
+    if (columns != Columns::kPlain) AddTraffic(listener.traffic(), listener.answers(), &row);
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+std::string StateOf(const v1::BackendStatus& backend) {
+  return Word(v1::BackendStatus::Condition_Name, backend.condition());
+}
+
+std::string AddressOf(const v1::BackendStatus& backend) {
+  if (backend.port() == 0) return backend.address();
+  const bool ipv6 = backend.address().find(':') != std::string::npos;
+  return absl::StrCat(ipv6 ? "[" : "", backend.address(), ipv6 ? "]:" : ":", backend.port());
+}
+
+Table BackendTable(const v1::Inventory& inventory, Columns columns) {
+  Table table{{"pool", "backend", "address", "forwarding", "weight", "state", "flows"}, {}, {4, 6}};
+  AddTrafficHead(columns, &table);
+  for (const v1::PoolStatus& pool : inventory.pools()) {
+    for (const v1::BackendStatus& backend : pool.backends()) {
+      std::vector<std::string> row = {pool.name(),
+                                      backend.name(),
+                                      AddressOf(backend),
+                                      Word(v1::Pool::Forwarding_Name, pool.forwarding()),
+                                      absl::StrCat(backend.weight()),
+                                      StateOf(backend),
+                                      absl::StrCat(backend.active_flows())};
+      if (columns != Columns::kPlain) AddTraffic(backend.traffic(), backend.answers(), &row);
+      table.rows.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
+Table SummaryTable(const v1::Status& status) {
+  std::string engine = Word(v1::Engine::Type_Name, status.engine());
+  if (status.has_workers())
+    absl::StrAppend(&engine, ", ", status.workers(), status.workers() == 1 ? " worker" : " workers");
+  return {{"status", "value"},
+          {{"version", status.version()},
+           {"engine", engine},
+           {"generation", absl::StrCat(status.generation())},
+           {"revision", absl::StrCat(status.revision())},
+           {"uptime", absl::FormatDuration(absl::Seconds(status.uptime().seconds()))},
+           {"ready", status.ready() ? "yes" : "no"},
+           {"flows", absl::StrCat(status.active_flows())},
+           {"sessions", absl::StrCat(status.sessions())},
+           {"packets", absl::StrCat(status.packets())},
+           {"bytes", absl::StrCat(status.bytes())}},
+          {}};
+}
+
+Table PortTable(const v1::Status& status) {
+  Table table{{"port", "mode", "mac", "mtu", "link"}, {}, {3}};
+  for (const v1::PortStatus& port : status.ports()) {
+    table.rows.push_back(
+        {port.name(), port.mode(), port.mac(), absl::StrCat(port.mtu()), port.link_up() ? "up" : "down"});
+  }
+  return table;
+}
+
+// Those that have happened.
+Table TotalTable(const v1::Status& status) {
+  Table table{{"total", "kind", "packets", "text"}, {}, {2}};
+  for (const v1::Total& total : status.totals()) {
+    if (total.value() == 0) continue;
+    table.rows.push_back(
+        {total.name(), Word(v1::Total::Kind_Name, total.kind()), absl::StrCat(total.value()), total.text()});
+  }
+  return table;
+}
+
+uint64_t PerSecond(uint64_t before, uint64_t after, double seconds) {
+  return after < before ? 0 : static_cast<uint64_t>(std::llround(static_cast<double>(after - before) / seconds));
+}
+
+v1::Traffic Rate(const v1::Traffic& before, const v1::Traffic& after, double seconds) {
+  v1::Traffic rate;
+  rate.set_packets(PerSecond(before.packets(), after.packets(), seconds));
+  rate.set_bytes(PerSecond(before.bytes(), after.bytes(), seconds));
+  rate.set_new_flows(PerSecond(before.new_flows(), after.new_flows(), seconds));
+  return rate;
+}
+
+// One of the same name in the earlier list, or the later one itself, so that its rates are 0.
+template <typename List>
+const typename List::value_type& Earlier(const List& list, const typename List::value_type& later) {
+  for (const auto& one : list) {
+    if (one.name() == later.name()) return one;
+  }
+  return later;
+}
+
+template <typename Owner>
+void SetRate(const Owner& before, double seconds, Owner* after) {
+  *after->mutable_traffic() = Rate(before.traffic(), after->traffic(), seconds);
+  *after->mutable_answers() = Rate(before.answers(), after->answers(), seconds);
+}
+
+}  // namespace
+
+v1::Inventory Rate(const v1::Inventory& before, const v1::Inventory& after, double seconds) {
+  v1::Inventory rate = after;
+  for (v1::ListenerStatus& listener : *rate.mutable_listeners()) {
+    SetRate(v1::ListenerStatus(Earlier(before.listeners(), listener)), seconds, &listener);
+  }
+  for (v1::PoolStatus& pool : *rate.mutable_pools()) {
+    const v1::PoolStatus earlier = Earlier(before.pools(), pool);
+    for (v1::BackendStatus& backend : *pool.mutable_backends()) {
+      SetRate(v1::BackendStatus(Earlier(earlier.backends(), backend)), seconds, &backend);
+    }
+  }
+  return rate;
+}
+
+std::string ShowStatus(const v1::Status& status, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(status, format);
+  std::string text = FormatTables({SummaryTable(status), PortTable(status), TotalTable(status)}, format);
+  Table problems{{"problem"}, {}, {}};
+  for (const std::string& problem : status.problems()) problems.rows.push_back({problem});
+  if (!problems.rows.empty()) absl::StrAppend(&text, "\n", FormatTables({problems}, format));
+  return text;
+}
+
+std::string ShowInventory(const v1::Inventory& inventory, Columns columns, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(inventory, format);
+  return FormatTables({ListenerTable(inventory, columns), BackendTable(inventory, columns)}, format);
+}
+
+std::string ShowHealth(const v1::Inventory& inventory, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(inventory, format);
+  Table table{{"pool", "backend", "address", "state", "reason"}, {}, {}};
+  for (const v1::PoolStatus& pool : inventory.pools()) {
+    for (const v1::BackendStatus& backend : pool.backends()) {
+      table.rows.push_back({pool.name(), backend.name(), AddressOf(backend), StateOf(backend), backend.reason()});
+    }
+  }
+  return FormatTables({table}, format);
+}
+
+std::string ShowConfig(const v1::Config& config, Format format) {
+  return format == Format::kJson ? FormatJson(config) : FormatYaml(config);
+}
+
+std::string ShowChange(const v1::ChangeReply& reply, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(reply, format);
+  std::string text;
+  for (const std::string& change : reply.changes()) absl::StrAppend(&text, change, "\n");
+  if (reply.changes().empty()) text = "nothing changes\n";
+  absl::StrAppend(&text, reply.dry_run() ? "dry run, nothing was done: " : "", "generation=", reply.generation(),
+                  " revision=", reply.revision(), "\n");
+  return text;
+}
+
+}  // namespace sluice
