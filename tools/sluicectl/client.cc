@@ -154,6 +154,7 @@ void Client::Print(const std::string& text) {
 Exit Client::Fail(const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::CANCELLED:
       err_ << "sluicectl: no sluiced answers at " << options_.api << " (" << status.error_message()
            << "); is it running, with this api.listen or --run_dir, and may you open its socket?\n";
       return Exit::kUnreachable;
