@@ -47,6 +47,7 @@ Daemon::Daemon(Options options)
 
 Daemon::~Daemon() {
   reload_socket_.reset();
+  admin_.reset();
   api_.reset();
   // Writes what is not written yet.
   keeper_.reset();
@@ -83,7 +84,8 @@ absl::Status Daemon::Start() {
   if (absl::Status status = OpenEngine(*config); !status.ok()) return status;
   if (absl::Status status = OpenControl(*config); !status.ok() || io_.stopped()) return status;
   wanted_->Serve(controller_.get());
-  return OpenApi();
+  if (absl::Status status = OpenApi(); !status.ok()) return status;
+  return OpenAdmin();
 }
 
 absl::StatusOr<v1::Config> Daemon::OpenWanted(const LoadedConfig& file) {
@@ -109,6 +111,18 @@ absl::Status Daemon::OpenApi() {
   if (!api.ok()) return api.status();
   api_ = *std::move(api);
   spdlog::info("api: listens at {}", *path);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::OpenAdmin() {
+  if (!wanted_->config().has_admin()) return absl::OkStatus();
+  const absl::StatusOr<Endpoint> endpoint = ParseEndpoint(wanted_->config().admin().listen());
+  if (!endpoint.ok()) return endpoint.status();
+  absl::StatusOr<std::unique_ptr<Admin>> admin =
+      Admin::Open(io_, *endpoint, {controller_.get(), [this] { return ViewOwnStatus(); }});
+  if (!admin.ok()) return admin.status();
+  admin_ = *std::move(admin);
+  spdlog::info("admin: http://{}/metrics", wanted_->config().admin().listen());
   return absl::OkStatus();
 }
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "admin/admin.h"
 #include "api/server.h"
 #include "config/load.h"
 #include "control/controller.h"
@@ -45,6 +46,7 @@ class Daemon {
   absl::StatusOr<v1::Config> OpenWanted(const LoadedConfig& file);
   absl::Status OpenControl(const v1::Config& config);
   absl::Status OpenApi();
+  absl::Status OpenAdmin();
   absl::StatusOr<uint32_t> Reload();
   // What runs, and what is wrong.
   v1::Status ViewOwnStatus() const;
@@ -70,6 +72,7 @@ class Daemon {
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<Wanted> wanted_;
   std::unique_ptr<ApiServer> api_;
+  std::unique_ptr<Admin> admin_;
   std::unique_ptr<ReloadSocket> reload_socket_;
   uint64_t started_ = 0;
   bool ready_ = false;
