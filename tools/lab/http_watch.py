@@ -1,8 +1,8 @@
 """http_watch.py ADDRESS PORT [--every=S] [--timeout=S]: one HTTP request every so often, none waiting for another.
 
 Each has a connection of its own. Run in the client's namespace by clients.py; ends when standard input is closed.
-Writes a line for each when it has ended: `BEGIN END WORDS`, times of CLOCK_MONOTONIC, which all namespaces share. WORDS is the
-server's name, or `failed: ` and why.
+Writes a line for each when it has ended: `BEGIN END WORDS`, times of CLOCK_MONOTONIC, which all namespaces share. WORDS
+is the server's name, or `failed: ` and why.
 """
 
 import argparse
