@@ -58,7 +58,7 @@ struct sluice_packet {
   /* Of SLUICE_PACKET_UNUSABLE: a verdict that drops. */
   uint8_t reason;
   uint8_t reserved;
-};
+} __attribute__((aligned(8)));
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_packet) == 56, "less than a cache line");
 SLUICE_STATIC_ASSERT(SLUICE_PACKET_FLOW == 0 &&
                          offsetof(struct sluice_packet, flags) == offsetof(struct sluice_packet, kind) + 1 &&
@@ -78,7 +78,7 @@ SLUICE_INLINE struct sluice_address sluice_load_address(const void* at) {
 #ifdef __SSE2__
   _mm_storeu_si128((__m128i*)address.words, _mm_loadu_si128((const __m128i*)at));
 #else
-  __builtin_memcpy(&address, at, sizeof(address));
+  sluice_write_address(&address, (const struct sluice_address*)at);
 #endif
   return address;
 }

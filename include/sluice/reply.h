@@ -84,8 +84,8 @@ SLUICE_INLINE void sluice_write_ipv6(uint8_t* at, uint32_t payload, uint32_t hop
   sluice_store16(at + 4, SLUICE_16(payload));
   at[6] = SLUICE_IP_ICMPV6;
   at[7] = (uint8_t)hop_limit;
-  __builtin_memcpy(at + 8, source, sizeof(*source));
-  __builtin_memcpy(at + 24, destination, sizeof(*destination));
+  sluice_write_address(at + 8, source);
+  sluice_write_address(at + 24, destination);
 }
 
 /* Solicited and overriding; to all nodes, unsolicited, when the asker has no address yet (RFC 4861 section 7.2.4). */
@@ -127,8 +127,8 @@ SLUICE_INLINE bool sluice_write_echo_reply(uint8_t* head, const uint8_t* end, co
   if (ipv6) {
     if (l3 + SLUICE_IPV6_BYTES > end) return false;
     l3[7] = SLUICE_REPLY_TTL;
-    __builtin_memcpy(l3 + 8, &packet->flow.destination, sizeof(packet->flow.destination));
-    __builtin_memcpy(l3 + 24, &packet->flow.source, sizeof(packet->flow.source));
+    sluice_write_address(l3 + 8, &packet->flow.destination);
+    sluice_write_address(l3 + 24, &packet->flow.source);
   } else {
     const uint16_t before = sluice_load16(l3 + 8);
     l3[8] = SLUICE_REPLY_TTL;

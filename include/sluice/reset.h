@@ -40,8 +40,8 @@ SLUICE_INLINE void sluice_write_reset_ip(uint8_t* l3, const struct sluice_reset*
     sluice_store16(l3 + 4, SLUICE_16(SLUICE_TCP_BYTES));
     l3[6] = SLUICE_IP_TCP;
     l3[7] = SLUICE_RESET_TTL;
-    __builtin_memcpy(l3 + 8, reset->source, sizeof(*reset->source));
-    __builtin_memcpy(l3 + 24, reset->destination, sizeof(*reset->destination));
+    sluice_write_address(l3 + 8, reset->source);
+    sluice_write_address(l3 + 24, reset->destination);
     return;
   }
   sluice_store32(l3, SLUICE_32(0x45000000u | (SLUICE_IPV4_BYTES + SLUICE_TCP_BYTES)));

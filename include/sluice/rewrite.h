@@ -61,8 +61,14 @@ SLUICE_INLINE void sluice_write_l2_type(uint8_t* at, uint16_t vlan, uint16_t typ
   }
 }
 
+/* Both MAC addresses. */
+SLUICE_INLINE void sluice_write_macs(uint8_t* at, const struct sluice_backend* backend) {
+  sluice_store64(at, sluice_load64(backend->destination_mac));
+  sluice_store32(at + 8, sluice_load32(backend->destination_mac + 8));
+}
+
 SLUICE_INLINE void sluice_write_l2(uint8_t* at, const struct sluice_backend* backend, uint16_t type) {
-  __builtin_memcpy(at, backend->destination_mac, 2 * SLUICE_MAC_BYTES);
+  sluice_write_macs(at, backend);
   sluice_write_l2_type(at, backend->vlan, type);
 }
 
@@ -86,8 +92,8 @@ SLUICE_INLINE void sluice_write_outer_ipv6(uint8_t* at, const struct sluice_back
   sluice_store16(at + 4, SLUICE_16(payload));
   at[6] = (uint8_t)protocol;
   at[7] = SLUICE_OUTER_TTL;
-  __builtin_memcpy(at + 8, &backend->source, sizeof(backend->source));
-  __builtin_memcpy(at + 24, &backend->destination, sizeof(backend->destination));
+  sluice_write_address(at + 8, &backend->source);
+  sluice_write_address(at + 24, &backend->destination);
 }
 
 /* UDP and GUE; `inner` is the length of the packet inside. */
@@ -156,10 +162,6 @@ SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, c
                                            uint64_t plain) {
   return SLUICE_LIKELY(sluice_load64(&backend->pool) == plain) &&
          SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) && SLUICE_LIKELY(packet->l3_length <= backend->mtu);
-}
-
-SLUICE_INLINE void sluice_write_macs(uint8_t* head, const struct sluice_backend* backend) {
-  __builtin_memcpy(head, backend->destination_mac, 2 * SLUICE_MAC_BYTES);
 }
 
 /* Writes the headers of a frame that now starts at `head`. False when it is shorter than they are, which only the

@@ -93,8 +93,8 @@ SLUICE_INLINE void sluice_translate_ipv4_by(uint8_t* l3, uint32_t source, uint32
 
 SLUICE_INLINE void sluice_translate_ipv6(uint8_t* l3, const struct sluice_endpoints* to, uint32_t hop) {
   l3[7] = (uint8_t)(l3[7] - hop);
-  __builtin_memcpy(l3 + 8, to->source, sizeof(*to->source));
-  __builtin_memcpy(l3 + 24, to->destination, sizeof(*to->destination));
+  sluice_write_address(l3 + 8, to->source);
+  sluice_write_address(l3 + 24, to->destination);
 }
 
 /* Where the checksum stands in a transport header. */

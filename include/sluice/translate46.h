@@ -160,8 +160,8 @@ SLUICE_INLINE bool sluice_write46_ipv6(uint8_t* l3, const uint8_t* end, const st
   sluice_store16(l3 + 4, SLUICE_16(header->payload + extra));
   l3[6] = header->fragmented ? SLUICE_IP_FRAGMENT : header->protocol;
   l3[7] = header->hops;
-  __builtin_memcpy(l3 + 8, to->source, sizeof(*to->source));
-  __builtin_memcpy(l3 + 24, to->destination, sizeof(*to->destination));
+  sluice_write_address(l3 + 8, to->source);
+  sluice_write_address(l3 + 24, to->destination);
   if (!header->fragmented) return true;
   uint8_t* extension = l3 + SLUICE_IPV6_BYTES;
   if (extension + SLUICE_FRAGMENT_BYTES > end) return false;

@@ -136,10 +136,35 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_flow) == 40, "a flow is ten words, has
 
 #define SLUICE_FRAGMENT_FLOW 0x100u
 
+/* Loads and stores at any alignment. In BPF the type has to claim that it is aligned: clang would go byte by byte
+ * otherwise, and the verifier allows packets and maps to be read at any address. Of the stack it does not: what is read
+ * there in words of eight bytes is aligned to them. */
+#ifdef __bpf__
+#  define SLUICE_ANYWHERE __attribute__((may_alias))
+#else
+#  define SLUICE_ANYWHERE __attribute__((may_alias, aligned(1)))
+#endif
+typedef uint16_t SLUICE_ANYWHERE sluice_word16;
+typedef uint32_t SLUICE_ANYWHERE sluice_word32;
+typedef uint64_t SLUICE_ANYWHERE sluice_word64;
+
+SLUICE_INLINE uint16_t sluice_load16(const void* at) {
+  return *(const sluice_word16*)at;
+}
+SLUICE_INLINE uint32_t sluice_load32(const void* at) {
+  return *(const sluice_word32*)at;
+}
 SLUICE_INLINE uint64_t sluice_load64(const void* at) {
-  uint64_t value;
-  __builtin_memcpy(&value, at, sizeof(value));
-  return value;
+  return *(const sluice_word64*)at;
+}
+SLUICE_INLINE void sluice_store16(void* at, uint16_t value) {
+  *(sluice_word16*)at = value;
+}
+SLUICE_INLINE void sluice_store32(void* at, uint32_t value) {
+  *(sluice_word32*)at = value;
+}
+SLUICE_INLINE void sluice_store64(void* at, uint64_t value) {
+  *(sluice_word64*)at = value;
 }
 
 SLUICE_INLINE bool sluice_address_equal(const struct sluice_address* a, const struct sluice_address* b) {
@@ -172,28 +197,23 @@ SLUICE_INLINE struct sluice_address sluice_ipv4(uint32_t address) {
   const __m128i prefix = _mm_set_epi32(0, (int)SLUICE_32(0xffff), 0, 0);
   struct sluice_address mapped;
   _mm_storeu_si128((__m128i*)mapped.words, _mm_or_si128(prefix, _mm_slli_si128(_mm_cvtsi32_si128((int)address), 12)));
+#elif defined(__bpf__)
+  struct sluice_address mapped;
+  sluice_store64(mapped.words, 0);
+  sluice_store64(mapped.words + 2, (uint64_t)address << 32 | SLUICE_32(0xffff));
 #else
   struct sluice_address mapped = {{0, 0, SLUICE_32(0xffff), address}};
 #endif
   return mapped;
 }
 
-/* Loads and stores at any alignment. */
-SLUICE_INLINE uint16_t sluice_load16(const void* at) {
-  uint16_t value;
-  __builtin_memcpy(&value, at, sizeof(value));
-  return value;
-}
-SLUICE_INLINE uint32_t sluice_load32(const void* at) {
-  uint32_t value;
-  __builtin_memcpy(&value, at, sizeof(value));
-  return value;
-}
-SLUICE_INLINE void sluice_store16(void* at, uint16_t value) {
-  __builtin_memcpy(at, &value, sizeof(value));
-}
-SLUICE_INLINE void sluice_store32(void* at, uint32_t value) {
-  __builtin_memcpy(at, &value, sizeof(value));
+SLUICE_INLINE void sluice_write_address(void* at, const struct sluice_address* address) {
+#ifdef __bpf__
+  sluice_store64(at, sluice_load64(address->words));
+  sluice_store64((uint8_t*)at + 8, sluice_load64(address->words + 2));
+#else
+  __builtin_memcpy(at, address, sizeof(*address));
+#endif
 }
 
 /* Header field values that several files need. */
