@@ -3,7 +3,7 @@
 #include "health/tls_context.h"
 #include "tests/unit/health/prober_testbed.h"
 #include "tests/unit/health/test_certificate.h"
-#include "tests/unit/sluiced/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace sluice {
 namespace {
