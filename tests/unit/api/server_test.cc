@@ -21,6 +21,7 @@
 #include "control/view.h"
 #include "tests/unit/control/fake_engine.h"
 #include "tests/unit/control/fake_next_hops.h"
+#include "tests/unit/health/fake_prober.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace sluice {
@@ -90,9 +91,11 @@ class ApiServerTest : public testing::Test {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_ = boost::asio::make_work_guard(io_);
   FakeEngine engine_;
   FakeNextHops next_hops_;
+  FakeProber prober_;
+  HealthChecker health_{prober_.Options()};
   StateKeeper keeper_{folder_.path(),
                       [this](std::function<void()> answer) { boost::asio::post(io_, std::move(answer)); }};
-  Controller controller_{{&engine_, &next_hops_, {1, 2, 3}}};
+  Controller controller_{{&engine_, &next_hops_, &health_, {1, 2, 3}}};
   Wanted wanted_{&keeper_};
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<v1::LoadBalancer::Stub> stub_;
