@@ -165,8 +165,11 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
   TrafficFamilies traffic("backend");
   MetricFamily backends = Family("pool_backends", "Backends of the pool, by condition.", MetricType::Gauge);
   MetricFamily weight = Family("backend_weight", "Its share of new flows, as configured.", MetricType::Gauge);
-  MetricFamily takes = Family("backend_takes_flows", "Whether it gets new flows.", MetricType::Gauge);
+  MetricFamily takes = Family("backend_takes_flows", "Whether it is ready for new flows.", MetricType::Gauge);
   MetricFamily flows = Family("backend_flows", "Live flows with it, as of the last sweep.", MetricType::Gauge);
+  MetricFamily healthy =
+      Family("backend_healthy", "By its health checks; absent without, and before the first.", MetricType::Gauge);
+  MetricFamily check = Family("backend_check_duration_seconds", "Of the last health check.", MetricType::Gauge);
   for (const v1::PoolStatus& pool : inventory.pools()) {
     AddConditions(pool, &backends);
     for (const v1::BackendStatus& backend : pool.backends()) {
@@ -175,9 +178,13 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(uint64_t{backend.condition() == v1::BackendStatus::READY ? 1U : 0U}, labels, &takes);
       Add(backend.active_flows(), labels, &flows);
       traffic.Add(backend.traffic(), backend.answers(), labels);
+      const v1::Health& health = backend.health();
+      if (!health.has_last()) continue;
+      Add(uint64_t{health.state() == v1::Health::HEALTHY ? 1U : 0U}, labels, &healthy);
+      Add(Seconds(health.last().duration()), labels, &check);
     }
   }
-  for (MetricFamily* family : {&backends, &weight, &takes, &flows}) families->Add(std::move(*family));
+  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &healthy, &check}) families->Add(std::move(*family));
   traffic.MoveTo(families);
 }
 

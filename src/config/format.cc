@@ -1,5 +1,7 @@
 #include "config/format.h"
 
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/time_util.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -30,7 +32,15 @@ std::string FormatDuration(const google::protobuf::Duration& duration) {
   return absl::FormatDuration(absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos()));
 }
 
+// What stands as one value. The file has no times of day.
+bool IsValue(const FieldDescriptor& field) {
+  return config::IsScalar(field) || field.message_type() == google::protobuf::Timestamp::descriptor();
+}
+
 std::string FormatMessage(const Message& message) {
+  if (message.GetDescriptor() == google::protobuf::Timestamp::descriptor()) {
+    return google::protobuf::util::TimeUtil::ToString(static_cast<const google::protobuf::Timestamp&>(message));
+  }
   if (message.GetDescriptor() == google::protobuf::Duration::descriptor()) {
     return FormatDuration(static_cast<const google::protobuf::Duration&>(message));
   }
@@ -47,8 +57,7 @@ std::string FormatEnum(int number, const FieldDescriptor& field) {
 bool IsShort(const Message& message) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
-  return std::all_of(fields.begin(), fields.end(),
-                     [](const FieldDescriptor* field) { return config::IsScalar(*field); });
+  return std::all_of(fields.begin(), fields.end(), [](const FieldDescriptor* field) { return IsValue(*field); });
 }
 
 // Whether every reader of YAML takes the plain text for text, and not for a number, an address with a colon, a yes.
@@ -82,7 +91,7 @@ class Writer {
     // A field that says by its presence whether it was given stays out without it.
     if (!present && (unset_ == Unset::kLeaveOut || field.has_presence())) return;
     out_ << YAML::Key << field.name() << YAML::Value;
-    if (config::IsScalar(field)) {
+    if (IsValue(field)) {
       Scalar(message, field, -1);
     } else {
       const Message& inner = reflection.GetMessage(message, &field);
@@ -94,10 +103,10 @@ class Writer {
     const int size = message.GetReflection()->FieldSize(message, &field);
     if (size == 0 && unset_ == Unset::kLeaveOut) return;
     out_ << YAML::Key << field.name() << YAML::Value;
-    if (config::IsScalar(field) || size == 0) out_ << YAML::Flow;
+    if (IsValue(field) || size == 0) out_ << YAML::Flow;
     out_ << YAML::BeginSeq;
     for (int i = 0; i < size; i++) {
-      if (config::IsScalar(field)) {
+      if (IsValue(field)) {
         Scalar(message, field, i);
       } else {
         const Message& element = message.GetReflection()->GetRepeatedMessage(message, &field, i);

@@ -63,6 +63,10 @@ class BackendStates {
   // Empty where it is not missing.
   std::string WhyMissing(const Address& address) const;
 
+  // Null: its pool has no health check, or there is no such backend. Valid until the next Watch.
+  const RiseFall* FindHealth(const std::string& pool, const std::string& backend) const {
+    return checker_->Find({pool, backend});
+  }
   // None: there is no such backend.
   std::optional<BackendStatus> Find(const std::string& pool, const std::string& backend) const;
   // For the builder.

@@ -63,8 +63,6 @@ class Controller {
   const Traffic& traffic() const { return traffic_; }
   Engine& engine() const { return *options_.engine; }
   bool HasNextHop(const Address& address) const { return next_hops_.contains(address); }
-  // Empty where it is known, or not known yet.
-  std::string WhyNoNextHop(const Address& address) const { return states_.WhyMissing(address); }
   // The last change of next hops or ports could not be published; it is tried again every second.
   bool behind() const { return retry_; }
 

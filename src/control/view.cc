@@ -21,15 +21,16 @@ void SetTraffic(const sluice_traffic& traffic, v1::Traffic* to) {
   to->set_new_flows(traffic.new_flows);
 }
 
-void SetTiming(const Controller::Timing& timing, v1::Timing* to) {
+void SetDuration(uint64_t nanoseconds, google::protobuf::Duration* duration) {
   constexpr uint64_t kNanosPerSecond = 1'000'000'000;
-  const auto set = [](uint64_t nanoseconds, google::protobuf::Duration* duration) {
-    duration->set_seconds(static_cast<int64_t>(nanoseconds / kNanosPerSecond));
-    duration->set_nanos(static_cast<int32_t>(nanoseconds % kNanosPerSecond));
-  };
+  duration->set_seconds(static_cast<int64_t>(nanoseconds / kNanosPerSecond));
+  duration->set_nanos(static_cast<int32_t>(nanoseconds % kNanosPerSecond));
+}
+
+void SetTiming(const Controller::Timing& timing, v1::Timing* to) {
   to->set_count(timing.count);
-  set(timing.sum, to->mutable_sum());
-  set(timing.last, to->mutable_last());
+  SetDuration(timing.sum, to->mutable_sum());
+  SetDuration(timing.last, to->mutable_last());
 }
 
 uint64_t Sum(const std::vector<uint32_t>& numbers) {
@@ -45,18 +46,65 @@ struct Condition {
   std::string reason;
 
   // What the operator wants is no problem.
-  bool is_problem() const { return is == v1::BackendStatus::NO_NEXT_HOP; }
+  bool is_problem() const { return is == v1::BackendStatus::NO_NEXT_HOP || is == v1::BackendStatus::UNHEALTHY; }
 };
 
-Condition ConditionOf(const Controller& controller, const v1::Backend& backend) {
+Condition ConditionOf(const Controller& controller, const std::string& pool, const v1::Backend& backend) {
   if (backend.state() == v1::Backend::DISABLED) return {v1::BackendStatus::DISABLED, "disabled"};
   if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained"};
   if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0"};
   const absl::StatusOr<Address> address = ParseAddress(backend.address());
-  if (!address.ok() || controller.HasNextHop(*address)) return {};
-  const std::string reason = controller.WhyNoNextHop(*address);
-  return {v1::BackendStatus::NO_NEXT_HOP,
-          reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason)};
+  if (address.ok() && !controller.HasNextHop(*address)) {
+    const std::string reason = controller.backend_states().WhyMissing(*address);
+    return {v1::BackendStatus::NO_NEXT_HOP,
+            reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason)};
+  }
+  const RiseFall* health = controller.backend_states().FindHealth(pool, backend.name());
+  if (health == nullptr || health->state() != HealthState::kUnhealthy) return {};
+  return {v1::BackendStatus::UNHEALTHY, absl::StrCat("unhealthy: ", health->reason())};
+}
+
+v1::Health::State StateOf(HealthState state) {
+  switch (state) {
+    case HealthState::kInitial:
+      return v1::Health::INITIAL;
+    case HealthState::kHealthy:
+      return v1::Health::HEALTHY;
+    case HealthState::kUnhealthy:
+      return v1::Health::UNHEALTHY;
+  }
+  return v1::Health::UNCHECKED;
+}
+
+v1::CheckReport::Outcome OutcomeOf(CheckResult::Outcome outcome) {
+  switch (outcome) {
+    case CheckResult::Outcome::kPassed:
+      return v1::CheckReport::PASSED;
+    case CheckResult::Outcome::kFailed:
+      return v1::CheckReport::FAILED;
+    case CheckResult::Outcome::kNotMade:
+      break;
+  }
+  return v1::CheckReport::NOT_MADE;
+}
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* to) {
+  const timespec parts = absl::ToTimespec(time);
+  to->set_seconds(parts.tv_sec);
+  to->set_nanos(static_cast<int32_t>(parts.tv_nsec));
+}
+
+void SetHealth(const RiseFall* health, v1::Health* to) {
+  if (health == nullptr) return;
+  to->set_state(StateOf(health->state()));
+  SetTime(health->since(), to->mutable_since());
+  to->set_reason(health->reason());
+  if (!health->last().has_value()) return;
+  const CheckResult& last = *health->last();
+  to->mutable_last()->set_outcome(OutcomeOf(last.outcome));
+  to->mutable_last()->set_reason(last.reason);
+  SetDuration(static_cast<uint64_t>(absl::ToInt64Nanoseconds(last.duration)), to->mutable_last()->mutable_duration());
+  SetTime(last.at, to->mutable_last()->mutable_at());
 }
 
 // Where each name is in the published tables.
@@ -118,7 +166,8 @@ class InventoryView {
     to->set_port(backend.port());
     to->set_weight(backend.weight());
     to->set_wanted(backend.state());
-    Condition condition = ConditionOf(controller_, backend);
+    SetHealth(controller_.backend_states().FindHealth(pool.name(), backend.name()), to->mutable_health());
+    Condition condition = ConditionOf(controller_, pool.name(), backend);
     to->set_condition(condition.is);
     to->set_reason(std::move(condition.reason));
     IndexTraffic traffic;
@@ -145,19 +194,28 @@ void AddPortProblems(const Controller& controller, v1::Status* status) {
   }
 }
 
+// What becomes of new flows of a pool none of whose backends is ready.
+const char* WhatBecomes(const v1::Pool& pool, bool any_unhealthy) {
+  const bool fails_open = any_unhealthy && pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
+  return fails_open ? " has no healthy backend; the unhealthy ones are used (when_all_unhealthy: fail_open)"
+                    : " has no backend that takes flows; new ones are dropped";
+}
+
 void AddPoolProblems(const Controller& controller, v1::Status* status) {
   int backends = 0;
   int pools = 0;
   for (const v1::Pool& pool : controller.config().pools()) {
-    bool any = false;
+    bool any_ready = false;
+    bool any_unhealthy = false;
     for (const v1::Backend& backend : pool.backends()) {
-      const Condition condition = ConditionOf(controller, backend);
-      any |= condition.is == v1::BackendStatus::READY;
+      const Condition condition = ConditionOf(controller, pool.name(), backend);
+      any_ready |= condition.is == v1::BackendStatus::READY;
+      any_unhealthy |= condition.is == v1::BackendStatus::UNHEALTHY;
       if (!condition.is_problem() || ++backends > kProblemsOfAKind) continue;
       status->add_problems(absl::StrCat("backend ", pool.name(), "/", backend.name(), ": ", condition.reason));
     }
-    if (any || ++pools > kProblemsOfAKind) continue;
-    status->add_problems(absl::StrCat("pool ", pool.name(), " has no backend that takes flows; new ones are dropped"));
+    if (any_ready || ++pools > kProblemsOfAKind) continue;
+    status->add_problems(absl::StrCat("pool ", pool.name(), WhatBecomes(pool, any_unhealthy)));
   }
   const int more = std::max(0, backends - kProblemsOfAKind) + std::max(0, pools - kProblemsOfAKind);
   if (more > 0) status->add_problems(absl::StrCat(more, " more backends and pools"));

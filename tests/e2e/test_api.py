@@ -181,6 +181,21 @@ def test_list_counts_what_backends_get(site, balancer):
             assert balancer.ctl(*words, "-o", form).stdout
 
 
+@pytest.mark.parametrize("engine", ["dpdk"], indirect=True)
+def test_health_tells_what_checks_have_found(site):
+    configuration = site.configuration(4, backends=site.backends[:2])
+    # Where nobody listens, and where somebody does.
+    for pool, port in zip(configuration["pools"], (9, 80)):
+        pool["health_check"] = {"type": "tcp", "port": port, "interval": "100ms", "fall": 2}
+    balancer = site.balancer(configuration).start()
+    wait_until(lambda: backend_of(balancer, "web1")["condition"] == "UNHEALTHY", "web1 to be unhealthy")
+    health = backend_of(balancer, "web1")["health"]
+    assert health["last"]["outcome"] == "FAILED" and "refused" in health["reason"], health
+    wait_until(lambda: backend_of(balancer, "web1", "one")["health"]["state"] == "HEALTHY", "web1 of one to be healthy")
+    assert "unhealthy" in balancer.ctl("health").stdout
+    wait_until(lambda: "has no healthy backend" in balancer.ctl("status").stdout, "the status to tell of it")
+
+
 def test_exit_codes_tell_what_happened(site, balancer):
     def code(*words):
         ran = balancer.ctl(*words, check=False)

@@ -90,7 +90,7 @@ def test_a_real_prometheus_scrapes_it(site, balancer):
 
     def ask(query):
         url = "http://127.0.0.1:9090/api/v1/query?" + urllib.parse.urlencode({"query": query})
-        ran = site.node.run("curl", "-sS", "--max-time", "5", url, check=False)
+        ran = site.node.run("curl", "-sSf", "--max-time", "5", url, check=False)
         result = json.loads(ran.stdout)["data"]["result"] if ran.returncode == 0 else []
         return float(result[0]["value"][1]) if result else None
     wait_until(lambda: ask('up{job="sluice"}') == 1, "Prometheus to scrape", timeout=60)

@@ -57,7 +57,7 @@ const std::vector<Client::Verb>& Client::Verbs() {
   static const auto* const kVerbs = new std::vector<Verb>{
       {{"status"}, {}, 0, true, "engine, ports, totals, and what is wrong", &C::Status},
       {{"list"}, {"POOL"}, 1, true, "listeners and backends; --stats or --rate with their traffic", &C::List},
-      {{"health"}, {"POOL"}, 1, true, "backends, whether they take flows, and why not", &C::Health},
+      {{"health"}, {"POOL"}, 1, true, "backends, what their checks have found, since when and why", &C::Health},
       {{"check"}, {"FILE"}, 0, false, "all that is wrong with a configuration file; asks no sluiced", &C::Check},
       {{"diff"}, {"FILE"}, 0, false, "what apply would change; exit code 5 if anything", &C::Diff},
       {{"apply"}, {"FILE"}, 0, false, "the file becomes the configuration; - is standard input", &C::Apply},

@@ -4,7 +4,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "config/format.h"
 
@@ -66,6 +68,21 @@ Table ListenerTable(const v1::Inventory& inventory, Columns columns) {
 
 std::string StateOf(const v1::BackendStatus& backend) {
   return Word(v1::BackendStatus::Condition_Name, backend.condition());
+}
+
+// UTC, to the second.
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
+}
+
+std::string LastCheck(const v1::Health& health) {
+  if (!health.has_last()) return "";
+  const google::protobuf::Duration& duration = health.last().duration();
+  const double milliseconds = static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() * 1e-6;
+  return absl::StrFormat(
+      "%s in %.1fms at %s",
+      absl::StrReplaceAll(Word(v1::CheckReport::Outcome_Name, health.last().outcome()), {{"_", " "}}), milliseconds,
+      TimeText(health.last().at()));
 }
 
 std::string AddressOf(const v1::BackendStatus& backend) {
@@ -190,10 +207,14 @@ std::string ShowInventory(const v1::Inventory& inventory, Columns columns, Forma
 
 std::string ShowHealth(const v1::Inventory& inventory, Format format) {
   if (format == Format::kJson || format == Format::kYaml) return FormatOther(inventory, format);
-  Table table{{"pool", "backend", "address", "state", "reason"}, {}, {}};
+  Table table{{"pool", "backend", "address", "state", "health", "since", "last_check", "reason"}, {}, {}};
   for (const v1::PoolStatus& pool : inventory.pools()) {
     for (const v1::BackendStatus& backend : pool.backends()) {
-      table.rows.push_back({pool.name(), backend.name(), AddressOf(backend), StateOf(backend), backend.reason()});
+      const v1::Health& health = backend.health();
+      table.rows.push_back({pool.name(), backend.name(), AddressOf(backend), StateOf(backend),
+                            Word(v1::Health::State_Name, health.state()),
+                            health.has_since() ? TimeText(health.since()) : "", LastCheck(health),
+                            backend.reason().empty() ? health.reason() : backend.reason()});
     }
   }
   return FormatTables({table}, format);

@@ -12,6 +12,7 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr char kStatus[] = R"(
   version: "0.1.0" engine: DPDK workers: 2
@@ -24,7 +25,8 @@ constexpr char kStatus[] = R"(
 constexpr char kInventory[] = R"(
   listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}}
   pools {name: "web"
-    backends {name: "a" weight: 10 active_flows: 40 traffic {packets: 18446744073709551615}}
+    backends {name: "a" weight: 10 active_flows: 40
+              health {state: HEALTHY last {duration {nanos: 2500000}}} traffic {packets: 18446744073709551615}}
     backends {name: "b" weight: 1 condition: DRAIN answers {bytes: 77}}}
   pools {name: "empty"}
 )";
@@ -63,6 +65,8 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_backend_weight{pool="web",backend="a"} 10)",
            R"(sluice_backend_takes_flows{pool="web",backend="a"} 1)",
            R"(sluice_backend_takes_flows{pool="web",backend="b"} 0)",
+           R"(sluice_backend_healthy{pool="web",backend="a"} 1)",
+           R"(sluice_backend_check_duration_seconds{pool="web",backend="a"} 0.0025)",
            R"(sluice_backend_flows{pool="web",backend="a"} 40)",
            R"(sluice_backend_answer_bytes_total{pool="web",backend="b"} 77)",
            R"(sluice_pool_backends{pool="web",condition="ready"} 1)",
@@ -90,6 +94,7 @@ TEST(MetricsTest, FamiliesAreOneEachWithWordsAndAType) {
   }
   EXPECT_EQ(helps, types);
   EXPECT_GT(types.size(), 25u);
+  EXPECT_THAT(Text(), Not(HasSubstr("sluice_backend_healthy{pool=\"web\",backend=\"b\"}")));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "config/load.h"
+#include "config/validate.h"
 #include "tests/unit/control/fake_engine.h"
 #include "tests/unit/control/fake_next_hops.h"
 #include "tests/unit/health/fake_prober.h"
@@ -12,6 +13,7 @@
 namespace sluice {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -113,6 +115,39 @@ TEST_F(ViewTest, TheStatusSaysWhatIsWrong) {
   ASSERT_EQ(status.ports_size(), 2);
   EXPECT_EQ(status.ports(0).mac(), "02:00:00:00:00:01");
   EXPECT_EQ(status.build().count(), status.publish().count());
+}
+
+TEST_F(ViewTest, HealthIsTold) {
+  v1::Config config = LoadConfigText(kConfig, "f.yaml")->config;
+  v1::HealthCheck& check = *config.mutable_pools(0)->mutable_health_check();
+  check.set_type(v1::HealthCheck::TCP);
+  config::Report report;
+  ValidateConfig(config, report);
+  ASSERT_TRUE(report.ok()) << report.ToStatus();
+  ASSERT_TRUE(controller_.Apply(config).ok());
+  EXPECT_EQ(ViewInventory(controller_).pools(0).backends(0).health().state(), v1::Health::INITIAL);
+  EXPECT_EQ(ViewInventory(controller_).pools(1).backends(0).health().state(), v1::Health::UNCHECKED);
+  for (int tick = 0; tick < 1'000; tick++) {
+    prober_.now += absl::Milliseconds(10);
+    controller_.Tick();
+    prober_.EndAll([](const CheckTarget& target) { return FormatAddress(target.address) != "10.0.1.1"; });
+  }
+  controller_.Tick();
+  const v1::Inventory inventory = ViewInventory(controller_);
+  const v1::BackendStatus& down = inventory.pools(0).backends(0);
+  EXPECT_EQ(down.condition(), v1::BackendStatus::UNHEALTHY);
+  EXPECT_THAT(down.reason(), HasSubstr("unhealthy: as the test says"));
+  EXPECT_EQ(down.health().state(), v1::Health::UNHEALTHY);
+  EXPECT_GE(down.health().since().seconds(), 1'000);
+  EXPECT_EQ(down.health().last().outcome(), v1::CheckReport::FAILED);
+  EXPECT_EQ(down.health().last().duration().nanos(), 1'000'000);
+  EXPECT_GE(down.health().last().at().seconds(), down.health().since().seconds());
+  // Drained, and well.
+  EXPECT_EQ(inventory.pools(0).backends(1).condition(), v1::BackendStatus::DRAIN);
+  EXPECT_EQ(inventory.pools(0).backends(1).health().state(), v1::Health::HEALTHY);
+  const v1::Status status = ViewStatus(controller_);
+  EXPECT_THAT(status.problems(0), HasSubstr("backend web/a: unhealthy: as the test says"));
+  EXPECT_THAT(status.problems(), Contains(HasSubstr("pool web has no healthy backend; the unhealthy ones are used")));
 }
 
 TEST_F(ViewTest, TotalsHaveEveryVerdict) {

@@ -36,10 +36,16 @@ constexpr char kInventory[] = R"(
              traffic {packets: 7 bytes: 700 new_flows: 7} answers {}}
   pools {name: "web" forwarding: NAT
     backends {name: "web1" address: "10.0.1.11" port: 8080 weight: 10 active_flows: 40
-              traffic {packets: 600 bytes: 38400 new_flows: 30} answers {packets: 540 bytes: 540000}}
+              traffic {packets: 600 bytes: 38400 new_flows: 30} answers {packets: 540 bytes: 540000}
+              health {state: HEALTHY since {seconds: 1700000000} reason: "answered 200 OK"
+                      last {outcome: PASSED reason: "answered 200 OK" duration {nanos: 2345678} at {seconds: 1700000042}}}}
     backends {name: "web2" address: "10.0.1.12" weight: 1 wanted: DRAIN condition: DRAIN reason: "drained" active_flows: 2
               traffic {packets: 400 bytes: 25600 new_flows: 20} answers {packets: 360 bytes: 360000}}
     backends {name: "web3" address: "10.0.1.13" weight: 1 condition: NO_NEXT_HOP reason: "no next hop: 10.0.1.13 does not answer"}}
+  pools {name: "checked" forwarding: DSR_L2
+    backends {name: "c1" address: "10.0.1.14" weight: 1 condition: UNHEALTHY reason: "unhealthy: connection refused"
+              health {state: UNHEALTHY since {seconds: 1700000001} reason: "connection refused"
+                      last {outcome: FAILED reason: "connection refused" duration {seconds: 1} at {seconds: 1700000043}}}}}
   pools {name: "dns" forwarding: DSR_L2
     backends {name: "ns1" address: "2001:db8::11" port: 5353 weight: 1 wanted: DISABLED condition: DISABLED reason: "disabled"}}
 )";
