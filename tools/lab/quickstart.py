@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import json
 import pathlib
 import signal
 import subprocess
@@ -14,9 +15,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from lab import clients  # noqa: E402
-from lab.balancer import DECAP, SLUICED, Balancer  # noqa: E402
+from lab.balancer import DECAP, SLUICECTL, SLUICED, Balancer  # noqa: E402
 from lab.network import Lab, run  # noqa: E402
-from lab.process import Failure  # noqa: E402
+from lab.process import Failure, wait_until  # noqa: E402
 from lab.site import NAT_ADDRESSES, TRANSLATED, TUNNELS, VIRTUAL, Site  # noqa: E402
 
 BPF_FILES = pathlib.Path("/sys/fs/bpf")
@@ -51,6 +52,7 @@ REAL_MACHINE = """\
     and for ipip and gue a tunnel device of its kernel, or: build/tools/decap/decap --interface=eth0
     With nat instead: a route to the clients by this machine. With full_nat: nothing.
  4. build/sluiced --config=FILE            then edit the file and reload it: build/sluiced --reload --config=FILE
+ 5. build/sluicectl status                 what runs; list, backend add, drain, ... see or change it (sluicectl --help)
 """
 
 
@@ -86,7 +88,7 @@ def build():
     if not (ROOT / "build" / "build.ninja").exists():
         tell("The first build takes some minutes.")
         _run_quietly(["meson", "setup", "build"])
-    targets = [str(path.relative_to(ROOT / "build")) for path in (SLUICED, DECAP)]
+    targets = [str(path.relative_to(ROOT / "build")) for path in (SLUICED, SLUICECTL, DECAP)]
     _run_quietly(["ninja", "-C", "build", *targets])
     tell(f"build/sluiced is there ({time.monotonic() - begin:.0f} s).")
 
@@ -188,6 +190,30 @@ class Quickstart:
         self._reload()
         self.request(self.options.requests // 3, ["web1", "web2", "web3"])
 
+    def change_over_api(self):
+        """Takes a server out and adds it back while it runs; the file stays as it is."""
+        pool = self.balancer.configuration["pools"][0]
+        backend = f"{pool['name']}/web3"
+        title("web3 drained and removed over the API")
+        self._ctl("backend", "drain", backend)
+        self._ctl("backend", "remove", backend)
+        self.request(self.options.requests // 3, ["web1", "web2"])
+        title("web3 added back over the API")
+        self._ctl("backend", "add", backend, pool["backends"][2]["address"])
+        wait_until(self._all_are_ready, "sluiced to find the way to web3")
+        self.request(self.options.requests // 3, ["web1", "web2", "web3"])
+        tell("")
+        self._ctl("list", "--stats")
+
+    def _ctl(self, *words):
+        tell(f"  sluicectl {' '.join(words)}")
+        for line in self.balancer.ctl(*words).stdout.splitlines():
+            tell(f"    {line}")
+
+    def _all_are_ready(self):
+        listed = json.loads(self.balancer.ctl("list", "-o", "json").stdout)
+        return all(backend["condition"] == "READY" for pool in listed["pools"] for backend in pool["backends"])
+
     def _reload(self):
         before = self.balancer.file.read_text().splitlines()
         answer = self.balancer.reload()
@@ -236,6 +262,7 @@ def main():
         show.start()
         show.balance()
         show.edit()
+        show.change_over_api()
         show.balancer.stop()
         title("On a real machine")
         tell(REAL_MACHINE)
