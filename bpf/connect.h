@@ -47,12 +47,17 @@ struct places {
   struct sluice_bucket* secondary;
 };
 
+static __always_inline struct sluice_bucket* primary_place(uint32_t partition, uint64_t hash) {
+  const uint32_t at = partition * sluice_partition_buckets + sluice_primary_bucket(hash, sluice_partition_buckets);
+  return bpf_map_lookup_elem(&sluice_buckets_map, &at);
+}
+static __always_inline struct sluice_bucket* secondary_place(uint32_t partition, uint64_t hash) {
+  const uint32_t at = partition * sluice_partition_buckets + sluice_secondary_bucket(hash, sluice_partition_buckets);
+  return bpf_map_lookup_elem(&sluice_buckets_map, &at);
+}
 static __always_inline bool find_places(uint32_t partition, uint64_t hash, struct places* places) {
-  const uint32_t first = partition * sluice_partition_buckets;
-  const uint32_t primary = first + sluice_primary_bucket(hash, sluice_partition_buckets);
-  const uint32_t secondary = first + sluice_secondary_bucket(hash, sluice_partition_buckets);
-  places->primary = bpf_map_lookup_elem(&sluice_buckets_map, &primary);
-  places->secondary = bpf_map_lookup_elem(&sluice_buckets_map, &secondary);
+  places->primary = primary_place(partition, hash);
+  places->secondary = secondary_place(partition, hash);
   return places->primary && places->secondary;
 }
 
@@ -195,22 +200,33 @@ static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* 
   return SLUICE_CONTINUE;
 }
 
-// Step 4: the backend of a flow, from an entry that it has or gets.
-STAGE int engine_connect(struct engine_job* job) {
-  if (!job) return SLUICE_VERDICT_no_table;
-  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+// A flow without a usable entry of its own in this partition.
+STAGE int engine_open(struct engine_job* job) {
   struct places own;
-  if (!settings || !find_places(job->own, job->hash, &own)) return SLUICE_VERDICT_no_table;
-  uint64_t* at = NULL;
-  if (follow_in(own.primary, job, &at) || follow_in(own.secondary, job, &at)) {
-    sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
-    return SLUICE_CONTINUE;
-  }
+  if (!job || !find_places(job->own, job->hash, &own)) return SLUICE_VERDICT_no_table;
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }
   const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;
+  uint64_t* at = sluice_bucket_find(own.secondary, job->hash);
+  if (!at) at = sluice_bucket_find(own.primary, job->hash);
   return settle(job, moved, at);
+}
+
+// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket: then the line
+// of the second one stays where it is.
+STAGE int engine_connect(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  uint64_t* at = NULL;
+  struct sluice_bucket* bucket = primary_place(job->own, job->hash);
+  if (!bucket) return SLUICE_VERDICT_no_table;
+  if (!follow_in(bucket, job, &at)) {
+    bucket = secondary_place(job->own, job->hash);
+    if (!bucket) return SLUICE_VERDICT_no_table;
+    if (!follow_in(bucket, job, &at)) return engine_open(job);
+  }
+  sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
+  return SLUICE_CONTINUE;
 }
 
 // The entry that later fragments will find.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <map>
@@ -46,6 +47,8 @@ using session_test::Mapped;
 using session_test::WithoutPadding;
 
 constexpr uint32_t kSessions = 256;
+// What the kernel's verifier may be asked to look at; it gives up at a million.
+constexpr int kMostInstructions = 500000;
 constexpr uint64_t kMillisecond = 1000000;
 
 struct Outcome {
@@ -341,6 +344,15 @@ void SessionTest::OpenAll() {
       samples_.push_back(Packet(absl::StrCat(ip, ipv6 ? ")/icmp6(type=128)" : ")/icmp(type=8)", "/payload(9)")));
     }
   }
+}
+
+TEST_F(SessionTest, TheVerifierHasLittleToDo) {
+  const char* processed = std::strstr(log_.data(), "processed ");
+  ASSERT_NE(processed, nullptr) << log_.data();
+  const int instructions = std::atoi(processed + std::strlen("processed "));
+  std::cout << "verified instructions: " << instructions << std::endl;
+  EXPECT_GT(instructions, 1000);
+  EXPECT_LT(instructions, kMostInstructions);
 }
 
 TEST_F(SessionTest, EverySampleByEveryWorker) {
