@@ -55,23 +55,6 @@ def wait_until_healthy(balancer, site):
         wait_for_log(balancer, f"backend web/{backend.name} ({backend.addresses[4]}): healthy")
 
 
-def gone_after(watch, since):
-    """Seconds from `since` until the last request went to web1, or failed; waits until it gets no more."""
-    def quiet():
-        now = time.monotonic()
-        # Longer than a request may take to fail.
-        return now - max([since] + [begin for begin, _, words in watch.requests(since) if words != "web2"]) > 1.2
-    wait_until(quiet, "requests to leave web1")
-    return max([begin for begin, _, words in watch.requests(since) if words != "web2"], default=since) - since
-
-
-def back_after(watch, since):
-    """Seconds from `since` until web1 answers a request again."""
-    def answered():
-        return [begin for begin, _, words in watch.requests(since) if words == "web1"]
-    return wait_until(answered, "web1 to answer again")[0] - since
-
-
 def assert_in_time(what, seconds, limit):
     print(f"{what}: {1000 * seconds:.0f} ms (at most {1000 * limit:.0f} ms)")
     assert seconds <= limit, f"{what}: {seconds:.3f} s"
@@ -90,17 +73,17 @@ def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind
     balancer = site.balancer(configuration(site, check)).start()
     wait_until_healthy(balancer, site)
     watch = clients.HttpWatch(client, VIRTUAL[4])
-    back_after(watch, time.monotonic())
+    watch.back_after(time.monotonic(), "web1")
     for number, mode in enumerate(("down", "hang", "wrong"), 1):
         begin = time.monotonic()
         health[0].set(mode)
-        gone = gone_after(watch, begin)
+        gone = watch.left_after(begin, ["web2"])
         line = wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy, so it gets no new flows", number)
         assert REASONS[kind, mode] in line and "3 checks in a row have failed" in line, line
         assert_in_time(f"{engine} {kind} {mode}: traffic left after", gone, FALL * INTERVAL + TIMEOUT + SLACK)
         begin = time.monotonic()
         health[0].set("ok")
-        back = back_after(watch, begin)
+        back = watch.back_after(begin, "web1")
         # One request in two goes to it, and a new process takes its time to listen.
         assert_in_time(f"{engine} {kind} {mode}: traffic returned after", back, RISE * INTERVAL + TIMEOUT + 0.5)
         wait_for_log(balancer, "backend web/web1 (203.0.113.11): healthy again", number)
@@ -125,17 +108,19 @@ def test_pings(lab, engine):
     wait_until_healthy(balancer, site)
     wait_for_log(balancer, "backend six/six (2001:db8::11): healthy: echo reply")
     watch = clients.HttpWatch(client, VIRTUAL[4])
-    back_after(watch, time.monotonic())
+    watch.back_after(time.monotonic(), "web1")
     begin = time.monotonic()
     site.backends[0].node.sysctl(net__ipv4__icmp_echo_ignore_all=1, net__ipv6__icmp__echo_ignore_all=1)
-    assert_in_time(f"{engine} icmp: traffic left after", gone_after(watch, begin), FALL * INTERVAL + TIMEOUT + SLACK)
+    gone = watch.left_after(begin, ["web2"])
+    assert_in_time(f"{engine} icmp: traffic left after", gone, FALL * INTERVAL + TIMEOUT + SLACK)
     for name in ("web/web1 (203.0.113.11)", "six/six (2001:db8::11)"):
         line = wait_for_log(balancer, f"backend {name}: unhealthy")
         assert "no echo reply within 150ms" in line, line
     wait_for_log(balancer, "pool six: all of its backends are unhealthy; they are used as if they were healthy")
     begin = time.monotonic()
     site.backends[0].node.sysctl(net__ipv4__icmp_echo_ignore_all=0, net__ipv6__icmp__echo_ignore_all=0)
-    assert_in_time(f"{engine} icmp: traffic returned after", back_after(watch, begin), RISE * INTERVAL + TIMEOUT + 0.5)
+    back = watch.back_after(begin, "web1")
+    assert_in_time(f"{engine} icmp: traffic returned after", back, RISE * INTERVAL + TIMEOUT + 0.5)
     wait_for_log(balancer, "pool six: not all of its backends are unhealthy any more")
 
 
@@ -147,16 +132,16 @@ def test_nginx_that_hangs_and_ends(lab, engine):
     balancer = site.balancer(configuration(site, {"type": "http"})).start()
     wait_until_healthy(balancer, site)
     watch = clients.HttpWatch(client, VIRTUAL[4])
-    back_after(watch, time.monotonic())
+    watch.back_after(time.monotonic(), "web1")
     nginx = [process for process in lab.processes if process.name == "web1-nginx"][0]
     for stop, go_on in ((signal.SIGSTOP, signal.SIGCONT), (signal.SIGKILL, None)):
         begin = time.monotonic()
         nginx.signal(stop)
-        gone = gone_after(watch, begin)
+        gone = watch.left_after(begin, ["web2"])
         assert_in_time(f"{engine} nginx {stop.name}: traffic left after", gone, FALL * INTERVAL + TIMEOUT + SLACK)
         if go_on is not None:
             nginx.signal(go_on)
-            back_after(watch, time.monotonic())
+            watch.back_after(time.monotonic(), "web1")
     # The kernel would have answered for as long as nginx hung.
     assert "no answer within 150ms" in log_lines(balancer, "web/web1 (203.0.113.11): unhealthy")[0]
     assert "refused" in log_lines(balancer, "web/web1 (203.0.113.11): unhealthy")[1]
@@ -175,22 +160,23 @@ def test_dns(lab, engine):
     wait_until_healthy(balancer, site)
     wait_for_log(balancer, "backend one/web1 (203.0.113.11): healthy: connected")
     watch = clients.HttpWatch(client, VIRTUAL[4])
-    back_after(watch, time.monotonic())
+    watch.back_after(time.monotonic(), "web1")
     begin = time.monotonic()
     processes[0].signal(signal.SIGSTOP)
-    assert_in_time(f"{engine} dnsmasq SIGSTOP: traffic left after", gone_after(watch, begin),
+    assert_in_time(f"{engine} dnsmasq SIGSTOP: traffic left after", watch.left_after(begin, ["web2"]),
                    FALL * INTERVAL + TIMEOUT + SLACK)
     # Its kernel takes connections all the same.
     assert log_lines(balancer, "backend one/web1 (203.0.113.11): unhealthy") == []
     processes[0].signal(signal.SIGCONT)
-    back_after(watch, time.monotonic())
+    watch.back_after(time.monotonic(), "web1")
     processes[0].kill()
     wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy", 2)
     wait_for_log(balancer, "backend one/web1 (203.0.113.11): unhealthy")
 
 
 @pytest.mark.parametrize("engine,forwarding", [
-    ("dpdk", "dsr_l2"), ("dpdk", "ipip"), ("dpdk", "nat"), ("xdp", "dsr_l2"), ("xdp", "ipip")])
+    ("dpdk", "dsr_l2"), ("dpdk", "ipip"), ("dpdk", "nat"), ("xdp", "dsr_l2"), ("xdp", "ipip"),
+    ("xdp", "nat")])
 @pytest.mark.parametrize("choice", ("keep", "move"))
 def test_established_flows_stay_or_move(lab, engine, forwarding, choice):
     """With keep each is served on; with move those of the unhealthy server end, as when it is removed. With nat

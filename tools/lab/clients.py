@@ -2,8 +2,9 @@
 
 import json
 import subprocess
+import time
 
-from lab.process import Failure
+from lab.process import Failure, wait_until
 from lab.servers import HERE, MANY_PORT, PYTHON
 
 
@@ -41,6 +42,7 @@ class HttpWatch:
     """A request every 10 ms, and what became of each; times are time.monotonic()'s."""
 
     def __init__(self, node, address, port=80, timeout=0.5):
+        self._timeout = timeout
         self._process = node.start("http-watch", PYTHON, "-B", HERE / "http_watch.py", address, port,
                                    f"--timeout={timeout}", stdin=subprocess.PIPE, stdout=None)
 
@@ -53,6 +55,23 @@ class HttpWatch:
             if float(begin) >= since:
                 ended.append((float(begin), float(end), words))
         return ended
+
+    def left_after(self, since, others, timeout=15.0):
+        """Seconds from `since` until requests went to `others` alone, none failing; waits until they do."""
+        def astray():
+            return [begin for begin, _, words in self.requests(since) if words not in others]
+
+        def quiet():
+            # For longer than a request may take to fail.
+            return time.monotonic() - max([since, *astray()]) > self._timeout + 0.7
+        wait_until(quiet, lambda: f"requests to go to {', '.join(others)} alone", timeout)
+        return max([since, *astray()]) - since
+
+    def back_after(self, since, name, timeout=15.0):
+        """Seconds from `since` until that server answers a request; waits until it does."""
+        def answered():
+            return [begin for begin, _, words in self.requests(since) if words == name]
+        return wait_until(answered, f"{name} to answer again", timeout)[0] - since
 
     def stop(self):
         self._process.stdin.close()

@@ -14,7 +14,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from lab import clients  # noqa: E402
+from lab import clients, servers  # noqa: E402
 from lab.balancer import DECAP, SLUICECTL, SLUICED, Balancer  # noqa: E402
 from lab.network import Lab, run  # noqa: E402
 from lab.process import Failure, wait_until  # noqa: E402
@@ -140,6 +140,7 @@ class Quickstart:
         self.family = options.family
         self.failed = 0
         self.spread = {}
+        self.failover = None
 
     def lay_out(self):
         title("Network")
@@ -190,6 +191,37 @@ class Quickstart:
         self._reload()
         self.request(self.options.requests // 3, ["web1", "web2", "web3"])
 
+    def fail_over(self):
+        """Kills a server: requests fail until its health check finds out, and none does from then on."""
+        server = self.site.backends[1]
+        title("The nginx of web2 is killed; a request every 10 ms")
+        # As long as it is not checked yet, its first check alone would tell.
+        wait_until(lambda: self._all_are("health", "HEALTHY"), "the health checks of all servers")
+        watch = clients.HttpWatch(self.client, VIRTUAL[self.family])
+        watch.back_after(time.monotonic(), "web2")
+        begin = time.monotonic()
+        server.web.kill()
+        self.failover = watch.left_after(begin, ["web1", "web3"])
+        lost = sum(words.startswith("failed") for _, _, words in watch.requests(begin))
+        tell(f"  {lost} requests failed in {1000 * self.failover:.0f} ms, until sluiced said:")
+        self._tell_log("web2 (", "unhealthy")
+        self._ctl("health")
+        self.request(self.options.requests // 3, ["web1", "web3"])
+        title("Its nginx is started again")
+        begin = time.monotonic()
+        server.web = servers.web(server.node)
+        tell(f"  requests go to it after {1000 * watch.back_after(begin, 'web2'):.0f} ms:")
+        watch.stop()
+        self._tell_log("web2 (", "healthy again")
+        self.request(self.options.requests // 3, ["web1", "web2", "web3"])
+
+    def _tell_log(self, *words):
+        """The last line of sluiced's log that has these words."""
+        lines = [line for line in self.balancer.process.output().splitlines() if all(word in line for word in words)]
+        if not lines:
+            raise Failure(f"sluiced's log says nothing of {' '.join(words)}")
+        tell(f"    {lines[-1].partition('sluiced: ')[2]}")
+
     def change_over_api(self):
         """Takes a server out and adds it back while it runs; the file stays as it is."""
         pool = self.balancer.configuration["pools"][0]
@@ -200,7 +232,7 @@ class Quickstart:
         self.request(self.options.requests // 3, ["web1", "web2"])
         title("web3 added back over the API")
         self._ctl("backend", "add", backend, pool["backends"][2]["address"])
-        wait_until(self._all_are_ready, "sluiced to find the way to web3")
+        wait_until(lambda: self._all_are("condition", "READY"), "sluiced to find the way to web3")
         self.request(self.options.requests // 3, ["web1", "web2", "web3"])
         tell("")
         self._ctl("list", "--stats")
@@ -210,9 +242,11 @@ class Quickstart:
         for line in self.balancer.ctl(*words).stdout.splitlines():
             tell(f"    {line}")
 
-    def _all_are_ready(self):
+    def _all_are(self, key, value):
+        """Whether sluicectl lists every backend with that condition, or that state of its health."""
         listed = json.loads(self.balancer.ctl("list", "-o", "json").stdout)
-        return all(backend["condition"] == "READY" for pool in listed["pools"] for backend in pool["backends"])
+        found = [backend.get(key) for pool in listed["pools"] for backend in pool["backends"]]
+        return all((one.get("state") if isinstance(one, dict) else one) == value for one in found)
 
     def _reload(self):
         before = self.balancer.file.read_text().splitlines()
@@ -228,7 +262,8 @@ class Quickstart:
         options = self.options
         return (f"engine={options.engine} forwarding={options.forwarding} family={options.family} "
                 f"requests={options.requests} failed={self.failed} "
-                f"spread={'/'.join(str(count) for count in self.spread.values()) or '-'}")
+                f"spread={'/'.join(str(count) for count in self.spread.values()) or '-'} "
+                f"failover_ms={'-' if self.failover is None else round(1000 * self.failover)}")
 
 
 def _indented(text):
@@ -262,6 +297,7 @@ def main():
         show.start()
         show.balance()
         show.edit()
+        show.fail_over()
         show.change_over_api()
         show.balancer.stop()
         title("On a real machine")

@@ -54,7 +54,7 @@ def _start(node, name, port, command, protocol="-t"):
 def web(node, files=None):
     """nginx on port 80 of all addresses: / answers the node's name, /files/ has what the folder `files` has."""
     folder = node.lab.folder / f"{node.name}-nginx"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX.format(folder=folder, files=files or folder, name=node.name))
     # nginx would drop to another user, who can't read a folder of ours.

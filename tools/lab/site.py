@@ -18,6 +18,7 @@ import dataclasses
 from lab import servers
 from lab.balancer import DECAP, Balancer
 from lab.network import Node, Switch
+from lab.process import Process
 
 VIRTUAL = {4: "203.0.113.10", 6: "2001:db8::10"}
 _LAN = {4: "203.0.113.{}/24", 6: "2001:db8::{}/64"}
@@ -51,6 +52,7 @@ class Backend:
     lan: Switch
     addresses: dict  # family -> its own address
     serves: dict  # family -> the address that clients' packets have when they get here
+    web: Process  # nginx
 
 
 class Site:
@@ -158,8 +160,8 @@ class Site:
                 node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
         if self.forwarding in TUNNELS:
             node.start("decap", DECAP, "--interface=eth0").wait_for_output("decap: ready")
-        servers.web(node, files)
-        backend = Backend(name, node, lan, own, own if self.forwarding in TRANSLATED else VIRTUAL)
+        serves = own if self.forwarding in TRANSLATED else VIRTUAL
+        backend = Backend(name, node, lan, own, serves, servers.web(node, files))
         self.backends.append(backend)
         return backend
 
