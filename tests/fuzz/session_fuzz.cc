@@ -60,11 +60,11 @@ struct Owner {
   std::array<sluice_session, kSessions> sessions{};
   std::vector<sluice_fragment> fragments = std::vector<sluice_fragment>(SLUICE_FRAGMENTS);
   std::array<uint32_t, kSessions> free{};
-  ExpiredSessions expired;
+  ExpiredSessions expired{};
 
   SessionPartition View() {
     for (uint32_t i = 0; i < kSessions; i++) free[i] = i;
-    return {buckets.data(), kBuckets, sessions.data(), kSessions, fragments.data(), free.data(), &expired};
+    return {buckets.data(), kBuckets, kSessions, sessions.data(), fragments.data(), free.data(), &expired};
   }
 };
 
@@ -282,10 +282,9 @@ class Machine {
     for (uint32_t worker = 0; worker < kWorkers; worker++) {
       ExpiredSessions& queue = owners_[worker].expired;
       for (uint32_t i = 0; i < kSessions; i++) {
-        const uint32_t tail = queue.tail.load();
-        if (tail - queue.head.load() == ExpiredSessions::kSize) break;
-        queue.ring[tail % ExpiredSessions::kSize] = i;
-        queue.tail.store(tail + 1);
+        if (queue.tail - queue.head == SLUICE_EXPIRED) break;
+        queue.ring[queue.tail % SLUICE_EXPIRED] = i;
+        queue.tail++;
       }
       ResetOutlet outlet;
       paths_[worker].Maintain(site_.tables(), now_, &outlet);
