@@ -78,7 +78,7 @@ SLUICE_INLINE struct sluice_address sluice_load_address(const void* at) {
 #ifdef __SSE2__
   _mm_storeu_si128((__m128i*)address.words, _mm_loadu_si128((const __m128i*)at));
 #else
-  sluice_write_address(&address, (const struct sluice_address*)at);
+  sluice_write_address(&address, at);
 #endif
   return address;
 }

@@ -61,10 +61,11 @@ SLUICE_INLINE void sluice_write_l2_type(uint8_t* at, uint16_t vlan, uint16_t typ
   }
 }
 
-/* Both MAC addresses. */
+/* Both MAC addresses, which the record begins with. */
 SLUICE_INLINE void sluice_write_macs(uint8_t* at, const struct sluice_backend* backend) {
-  sluice_store64(at, sluice_load64(backend->destination_mac));
-  sluice_store32(at + 8, sluice_load32(backend->destination_mac + 8));
+  const uint8_t* macs = (const uint8_t*)backend;
+  sluice_store64(at, sluice_load64(macs));
+  sluice_store32(at + 8, sluice_load32(macs + 8));
 }
 
 SLUICE_INLINE void sluice_write_l2(uint8_t* at, const struct sluice_backend* backend, uint16_t type) {

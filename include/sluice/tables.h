@@ -157,6 +157,9 @@ struct sluice_backend {
   uint16_t service_port;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_backend) == 64, "one cache line");
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, destination_mac) == 0 &&
+                         offsetof(struct sluice_backend, source_mac) == SLUICE_MAC_BYTES,
+                     "written as they lie");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, source) == 16, "behind the next hop");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, pool) == 48, "behind the addresses");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_backend, vlan) == offsetof(struct sluice_backend, pool) + 4 &&

@@ -207,12 +207,13 @@ SLUICE_INLINE struct sluice_address sluice_ipv4(uint32_t address) {
   return mapped;
 }
 
-SLUICE_INLINE void sluice_write_address(void* at, const struct sluice_address* address) {
+/* Copies an address to or from anywhere. */
+SLUICE_INLINE void sluice_write_address(void* at, const void* address) {
 #ifdef __bpf__
-  sluice_store64(at, sluice_load64(address->words));
-  sluice_store64((uint8_t*)at + 8, sluice_load64(address->words + 2));
+  sluice_store64(at, sluice_load64(address));
+  sluice_store64((uint8_t*)at + 8, sluice_load64((const uint8_t*)address + 8));
 #else
-  __builtin_memcpy(at, address, sizeof(*address));
+  __builtin_memcpy(at, address, sizeof(struct sluice_address));
 #endif
 }
 
