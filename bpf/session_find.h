@@ -90,7 +90,7 @@ static __always_inline uint32_t guess_owner(const struct engine_job* job) {
 STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session) {
   if (!job || !session) return NOT_FOUND;
   uint32_t owner = guess_owner(job);
-  for (uint32_t i = 0; i < MOST_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
     session->owner = owner;
     if (owner != job->session_own && session_find_in(session, &job->packet.flow, job->listener, job->hash) &&
         session_use(job, session) == SESSION_GOES_ON) {

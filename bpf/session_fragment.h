@@ -82,7 +82,7 @@ STAGE int session_is_of_fragment(const struct engine_job* job, struct session_jo
 STAGE uint32_t session_find_fragment(struct engine_job* job, struct session_job* session) {
   if (!job || !session) return SLUICE_VERDICT_no_table;
   uint32_t owner = job->session_own;
-  for (uint32_t i = 0; i < MOST_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
     if (session_find_fragment_in(job, session, owner))
       return session_is_of_fragment(job, session) ? FOUND : SLUICE_VERDICT_unknown_fragment;
     owner = owner + 1 >= sluice_session_partitions ? 0 : owner + 1;

@@ -7,8 +7,6 @@
 #include "sluice/session_open.h"
 #include "sluice/translate46.h"
 
-// Partitions that are asked for a session that is not ours.
-#define MOST_SESSION_PARTITIONS 64
 // Not verdicts: the flow has a session to go on with; it has none.
 #define FOUND (SLUICE_VERDICT_COUNT + 2)
 #define NOT_FOUND (SLUICE_VERDICT_COUNT + 3)

@@ -17,7 +17,7 @@ STAGE int session_is_taken(const struct engine_job* job, struct session_job* ses
   const uint64_t hash = sluice_hash_flow(settings, answer);
   // Ours is entered before we look at theirs.
   __sync_fetch_and_add(&own->fence, 1);
-  for (uint32_t i = 0; i < MOST_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
     other->owner = i;
     if (i == job->session_own || !session_find_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
     if (sluice_session_is_of_client(&job->tables, &other->session, &session->session)) continue;

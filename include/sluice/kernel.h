@@ -26,6 +26,9 @@ struct sluice_ingress {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 32, "two to a cache line");
 SLUICE_STATIC_ASSERT(SLUICE_INGRESS >= 2 * SLUICE_PORTS, "at most half full, so every search ends");
 
+/* Queues that can own NAT sessions: a packet may have to look for its session at each of them. */
+#define SLUICE_SESSION_PARTITIONS 64u
+
 /* What state an attached program works on: the next daemon goes on with it when it is of the same form. */
 struct sluice_kernel_state {
   /* SLUICE_LAYOUT_VERSION; stays the first word in every version. */

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/counters.h"
+#include "sluice/kernel.h"
 
 namespace sluice {
 
@@ -11,6 +13,11 @@ absl::StatusOr<std::unique_ptr<KernelSessions>> KernelSessions::Open(uint32_t pa
                                                                      const sluice_nat_ports& ports,
                                                                      absl::Span<XdpAttachment* const> places,
                                                                      std::vector<std::string>* notes) {
+  if (partitions > SLUICE_SESSION_PARTITIONS) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the interfaces have ", partitions, " RX queues, and NAT in the kernel looks for a session at ",
+                     SLUICE_SESSION_PARTITIONS, " of them at most; use: ethtool -L NAME combined N"));
+  }
   auto sessions = std::unique_ptr<KernelSessions>(new KernelSessions(ports));
   const SessionArrays::Shape shape = SessionArrays::ShapeFor(partitions, max_sessions);
   const auto left =
