@@ -59,6 +59,11 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   return generation_;
 }
 
+absl::Status Controller::Check(const v1::Config& config) const {
+  if (absl::Status status = CheckFixed(config); !status.ok()) return status;
+  return ReadCheckTargets(config).status();
+}
+
 absl::Status Controller::CheckFixed(const v1::Config& config) const {
   if (generation_ == 0) return absl::OkStatus();
   std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());

@@ -53,8 +53,9 @@ class Controller {
   // How each backend of the configuration is.
   const BackendStates& backend_states() const { return states_; }
 
-  // Why Apply would refuse `config` because only a restart can change what it changes; OK otherwise.
-  absl::Status CheckFixed(const v1::Config& config) const;
+  // Why Apply would refuse `config`, as far as it can be told without doing it: only a restart can change what it
+  // changes, or a file of its health checks can't be used.
+  absl::Status Check(const v1::Config& config) const;
 
   // For who tells what runs (view.h). The tables are null before the first Apply.
   const v1::Config& config() const { return config_; }
@@ -84,6 +85,7 @@ class Controller {
   };
   using Retired = absl::btree_map<uint32_t, RetiredSlot>;
 
+  absl::Status CheckFixed(const v1::Config& config) const;
   absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config, const BackendNames& unhealthy);
   absl::Status Publish(std::shared_ptr<const Tables> tables);
   void AnnounceNew(const Tables& tables);

@@ -149,8 +149,9 @@ absl::StatusOr<v1::ChangeReply> Wanted::Replace(const char* what, v1::Config bas
   for (std::string& line : DiffConfigs(config_, merged.config)) reply.add_changes(std::move(line));
   if (absl::Status status = Validate(merged.config, reply.mutable_warnings()); !status.ok()) return status;
   for (std::string& line : merged.dropped) reply.add_warnings(std::move(line));
-  if (absl::Status status = controller_->CheckFixed(merged.config); !status.ok()) return status;
-  if (!dry_run) {
+  if (dry_run) {
+    if (absl::Status status = controller_->Check(merged.config); !status.ok()) return status;
+  } else {
     if (absl::Status status = controller_->Apply(merged.config).status(); !status.ok()) return status;
     *next.mutable_wanted()->mutable_changes() = std::move(merged.changes);
     next.set_revision(stored_.revision() + 1);

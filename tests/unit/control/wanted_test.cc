@@ -141,6 +141,12 @@ TEST_F(WantedTest, ADryRunTellsAndDoesNothing) {
   EXPECT_THAT(reply->changes(), ElementsAre("- pools[web].backends[a]"));
   EXPECT_THAT(wanted_->Apply(File(kB).config, dry)->changes(), ElementsAre("- pools[web].backends[a]"));
   EXPECT_EQ(wanted_->Rollback(dry).status().code(), absl::StatusCode::kFailedPrecondition);
+  // What the change would be refused for.
+  v1::Config unreadable = File(kB).config;
+  unreadable.mutable_pools(0)->mutable_health_check()->set_type(v1::HealthCheck::HTTPS);
+  unreadable.mutable_pools(0)->mutable_health_check()->set_ca_file("/nowhere/ca.pem");
+  const absl::Status refused = wanted_->Apply(unreadable, dry).status();
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("/nowhere/ca.pem"));
   EXPECT_EQ(Running(), "a1 b1");
   EXPECT_EQ(engine_.publishes, 1u);
   EXPECT_EQ(wanted_->revision(), 0u);
