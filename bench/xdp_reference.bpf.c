@@ -44,14 +44,8 @@ STAGE int reference_connect(struct engine_job* job) {
 
 SEC("xdp")
 int reference(struct xdp_md* context) {
-  const uint32_t zero = 0;
-  const struct sluice_kernel_state* state = bpf_map_lookup_elem(&sluice_state_map, &zero);
-  struct engine_scratch* scratch = engine_begin();
-  if (!state || !scratch) return XDP_PASS;
-  struct engine_job* job = &scratch->job;
-  job->now = bpf_ktime_get_coarse_ns();
-  job->tables.half = *(const volatile uint32_t*)&state->half;
-  if (!engine_arrive(context, job)) return XDP_PASS;
+  struct engine_scratch* scratch = engine_enter(context);
+  if (!scratch) return XDP_PASS;
   switch (sluice_verdict_kind(engine_process(context, scratch))) {
     case SLUICE_KIND_TRANSMIT:
       return XDP_TX;

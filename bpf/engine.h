@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
-// The path of the engine in the kernel: one packet from its arrival to its verdict. The program (sluice.bpf.c) brings
-// the clock and carries the verdict out; so can a test.
+// The path of the engine in the kernel: one packet from its arrival to its verdict. The program (sluice.bpf.c)
+// carries the verdict out; a test brings a packet's surroundings itself.
 #pragma once
 
 #include "connect.h"
@@ -27,6 +27,17 @@ static __always_inline bool engine_arrive(const struct xdp_md* context, struct e
     return true;
   }
   return false;
+}
+
+// A packet's record, with its clock, generation, port and partition. Null when there is nothing to do for it.
+static __always_inline struct engine_scratch* engine_enter(const struct xdp_md* context) {
+  const uint32_t zero = 0;
+  const struct sluice_kernel_state* state = bpf_map_lookup_elem(&sluice_state_map, &zero);
+  struct engine_scratch* scratch = engine_begin();
+  if (!state || !scratch) return NULL;
+  scratch->job.now = bpf_ktime_get_coarse_ns();
+  scratch->job.tables.half = *(const volatile uint32_t*)&state->half;
+  return engine_arrive(context, &scratch->job) ? scratch : NULL;
 }
 
 static __always_inline void add_traffic(struct sluice_traffic* traffic, const struct engine_job* job, bool new_flow) {

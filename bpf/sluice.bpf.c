@@ -25,14 +25,9 @@ static __always_inline int carry_out(const struct engine_job* job, uint32_t verd
 // The name tells our program from a foreign one at start (15 characters are what the kernel keeps).
 SEC("xdp")
 int sluice_xdp(struct xdp_md* context) {
-  const uint32_t zero = 0;
-  const struct sluice_kernel_state* state = bpf_map_lookup_elem(&sluice_state_map, &zero);
-  struct engine_scratch* scratch = engine_begin();
-  if (!state || !scratch) return XDP_PASS;
+  struct engine_scratch* scratch = engine_enter(context);
+  if (!scratch) return XDP_PASS;
   struct engine_job* job = &scratch->job;
-  job->now = bpf_ktime_get_coarse_ns();
-  job->tables.half = *(const volatile uint32_t*)&state->half;
-  if (!engine_arrive(context, job)) return XDP_PASS;
   if (sluice_takeover_after != 0) {
     if (!workers_want(context)) return XDP_PASS;
     if (has_worker(job)) return bpf_redirect_map(&sluice_sockets, job->own, XDP_DROP);
