@@ -1,5 +1,5 @@
-// Where the API is served: a Unix socket, for its owner and group. With server reflection and the standard health
-// service (grpc.health.v1), so that generic clients and probes work.
+// Where the API is served: a Unix socket, for its owner and group, and over TCP to clients with a certificate. With
+// server reflection and the standard health service (grpc.health.v1), so that generic clients and probes work.
 //
 // Thread-safety: the control thread's.
 #pragma once
@@ -19,8 +19,16 @@ class ApiServer {
   // The largest message of a client: a configuration as large as a file may be.
   static constexpr int kMessageBytes = 64 << 20;
 
-  // Errors: another process serves there; the path cannot be written.
-  static absl::StatusOr<std::unique_ptr<ApiServer>> Open(boost::asio::io_context& io, const std::string& path,
+  struct Options {
+    // Of the Unix socket.
+    std::string path;
+    // Over TCP as well, when it is not empty: "192.0.2.1:9443". Its files are read again when they change.
+    std::string tcp;
+    v1::ApiTls tls;
+  };
+
+  // Errors: another process serves there; the path cannot be written; the certificate cannot be used.
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Open(boost::asio::io_context& io, const Options& options,
                                                          ApiService::Backing backing);
   // Ends what is under way with UNAVAILABLE and takes the socket away.
   ~ApiServer();
@@ -29,7 +37,7 @@ class ApiServer {
 
  private:
   ApiServer(boost::asio::io_context& io, ApiService::Backing backing) : service_(io, std::move(backing)) {}
-  absl::Status Listen(const std::string& path);
+  absl::Status Listen(const Options& options);
 
   ApiService service_;
   std::unique_ptr<grpc::Server> server_;

@@ -1,17 +1,37 @@
 #include "api/service.h"
 
+#include <grpc/grpc_security_constants.h>
+
+#include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "config/validate.h"
 #include "control/view.h"
 
 namespace sluice {
 
+bool ApiService::MayChange(const grpc::CallbackServerContext& context) const {
+  if (absl::StartsWith(context.peer(), "unix:")) return true;
+  for (const grpc::string_ref& name : context.auth_context()->FindPropertyValues(GRPC_X509_CN_PROPERTY_NAME)) {
+    const std::string text(name.data(), name.size());
+    if (std::find(backing_.admins.begin(), backing_.admins.end(), text) != backing_.admins.end()) return true;
+  }
+  return false;
+}
+
 // The answer waits until the change is kept, the control thread does not.
 grpc::ServerUnaryReactor* ApiService::Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
                                              std::function<Changed(Wanted& wanted)> change) {
+  if (!MayChange(*context)) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(
+        {grpc::StatusCode::PERMISSION_DENIED,
+         "this client may look and change nothing; its certificate's common name is not in api.tls.admins"});
+    return reactor;
+  }
   return queue_.Submit(context, [this, reply, change = std::move(change)](const std::shared_ptr<Call>& call) {
     Changed changed = change(*backing_.wanted);
     if (!changed.ok() || changed->dry_run()) {
@@ -76,9 +96,11 @@ grpc::ServerUnaryReactor* ApiService::UpdateBackend(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* ApiService::Get(grpc::CallbackServerContext* context, const v1::GetRequest*,
                                           v1::GetReply* reply) {
-  return queue_.Submit(context, [this, reply](const std::shared_ptr<Call>& call) {
+  return queue_.Submit(context, [this, reply, whole = MayChange(*context)](const std::shared_ptr<Call>& call) {
     const Wanted& wanted = *backing_.wanted;
     *reply->mutable_config() = wanted.config();
+    // Who knows it can aim at one bucket of the connection tables.
+    if (!whole) reply->mutable_config()->mutable_engine()->clear_hash_key();
     reply->set_generation(backing_.controller->generation());
     reply->set_revision(wanted.revision());
     reply->set_applied(wanted.applied());

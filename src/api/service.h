@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "api/api.grpc.pb.h"
 #include "api/call_queue.h"
@@ -20,6 +22,8 @@ class ApiService : public v1::LoadBalancer::CallbackService {
     const Controller* controller = nullptr;
     // What the daemon tells of itself and the controller.
     std::function<v1::Status()> status;
+    // Common names of the clients over TCP that may change things.
+    std::vector<std::string> admins;
   };
 
   ApiService(boost::asio::io_context& io, Backing backing) : queue_(io), backing_(std::move(backing)) {}
@@ -45,6 +49,9 @@ class ApiService : public v1::LoadBalancer::CallbackService {
                                           v1::ChangeReply* reply) override;
 
  private:
+  // Over the Unix socket everybody who may open it.
+  bool MayChange(const grpc::CallbackServerContext& context) const;
+
   using Changed = absl::StatusOr<v1::ChangeReply>;
   grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
                                    std::function<Changed(Wanted& wanted)> change);

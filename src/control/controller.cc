@@ -67,7 +67,7 @@ absl::Status Controller::Check(const v1::Config& config) const {
 absl::Status Controller::CheckFixed(const v1::Config& config) const {
   if (generation_ == 0) return absl::OkStatus();
   std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());
-  if (config_.api().listen() != config.api().listen()) fixed.push_back("api.listen");
+  if (!google::protobuf::util::MessageDifferencer::Equals(config_.api(), config.api())) fixed.push_back("api");
   if (config_.admin().listen() != config.admin().listen()) fixed.push_back("admin.listen");
   if (fixed.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/clock.h"
@@ -101,16 +102,22 @@ absl::StatusOr<v1::Config> Daemon::OpenWanted(const LoadedConfig& file) {
 }
 
 absl::Status Daemon::OpenApi() {
-  const std::string& listen = wanted_->config().api().listen();
-  const absl::StatusOr<std::string> path = ParseUnixSocket(
-      listen.empty() ? absl::StrCat("unix:", std::filesystem::absolute(options_.run_dir).string(), "/api.sock")
-                     : listen);
+  const v1::Api& api_config = wanted_->config().api();
+  const bool local = absl::StartsWith(api_config.listen(), "unix:");
+  const absl::StatusOr<std::string> path =
+      ParseUnixSocket(local ? api_config.listen()
+                            : absl::StrCat("unix:", std::filesystem::absolute(options_.run_dir).string(), "/api.sock"));
   if (!path.ok()) return path.status();
+  const std::string tcp = local ? "" : api_config.listen();
   absl::StatusOr<std::unique_ptr<ApiServer>> api =
-      ApiServer::Open(io_, *path, {wanted_.get(), controller_.get(), [this] { return ViewOwnStatus(); }});
+      ApiServer::Open(io_, {*path, tcp, api_config.tls()},
+                      {wanted_.get(),
+                       controller_.get(),
+                       [this] { return ViewOwnStatus(); },
+                       {api_config.tls().admins().begin(), api_config.tls().admins().end()}});
   if (!api.ok()) return api.status();
   api_ = *std::move(api);
-  spdlog::info("api: listens at {}", *path);
+  spdlog::info("api: listens at {}{}", *path, tcp.empty() ? "" : absl::StrCat(" and ", tcp));
   return absl::OkStatus();
 }
 

@@ -22,11 +22,16 @@ constexpr char kBackend[] = "POOL/NAME";
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr absl::Duration kRateInterval = absl::Seconds(1);
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& api) {
+std::shared_ptr<grpc::Channel> Connect(const Client::Options& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytes);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kHeaderBytes);
-  return grpc::CreateCustomChannel(api, grpc::InsecureChannelCredentials(), arguments);
+  if (options.ca.empty()) {
+    return grpc::CreateCustomChannel(options.api, grpc::InsecureChannelCredentials(), arguments);
+  }
+  if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
+  return grpc::CreateCustomChannel(options.api, grpc::SslCredentials({options.ca, options.key, options.certificate}),
+                                   arguments);
 }
 
 // "POOL/NAME".
@@ -89,7 +94,8 @@ std::string UsageText() {
     absl::StrAppendFormat(&text, "  %-34s %s\n", absl::StrJoin(words, " "), verb.help);
   }
   absl::StrAppend(&text, R"(
-  --api=unix:/run/sluice/api.sock    where sluiced serves its API
+  --api=unix:/run/sluice/api.sock    where sluiced serves its API; over TCP HOST:PORT, with
+  --ca_file, --certificate_file, --key_file, --server_name=NAME (where the server's certificate is not for HOST)
   -o table|json|yaml|csv             form of the answer
   --watch                            status, list, health: again every --interval=1s, until Ctrl-C
   --stats, --rate                    list: traffic since the start of sluiced, or by the second
@@ -117,7 +123,7 @@ Exit codes: 0 done, 1 refused (nothing has changed), 2 the command line is not u
 }
 
 Client::Client(Options options, std::ostream& out, std::ostream& err)
-    : options_(std::move(options)), out_(out), err_(err), stub_(v1::LoadBalancer::NewStub(Connect(options_.api))) {}
+    : options_(std::move(options)), out_(out), err_(err), stub_(v1::LoadBalancer::NewStub(Connect(options_))) {}
 
 Exit Client::Run(const std::vector<std::string>& words) {
   const auto found = std::find_if(Verbs().begin(), Verbs().end(), [&words](const Verb& verb) {

@@ -36,8 +36,13 @@ std::string UsageText();
 class Client {
  public:
   struct Options {
-    // As gRPC has it: "unix:/run/sluice/api.sock".
+    // As gRPC has it: "unix:/run/sluice/api.sock", "192.0.2.1:9443".
     std::string api;
+    // Over TCP: PEM text, and the name that the server's certificate has to be for when that is not the address.
+    std::string ca;
+    std::string certificate;
+    std::string key;
+    std::string server_name;
     // For each call.
     absl::Duration timeout;
     Format format = Format::kTable;

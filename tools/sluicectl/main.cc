@@ -5,11 +5,17 @@
 
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "tools/sluicectl/client.h"
 
 DEFINE_string(api, "unix:/run/sluice/api.sock", "where sluiced serves its API");
+DEFINE_string(ca_file, "", "over TCP: PEM of who has signed the server's certificate");
+DEFINE_string(certificate_file, "", "over TCP: PEM of this client's certificate");
+DEFINE_string(key_file, "", "over TCP: PEM of its key");
+DEFINE_string(server_name, "", "over TCP: the name that the server's certificate is for, where that is not the host");
 DEFINE_string(o, "table", "form of the answer: table, json, yaml or csv");
 DEFINE_bool(watch, false, "status, list, health: again every --interval, until Ctrl-C");
 DEFINE_string(interval, "1s", "of --watch");
@@ -33,8 +39,28 @@ bool ReadTime(const char* flag, const std::string& text, absl::Duration* time) {
   return false;
 }
 
+bool ReadFile(const char* flag, const std::string& path, std::string* text) {
+  std::ifstream file(path);
+  std::ostringstream content;
+  content << file.rdbuf();
+  *text = content.str();
+  if (!file.fail() && !text->empty()) return true;
+  std::fprintf(stderr, "sluicectl: --%s=%s cannot be read; over TCP it has to be a PEM file\n", flag, path.c_str());
+  return false;
+}
+
+// Over a Unix socket there is nothing to read.
+bool ReadCertificates(sluice::Client::Options* options) {
+  if (options->api.rfind("unix:", 0) == 0) return true;
+  options->server_name = FLAGS_server_name;
+  return ReadFile("ca_file", FLAGS_ca_file, &options->ca) &&
+         ReadFile("certificate_file", FLAGS_certificate_file, &options->certificate) &&
+         ReadFile("key_file", FLAGS_key_file, &options->key);
+}
+
 bool ReadOptions(sluice::Client::Options* options) {
   options->api = FLAGS_api;
+  if (!ReadCertificates(options)) return false;
   const absl::StatusOr<sluice::Format> format = sluice::ParseFormat(FLAGS_o);
   if (!format.ok()) {
     std::fprintf(stderr, "sluicectl: %s\n", std::string(format.status().message()).c_str());

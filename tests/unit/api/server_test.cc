@@ -58,7 +58,8 @@ class ApiServerTest : public testing::Test {
   }
 
   absl::StatusOr<std::unique_ptr<ApiServer>> Open() {
-    return ApiServer::Open(io_, path_, {&wanted_, &controller_, [this] { return ViewStatus(controller_); }});
+    return ApiServer::Open(io_, {path_, "", {}},
+                           {&wanted_, &controller_, [this] { return ViewStatus(controller_); }, {}});
   }
   // Done by the control thread.
   void OnControlThread(const std::function<void()>& work) {

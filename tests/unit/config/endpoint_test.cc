@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "config/load.h"
 
 namespace sluice {
@@ -48,9 +49,21 @@ TEST(EndpointTest, UnixSockets) {
 TEST(EndpointTest, TheFileSaysWhereTheMistakeIs) {
   EXPECT_EQ(Refusal("api: {listen: \"unix:/run/api.sock\"}\nadmin: {listen: \"127.0.0.1:9910\"}\n"), "");
   EXPECT_EQ(Refusal("api: {}\n"), "");
-  EXPECT_THAT(Refusal("api: {listen: \"0.0.0.0:9000\"}\n"), HasSubstr("f.yaml:2:15: \"0.0.0.0:9000\" is not"));
+  EXPECT_THAT(Refusal("api: {listen: \"unix:api.sock\"}\n"), HasSubstr("f.yaml:2:15: \"unix:api.sock\" is not"));
+  EXPECT_THAT(Refusal("api: {listen: nowhere}\n"), HasSubstr("f.yaml:2:15: \"nowhere\" is not an address and a port"));
   EXPECT_THAT(Refusal("admin: {listen: here}\n"), HasSubstr("f.yaml:2:17: \"here\" is not an address and a port"));
   EXPECT_THAT(Refusal("admin: {}\n"), HasSubstr("admin needs listen"));
+}
+
+TEST(EndpointTest, TheApiOverTcpNeedsTls) {
+  constexpr char kFiles[] = "certificate_file: a, key_file: b, client_ca_file: c";
+  EXPECT_EQ(Refusal(absl::StrCat("api: {listen: \"0.0.0.0:9443\", tls: {", kFiles, ", admins: [ops]}}\n")), "");
+  EXPECT_THAT(Refusal("api: {listen: \"0.0.0.0:9443\"}\n"), HasSubstr("over TCP the API needs tls: {"));
+  EXPECT_THAT(Refusal(absl::StrCat("api: {tls: {", kFiles, "}}\n")), HasSubstr("tls is for TCP; set listen"));
+  EXPECT_THAT(Refusal("api: {listen: \"[::]:9443\", tls: {certificate_file: a, key_file: b}}\n"),
+              HasSubstr("tls needs client_ca_file"));
+  EXPECT_THAT(Refusal(absl::StrCat("api: {listen: \"[::]:9443\", tls: {", kFiles, ", admins: [\"\"]}}\n")),
+              HasSubstr("an empty name"));
 }
 
 }  // namespace
