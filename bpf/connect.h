@@ -96,7 +96,7 @@ static __always_inline uint32_t dispatch(struct engine_job* job, const struct sl
   const enum sluice_verdict verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
   if (verdict != SLUICE_CONTINUE) return verdict;
   // Where the kernel has no room for sessions, they are the workers' alone.
-  if (sluice_session_records == 0 && settings->sessions && has_sessions(job)) return SLUICE_VERDICT_no_session;
+  if (sluice_session_records == 0 && settings->sessions && has_sessions(job)) return SLUICE_VERDICT_worker_gone;
   if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
   job->hash = sluice_packet_hash(settings, &job->packet);
   return SLUICE_CONTINUE;

@@ -98,8 +98,20 @@ static __always_inline uint32_t engine_translate(struct xdp_md* context, struct 
   end_expired(session);
   uint32_t verdict = find_session(context, scratch);
   if (verdict != FOUND) return verdict;
+  // Its numbers are shifted, and that is a worker's work.
+  if (session->session.flags & SLUICE_SESSION_TELLS) return SLUICE_VERDICT_worker_gone;
   verdict = session_find_exit(job, session);
   return verdict == SLUICE_CONTINUE ? session_emit(context, job, session) : verdict;
+}
+
+// Of sessions that the kernel has opened in a worker's place: they end when their time is over, also while there is a
+// worker.
+static __always_inline void engine_end_expired(struct engine_scratch* scratch) {
+  if (sluice_session_records == 0) return;
+  const struct sluice_expired* queue = bpf_map_lookup_elem(&sluice_expired_map, &scratch->job.session_own);
+  if (!queue || !sluice_session_any_expired(queue)) return;
+  session_job_begin(&scratch->session, &scratch->job);
+  session_end_expired(&scratch->session);
 }
 
 // Steps 4 and 5 of one that is not.

@@ -58,6 +58,8 @@ ARRAY(expired, struct sluice_expired);
 const volatile uint32_t sluice_session_buckets = 0;
 const volatile uint32_t sluice_session_records = 0;
 const volatile uint32_t sluice_session_partitions = 1;
+// Those of workers in user space, which are the first ones.
+const volatile uint32_t sluice_session_workers = 0;
 const volatile struct sluice_nat_ports sluice_nat_ranges = {0, 0, 0, 0};
 
 // Where packets leave by another port than they came.

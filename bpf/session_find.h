@@ -58,6 +58,12 @@ STAGE int session_find_in(struct session_job* session, const struct sluice_flow*
   return 0;
 }
 
+// Whether the owner has no session: one look for two at buckets.
+static __always_inline bool session_has_none(uint32_t owner) {
+  const struct sluice_session_owner* state = bpf_map_lookup_elem(&sluice_session_owners_map, &owner);
+  return !state || *(const volatile uint32_t*)&state->free_count == sluice_session_records;
+}
+
 // Whether the session that was found is neither over nor its backend gone.
 STAGE int session_lives(const struct session_job* session) {
   if (!session) return 0;
@@ -80,20 +86,29 @@ STAGE int session_use(const struct engine_job* job, const struct session_job* se
 }
 
 // Who may have the session of an answer that is not ours: the port says it.
-static __always_inline uint32_t guess_owner(const struct engine_job* job) {
+static __always_inline uint32_t guess_owner(const struct engine_job* job, const struct session_job* session) {
   if (!job->reverse) return job->session_own;
   const int flags = session_virtual(job);
   if (flags < 0 || !(flags & SLUICE_VIRTUAL_NAT)) return job->session_own;
-  return sluice_nat_owner(SLUICE_16(job->packet.flow.destination_port), sluice_session_partitions);
+  return sluice_session_workers + sluice_nat_owner(SLUICE_16(job->packet.flow.destination_port), session->own.owners);
 }
 
-STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session) {
+static __always_inline bool session_is_settled(const struct session_job* session) {
+  const struct sluice_session* record = &session->session;
+  return sluice_session_is_settled(record->protocol, record->forward, record->reverse);
+}
+
+// The session of the flow that another owner has. `settled`: only one that both ends have agreed on and not yet closed.
+STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session, uint32_t settled) {
   if (!job || !session) return NOT_FOUND;
-  uint32_t owner = guess_owner(job);
-  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
+  const bool opens = !job->reverse && (job->packet.flags & SLUICE_PACKET_SYN);
+  const uint32_t among = opens ? sluice_session_workers : sluice_session_partitions;
+  uint32_t owner = opens ? 0 : guess_owner(job, session);
+  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < among; i++) {
     session->owner = owner;
-    if (owner != job->session_own && session_find_in(session, &job->packet.flow, job->listener, job->hash) &&
-        session_use(job, session) == SESSION_GOES_ON) {
+    if (owner != job->session_own && !session_has_none(owner) &&
+        session_find_in(session, &job->packet.flow, job->listener, job->hash) &&
+        session_use(job, session) == SESSION_GOES_ON && (!settled || session_is_settled(session))) {
       struct sluice_session_owner* own = sluice_owned_state(&session->own);
       if (own && job->reverse) own->counters.answers_elsewhere++;
       return FOUND;
@@ -103,23 +118,25 @@ STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job
   return NOT_FOUND;
 }
 
-// The session of the packet's flow, if it has one that is not over: ours, else another queue's. A new connection that
-// another has an entry of is new all the same: it has come here for good.
+// The session of the packet's flow, if it has one that is not over: ours, else another owner's. A new connection that
+// another queue has an entry of is new all the same: it has come here for good. But a worker gets its flows back, and
+// the flow may have gone on elsewhere before it came back to us: while ours is in no state to go by, one that is goes
+// before it.
 STAGE uint32_t session_find(struct engine_job* job, struct session_job* session) {
   if (!job || !session) return NOT_FOUND;
   session->owner = job->session_own;
+  uint32_t goes_on = 0;
   if (session_find_in(session, &job->packet.flow, job->listener, job->hash)) {
     const int use = session_use(job, session);
-    if (use == SESSION_GOES_ON) return FOUND;
-    if (use == SESSION_REPLACED) {
-      sluice_session_replace(&session->own, session->found);
-      return NOT_FOUND;
-    }
-    // The flow may have gone on elsewhere, and come back.
-    sluice_session_close(&session->own, session->found);
+    goes_on = use == SESSION_GOES_ON;
+    if (goes_on && (sluice_session_partitions == 1 || session_is_settled(session))) return FOUND;
+    if (use == SESSION_REPLACED) sluice_session_replace(&session->own, session->found);
+    if (use == SESSION_OVER) sluice_session_close(&session->own, session->found);
   }
-  if (sluice_session_partitions == 1 || (!job->reverse && (job->packet.flags & SLUICE_PACKET_SYN))) return NOT_FOUND;
-  return session_find_elsewhere(job, session);
+  if (sluice_session_partitions == 1) return NOT_FOUND;
+  if (session_find_elsewhere(job, session, goes_on) == FOUND) return FOUND;
+  session->owner = job->session_own;
+  return goes_on && session_find_in(session, &job->packet.flow, job->listener, job->hash) ? FOUND : NOT_FOUND;
 }
 
 // Answers go where the client's last packet came from.

@@ -61,7 +61,8 @@ static __always_inline struct engine_scratch* engine_begin(void) {
 
 static __always_inline void session_job_begin(struct session_job* session, const struct engine_job* job) {
   session->own.self = job->session_own;
-  session->own.owners = sluice_session_partitions;
+  session->own.port_owner = job->session_own - sluice_session_workers;
+  session->own.owners = sluice_session_partitions - sluice_session_workers;
   session->own.tick = sluice_tick(job->now);
   session->own.ports.first = sluice_nat_ranges.first;
   session->own.ports.second = sluice_nat_ranges.second;

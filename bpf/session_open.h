@@ -19,7 +19,8 @@ STAGE int session_is_taken(const struct engine_job* job, struct session_job* ses
   __sync_fetch_and_add(&own->fence, 1);
   for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
     other->owner = i;
-    if (i == job->session_own || !session_find_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
+    if (i == job->session_own || session_has_none(i)) continue;
+    if (!session_find_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
     if (sluice_session_is_of_client(&job->tables, &other->session, &session->session)) continue;
     if (session_lives(other)) return 1;
   }
@@ -33,6 +34,7 @@ STAGE uint32_t session_begin(struct xdp_md* context, struct engine_job* job, str
   __builtin_memset(wanted, 0, sizeof(*wanted));
   const uint32_t verdict = sluice_session_begin(&job->tables, &job->packet, job->listener, job->hash, wanted);
   if (verdict != SLUICE_CONTINUE) return verdict;
+  if (wanted->flags & SLUICE_SESSION_TELLS) return SLUICE_VERDICT_worker_gone;
   const bool whole = sluice_session_note_first(wanted, (uint8_t*)packet_data(context), packet_end(context),
                                                &job->packet, job->ingress, session->own.tick);
   return whole ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_transport;

@@ -30,7 +30,10 @@ int sluice_xdp(struct xdp_md* context) {
   struct engine_job* job = &scratch->job;
   if (sluice_takeover_after != 0) {
     if (!workers_want(context)) return XDP_PASS;
-    if (has_worker(job)) return bpf_redirect_map(&sluice_sockets, job->own, XDP_DROP);
+    if (has_worker(job)) {
+      engine_end_expired(scratch);
+      return bpf_redirect_map(&sluice_sockets, job->own, XDP_DROP);
+    }
   }
   return carry_out(job, engine_process(context, scratch));
 }

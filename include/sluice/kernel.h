@@ -26,7 +26,7 @@ struct sluice_ingress {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 32, "two to a cache line");
 SLUICE_STATIC_ASSERT(SLUICE_INGRESS >= 2 * SLUICE_PORTS, "at most half full, so every search ends");
 
-/* Queues that can own NAT sessions: a packet may have to look for its session at each of them. */
+/* Queues and workers that can own NAT sessions: a packet may have to look for its session at each of them. */
 #define SLUICE_SESSION_PARTITIONS 64u
 
 /* What state an attached program works on: the next daemon goes on with it when it is of the same form. */
@@ -42,7 +42,10 @@ struct sluice_kernel_state {
   /* Of each partition; 0 of both where the kernel does not translate. */
   uint32_t session_records;
   uint32_t session_buckets;
-  uint32_t reserved[9];
+  /* Those of workers in user space come first. */
+  uint32_t session_partitions;
+  uint32_t session_workers;
+  uint32_t reserved[7];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_kernel_state) == 64, "one cache line");
 

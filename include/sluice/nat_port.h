@@ -35,6 +35,15 @@ SLUICE_INLINE uint16_t sluice_nat_port(const struct sluice_nat_ports* ports, uin
   return (uint16_t)(i < ports->first_count ? ports->first + i : ports->second + (i - ports->first_count));
 }
 
+/* `count` of them from the i-th on. */
+SLUICE_INLINE struct sluice_nat_ports sluice_nat_ports_part(const struct sluice_nat_ports* ports, uint32_t i,
+                                                            uint32_t count) {
+  const uint32_t below = i < ports->first_count ? ports->first_count - i : 0;
+  const struct sluice_nat_ports part = {sluice_nat_port(ports, i), below ? ports->second : sluice_nat_port(ports, i),
+                                        (uint16_t)(below < count ? below : count), (uint16_t)count};
+  return part;
+}
+
 /* Which of `owners` has the port: the multiplication spreads neighbours, so that a range is dealt out evenly. */
 SLUICE_INLINE uint32_t sluice_nat_owner(uint16_t port, uint32_t owners) {
   return (uint32_t)((uint16_t)(port * 0x9e37u)) * owners >> 16;

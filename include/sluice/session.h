@@ -102,6 +102,12 @@ SLUICE_INLINE enum sluice_session_state sluice_session_state(uint32_t protocol, 
   return both & SLUICE_WORD_ACK ? SLUICE_SESSION_ESTABLISHED : SLUICE_SESSION_HANDSHAKE;
 }
 
+/* Whether both ends have agreed on the session, and not yet closed it. */
+SLUICE_INLINE bool sluice_session_is_settled(uint32_t protocol, uint64_t forward, uint64_t reverse) {
+  const enum sluice_session_state state = sluice_session_state(protocol, forward, reverse);
+  return state == SLUICE_SESSION_ESTABLISHED || state == SLUICE_SESSION_HALF_CLOSED;
+}
+
 /* Ticks since either side was seen. */
 SLUICE_INLINE uint32_t sluice_session_age(uint64_t forward, uint64_t reverse, uint32_t tick) {
   const uint32_t age = sluice_age(tick, (uint32_t)forward & SLUICE_TICK_MASK);

@@ -34,6 +34,8 @@ struct sluice_owner_scratch {
  * sessions each owner has, sluice_session_buckets and sluice_session_records. */
 struct sluice_owned {
   uint32_t self;
+  /* Among those that ports are dealt out to, `owners` of them. */
+  uint32_t port_owner;
   uint32_t owners;
   uint32_t tick;
   struct sluice_nat_ports ports;
@@ -80,7 +82,7 @@ SLUICE_INLINE void sluice_owned_aim(struct sluice_owned* of, const struct sluice
   (void)answer;
 }
 SLUICE_INLINE bool sluice_owned_port(struct sluice_owned* of, uint16_t port) {
-  return sluice_nat_owner(port, of->owners) == of->self;
+  return sluice_nat_owner(port, of->owners) == of->port_owner;
 }
 #else
 struct sluice_owned {
@@ -90,7 +92,6 @@ struct sluice_owned {
   struct sluice_nat_ports ports;
   const struct sluice_tables* tables;
   const struct sluice_session_partition* partition;
-  struct sluice_session_owner* state;
   struct sluice_nat_rss rss;
   /* The same toward the server that a port is looked for. */
   struct sluice_port_owners toward;
@@ -117,7 +118,7 @@ SLUICE_INLINE uint32_t* sluice_owned_free(struct sluice_owned* of, uint32_t i) {
   return &of->partition->free[i];
 }
 SLUICE_INLINE struct sluice_session_owner* sluice_owned_state(struct sluice_owned* of) {
-  return of->state;
+  return of->partition->state;
 }
 SLUICE_INLINE struct sluice_expired* sluice_owned_expired(struct sluice_owned* of) {
   return of->partition->expired;

@@ -61,6 +61,7 @@ struct sluice_session_partition {
   struct sluice_fragment* fragments;
   /* Indices of free sessions, a ring of session_count. */
   uint32_t* free;
+  struct sluice_session_owner* state;
   struct sluice_expired* expired;
 };
 #endif

@@ -12,7 +12,7 @@
 #include "sluice/types.h"
 
 /* Raised whenever a record changes; state of another layout is not adopted. */
-#define SLUICE_LAYOUT_VERSION 3
+#define SLUICE_LAYOUT_VERSION 4
 
 /* One record a generation. */
 struct sluice_settings {

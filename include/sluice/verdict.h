@@ -49,6 +49,7 @@
   X(untranslatable,           DROP, "packet that has no counterpart in the other IP version") \
   X(no_checksum,              DROP, "UDP without a checksum, toward IPv6") \
   X(client_address_misplaced, DROP, "a client's bytes where its address has to be, or a fragment that would have to carry it") \
+  X(worker_gone,              DROP, "a flow that only a worker can forward, while the kernel stands in for it") \
   X(no_headroom,              DROP, "no room in front of the packet for its new headers") \
   X(echo_off,                 DROP, "ICMP echo, and the listener does not answer it") \
   X(no_table,                 DROP, "a table could not be read")

@@ -18,7 +18,6 @@ sluice_owned SessionOwner::Owned(const sluice_tables& tables, uint32_t tick) {
   owned.ports = ports_;
   owned.tables = &tables;
   owned.partition = &partition_;
-  owned.state = &state_;
   owned.rss = owners_->rss();
   return owned;
 }

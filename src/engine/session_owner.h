@@ -1,5 +1,4 @@
-// What a worker does to the sessions that it owns (sluice/session_owner.h, sluice/session_open.h), with what it
-// remembers between packets.
+// What a worker does to the sessions that it owns (sluice/session_owner.h, sluice/session_open.h).
 //
 // Thread-safety: belongs to the owner's worker. Others read the records and buckets meanwhile (session_path.h).
 #pragma once
@@ -22,9 +21,7 @@ class SessionOwner {
   // `self` of `owners`, the same for all of them; ports as the kernel leaves them.
   SessionOwner(const SessionPartition& partition, uint32_t self, std::shared_ptr<const NatOwners> owners,
                const sluice_nat_ports& ports)
-      : partition_(partition), self_(self), owners_(std::move(owners)), ports_(ports) {
-    sluice_session_owner_begin(&state_, partition.session_count);
-  }
+      : partition_(partition), self_(self), owners_(std::move(owners)), ports_(ports) {}
 
   // Of the functions of the same names; an index or none.
   std::optional<uint32_t> Open(const sluice_tables& tables, const sluice_session& wanted, uint64_t forward,
@@ -45,9 +42,9 @@ class SessionOwner {
   // for now that was all, or enough for once: `budget` is what is left of a round.
   std::optional<uint32_t> NextExpired(const sluice_tables& tables, uint32_t tick, uint32_t* budget);
 
-  SessionCounters& counters() { return state_.counters; }
-  const SessionCounters& counters() const { return state_.counters; }
-  uint32_t live() const { return partition_.session_count - state_.free_count; }
+  SessionCounters& counters() { return partition_.state->counters; }
+  const SessionCounters& counters() const { return partition_.state->counters; }
+  uint32_t live() const { return partition_.session_count - partition_.state->free_count; }
 
  private:
   sluice_owned Owned(const sluice_tables& tables, uint32_t tick);
@@ -56,7 +53,6 @@ class SessionOwner {
   uint32_t self_;
   std::shared_ptr<const NatOwners> owners_;
   sluice_nat_ports ports_;
-  sluice_session_owner state_{};
 };
 
 }  // namespace sluice

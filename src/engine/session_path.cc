@@ -40,6 +40,9 @@ namespace {
 constexpr uint64_t kServes = uint64_t{SLUICE_BACKEND_LIVE} << 56 | 0xffffffff;
 constexpr uint64_t kPlain = kServes | uint64_t{SLUICE_BACKEND_NEXT_HOP} << 56 | uint64_t{0xffff} << 32;
 
+// Of a side's word: what says that it is open and has nothing else to say.
+constexpr uint64_t kOpen = SLUICE_WORD_ACK | SLUICE_WORD_FIN | SLUICE_WORD_RESET;
+
 constexpr uint32_t kTold = SLUICE_SESSION_PROXY | SLUICE_SESSION_TOLD;
 
 uint64_t BackendsOf(uint32_t pool) {
@@ -337,7 +340,7 @@ SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const uint8_
   if (SLUICE_LIKELY(packet.flow.protocol == SLUICE_IP_TCP)) {
     const uint8_t* l4 = data + packet.l4_offset;
     const uint8_t flags = l4[13] & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST | SLUICE_TCP_ACK);
-    if (SLUICE_UNLIKELY(flags != SLUICE_TCP_ACK) || SLUICE_UNLIKELY(!(word & SLUICE_WORD_ACK))) return false;
+    if (SLUICE_UNLIKELY(flags != SLUICE_TCP_ACK) || SLUICE_UNLIKELY((word & kOpen) != SLUICE_WORD_ACK)) return false;
     after = sluice_word_acknowledgment(word, l4, burst.tick);
   }
   if (SLUICE_UNLIKELY((word & SLUICE_WORD_TICK) != burst.tick) && !GoesOn(burst, packet.flow, reverse, *session))

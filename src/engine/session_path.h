@@ -159,6 +159,7 @@ class SessionPath {
   sluice_verdict Stranger(const SessionBurst& burst, const SessionJob& job) const;
   bool Find(const SessionBurst& burst, const SessionJob& job, Found* found);
   bool FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found);
+  bool FindElsewhere(const SessionBurst& burst, const SessionJob& job, bool settled, Found* found);
   bool IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   Use UseOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);
@@ -169,6 +170,7 @@ class SessionPath {
   bool FindFragment(const SessionBurst& burst, const sluice_packet& packet, sluice_fragment* fragment) const;
   sluice_fragment* FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const;
 
+  // The workers', one for each of the owners below, and those of the kernel in place of workers.
   std::vector<SessionPartition> partitions_;
   uint32_t self_;
   std::shared_ptr<const NatOwners> owners_;

@@ -10,6 +10,19 @@
 #include "sluice/select.h"
 
 namespace sluice {
+namespace {
+
+bool IsSettled(const sluice_session& session) {
+  return sluice_session_is_settled(session.protocol, session.forward, session.reverse);
+}
+
+// One look at a line that changes with flows, not with packets, for two at buckets.
+bool HasNone(const SessionPartition& partition) {
+  return __atomic_load_n(&partition.state->free_count, __ATOMIC_RELAXED) == partition.session_count;
+}
+
+}  // namespace
+
 sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, Found* found) {
   if (job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
   const bool flow = job.packet->kind == SLUICE_PACKET_FLOW || IsEcho(*job.packet);
@@ -37,29 +50,41 @@ sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const SessionJob
   return SLUICE_VERDICT_no_listener;
 }
 
-// The session of the packet's flow, if it has one that is not over: ours, else another's. A new connection that another
-// has an entry of is new all the same: it has come here for good.
+// The session of the packet's flow, if it has one that is not over: ours, else another's. While ours is in no state to
+// go by, one that is goes before it: the kernel may have opened it in our place.
 bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* found) {
+  bool goes_on = false;
   if (FindIn(burst, job, self_, found)) {
     const auto index = static_cast<uint32_t>(found->live - partitions_[self_].sessions);
     switch (UseOf(burst, job, *found->record)) {
       case Use::kGoOn:
-        return true;
+        goes_on = true;
+        if (partitions_.size() == 1 || IsSettled(*found->record)) return true;
+        break;
       case Use::kReplace:
         own_.Replace(burst.tables, index);
-        return false;
+        break;
       case Use::kOver:
-        own_.Close(burst.tables, index);
         // The flow may have gone on elsewhere, and come back.
+        own_.Close(burst.tables, index);
         break;
     }
   }
-  if (!job.reverse && (job.packet->flags & SLUICE_PACKET_SYN)) return false;
-  const uint32_t guess = partitions_.size() > 1 && job.reverse ? GuessOwner(burst, job) : self_;
-  for (uint32_t i = 0; i < partitions_.size(); i++) {
-    const auto owner = static_cast<uint32_t>((guess + i) % partitions_.size());
-    if (owner == self_ || !FindIn(burst, job, owner, found)) continue;
-    if (UseOf(burst, job, *found->record) != Use::kGoOn) continue;
+  if (FindElsewhere(burst, job, goes_on, found)) return true;
+  return goes_on && FindIn(burst, job, self_, found);
+}
+
+// A new connection that another worker has an entry of is new all the same: it has come here for good. What the kernel
+// has done in a worker's place stands. `settled`: only a session that both ends have agreed on and not yet closed.
+bool SessionPath::FindElsewhere(const SessionBurst& burst, const SessionJob& job, bool settled, Found* found) {
+  const auto count = static_cast<uint32_t>(partitions_.size());
+  if (count == 1) return false;
+  const bool opens = !job.reverse && (job.packet->flags & SLUICE_PACKET_SYN);
+  const uint32_t first = opens ? owners_->owners() : 0;
+  uint32_t owner = opens ? first : job.reverse ? GuessOwner(burst, job) : self_;
+  for (uint32_t i = first; i < count; i++, owner = owner + 1 == count ? 0 : owner + 1) {
+    if (owner == self_ || HasNone(partitions_[owner]) || !FindIn(burst, job, owner, found)) continue;
+    if (UseOf(burst, job, *found->record) != Use::kGoOn || (settled && !IsSettled(*found->record))) continue;
     if (job.reverse) Add(own_.counters().answers_elsewhere, 1);
     return true;
   }
@@ -200,7 +225,7 @@ bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_sessi
   sluice_full_fence();
   Found found;
   for (uint32_t i = 0; i < partitions_.size(); i++) {
-    if (i == self_ || !FindIn(burst, job, i, &found)) continue;
+    if (i == self_ || HasNone(partitions_[i]) || !FindIn(burst, job, i, &found)) continue;
     if (sluice_session_is_of_client(&burst.tables, found.record, &wanted)) continue;
     if (UseOf(burst, job, *found.record) == Use::kGoOn) return true;
   }

@@ -54,6 +54,8 @@ absl::StatusOr<SessionTables> SessionTables::Create(uint32_t workers, uint64_t m
     at += layout.fragments_bytes();
     partition.free = reinterpret_cast<uint32_t*>(at);
     for (uint32_t session = 0; session < layout.sessions; session++) partition.free[session] = session;
+    partition.state = tables.states_.emplace_back(std::make_unique<sluice_session_owner>()).get();
+    sluice_session_owner_begin(partition.state, layout.sessions);
     partition.expired = tables.queues_.emplace_back(std::make_unique<ExpiredSessions>()).get();
   }
   tables.MakeOccupancy();

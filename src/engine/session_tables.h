@@ -46,6 +46,7 @@ class SessionTables {
   void SweepSession(const SessionPartition& partition, uint32_t index, const sluice_tables& tables, uint32_t tick);
 
   Region memory_;
+  std::vector<std::unique_ptr<sluice_session_owner>> states_;
   std::vector<std::unique_ptr<ExpiredSessions>> queues_;
   std::vector<SessionPartition> partitions_;
   uint64_t total_ = 0;

@@ -312,7 +312,8 @@ TEST_F(PathTest, MutatedPackets) {
   const std::set<int> of_sessions = {
       SLUICE_VERDICT_returned,       SLUICE_VERDICT_no_session,  SLUICE_VERDICT_sessions_full,
       SLUICE_VERDICT_no_nat_address, SLUICE_VERDICT_no_nat_port, SLUICE_VERDICT_reset_out_of_window,
-      SLUICE_VERDICT_untranslatable, SLUICE_VERDICT_no_checksum, SLUICE_VERDICT_client_address_misplaced};
+      SLUICE_VERDICT_untranslatable, SLUICE_VERDICT_no_checksum, SLUICE_VERDICT_client_address_misplaced,
+      SLUICE_VERDICT_worker_gone};
   for (int verdict = 0; verdict < SLUICE_VERDICT_COUNT; verdict++) {
     const bool unreachable =
         verdict == SLUICE_VERDICT_no_headroom || verdict == SLUICE_VERDICT_no_table || of_sessions.contains(verdict);

@@ -36,7 +36,6 @@ def test_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
     go_on(site, how)
 
 
-@pytest.mark.parametrize("engine", ["xdp"], indirect=True)
 @pytest.mark.parametrize("site,how", [("nat", "a stop"), ("full_nat", "a crash")], indirect=["site"])
 def test_translated_flows_go_on_without_the_daemon_and_with_the_next_one(site, how):
     """The same where the kernel has the sessions too."""
@@ -69,7 +68,6 @@ def test_a_next_instance_with_other_backends_keeps_the_flows_of_those_that_stay(
     other_backends(site)
 
 
-@pytest.mark.parametrize("engine", ["xdp"], indirect=True)
 @pytest.mark.parametrize("site", ["full_nat"], indirect=True)
 def test_a_next_instance_with_other_backends_keeps_their_sessions(site):
     """The records are numbered anew."""
@@ -90,6 +88,36 @@ def other_backends(site):
     assert {name: answer["spread"].get(name, 0) for name in stay} == stay, answer
     assert sum(answer["broken"].values()) == held.first["spread"][removed]
     assert set(clients.http_requests(site.client, VIRTUAL[4], 300)["spread"]) == set(stay)
+
+
+@pytest.mark.parametrize("forwarding", ["dsr_l2", "full_nat"])
+def test_a_next_instance_with_another_number_of_queues_keeps_the_flows(lab, engine, forwarding):
+    """One queue (with dpdk: and one worker), then two, then one again; backends change with each, so that flows that are
+    not known would move."""
+    site = Site(lab, forwarding, queues=2, engine=engine)
+    site.client = site.add_client()
+    site.add_backends(3)
+    configuration = site.configuration(4)
+    backends = configuration["pools"][0]["backends"]
+    balancer = site.balancer(configuration)
+
+    def start(queues, weight):
+        # The far end sends by no more queues than the near one receives on.
+        for node, name in ((site.lan, "balancer"), (site.node, "eth0"))[:: 1 if queues == 1 else -1]:
+            node.run("ethtool", "-L", name, "rx", str(queues), "tx", str(queues))
+        if engine == "dpdk":
+            configuration["engine"]["workers"] = queues
+        backends[0]["weight"] = weight
+        balancer.start()
+
+    start(1, 1)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300)
+    for queues, weight in ((2, 50), (1, 1)):
+        balancer.stop()
+        start(queues, weight)
+        answer = held.ask()
+        assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+        assert answer["spread"] == held.first["spread"]
 
 
 def test_detach_by_command(site):
@@ -117,6 +145,7 @@ def test_detach_at_the_end_when_the_file_says_so(site):
 
 
 @pytest.mark.parametrize("engine", ["dpdk"], indirect=True)
+@pytest.mark.parametrize("site", ["dsr_l2", "nat", "full_nat"], indirect=True)
 def test_a_worker_that_hangs_is_passed_by(site):
     """Stopped by a signal, with its sockets open: the kernel forwards until it goes on, twice."""
     balancer = site.balancer(site.configuration(4)).start()

@@ -42,7 +42,8 @@ constexpr uint64_t kMany = 500'000;
 constexpr sluice_verdict kOnlyTranslated[] = {
     SLUICE_VERDICT_returned,       SLUICE_VERDICT_no_session,  SLUICE_VERDICT_sessions_full,
     SLUICE_VERDICT_no_nat_address, SLUICE_VERDICT_no_nat_port, SLUICE_VERDICT_reset_out_of_window,
-    SLUICE_VERDICT_untranslatable, SLUICE_VERDICT_no_checksum, SLUICE_VERDICT_client_address_misplaced};
+    SLUICE_VERDICT_untranslatable, SLUICE_VERDICT_no_checksum, SLUICE_VERDICT_client_address_misplaced,
+    SLUICE_VERDICT_worker_gone};
 // Broken invariants.
 constexpr sluice_verdict kNever[] = {SLUICE_VERDICT_no_headroom, SLUICE_VERDICT_no_table};
 

@@ -47,7 +47,7 @@ class TestedXdp : public TestedEngine {
     connections_ = *std::move(connections);
     if (options.max_sessions > 0) {
       absl::StatusOr<std::unique_ptr<KernelSessions>> sessions = KernelSessions::Open(
-          kSessionPartitions, options.max_sessions, sluice_nat_ports_around(32768, 60999), {}, &notes);
+          {0, kSessionPartitions}, options.max_sessions, sluice_nat_ports_around(32768, 60999), {});
       if (!sessions.ok()) return sessions.status();
       sessions_ = *std::move(sessions);
     }

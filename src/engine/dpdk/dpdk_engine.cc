@@ -28,6 +28,7 @@
 #include "engine/dpdk/worker.h"
 #include "engine/session_tables.h"
 #include "engine/xdp/kernel_connections.h"
+#include "engine/xdp/kernel_sessions.h"
 
 namespace sluice {
 namespace {
@@ -82,7 +83,7 @@ class DpdkEngine : public Engine {
   std::vector<EnginePort> ports() override;
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections().occupancy(); }
-  const SessionOccupancy& session_occupancy() const override { return sessions_->occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return sessions().occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
@@ -90,9 +91,12 @@ class DpdkEngine : public Engine {
  private:
   explicit DpdkEngine(DpdkOptions options) : options_(std::move(options)) {}
   absl::Status TakeConnections(std::vector<std::string>* notes);
+  absl::Status TakeSessions(std::vector<std::string>* notes);
+  absl::Status MakeStandIn();
   absl::Status CreateWorkers();
   absl::Status Settle(const Tables& tables);
   absl::Status PublishToKernel();
+  SessionTables& sessions() const { return kernel_sessions_ != nullptr ? kernel_sessions_->tables() : *own_sessions_; }
   ConnectionTables& connections() const { return kernel_ != nullptr ? kernel_->tables() : *own_; }
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
@@ -106,11 +110,12 @@ class DpdkEngine : public Engine {
 
   const DpdkOptions options_;
   std::unique_ptr<PortSet> ports_;
-  // One of them: over kernel interfaces the kernel shares the connection table, and stands in.
+  // One of two: over kernel interfaces the kernel shares connections and sessions, and stands in.
   std::unique_ptr<ConnectionTables> own_;
   std::unique_ptr<KernelConnections> kernel_;
+  std::unique_ptr<SessionTables> own_sessions_;
+  std::unique_ptr<KernelSessions> kernel_sessions_;
   std::unique_ptr<StandIn> stand_in_;
-  std::unique_ptr<SessionTables> sessions_;
   rte_rcu_qsbr* qsbr_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
   // The worker that sends what comes from the kernel's sides, whose threads start before it exists.
@@ -154,10 +159,8 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   if (!ports.ok()) return ports.status();
   engine->ports_ = *std::move(ports);
   if (absl::Status status = engine->TakeConnections(notes); !status.ok()) return status;
-  absl::StatusOr<SessionTables> sessions =
-      SessionTables::Create(options.workers, options.max_sessions, options.huge_pages);
-  if (!sessions.ok()) return sessions.status();
-  engine->sessions_ = std::make_unique<SessionTables>(*std::move(sessions));
+  if (absl::Status status = engine->TakeSessions(notes); !status.ok()) return status;
+  if (absl::Status status = engine->MakeStandIn(); !status.ok()) return status;
   if (absl::Status status = engine->CreateWorkers(); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
@@ -182,8 +185,40 @@ absl::Status DpdkEngine::TakeConnections(std::vector<std::string>* notes) {
       KernelConnections::Open(ports_->partitions(), options_.max_connections, places, notes);
   if (!shared.ok()) return shared.status();
   kernel_ = *std::move(shared);
+  return absl::OkStatus();
+}
+
+// The kernel shares them where it can stand in for workers.
+absl::Status DpdkEngine::TakeSessions(std::vector<std::string>* notes) {
+  std::vector<XdpAttachment*> places;
+  bool native = kernel_ != nullptr;
+  for (AfxdpPort* port : ports_->afxdp()) {
+    places.push_back(&port->attachment());
+    native = native && !port->attachment().generic();
+  }
+  if (native && options_.max_sessions > 0) {
+    absl::StatusOr<std::unique_ptr<KernelSessions>> shared =
+        KernelSessions::Open({options_.workers, ports_->partitions()}, options_.max_sessions,
+                             sluice_nat_ports_around(options_.kernel_first_port, options_.kernel_last_port), places);
+    if (shared.ok()) {
+      kernel_sessions_ = *std::move(shared);
+      return absl::OkStatus();
+    }
+    if (!absl::IsFailedPrecondition(shared.status())) return shared.status();
+    notes->push_back(
+        absl::StrCat("the kernel does not translate in workers' place: ", std::string(shared.status().message())));
+  }
+  absl::StatusOr<SessionTables> own =
+      SessionTables::Create(options_.workers, options_.max_sessions, options_.huge_pages);
+  if (!own.ok()) return own.status();
+  own_sessions_ = std::make_unique<SessionTables>(*std::move(own));
+  return absl::OkStatus();
+}
+
+absl::Status DpdkEngine::MakeStandIn() {
+  if (kernel_ == nullptr) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<StandIn>> stand_in =
-      StandIn::Create(interfaces, kernel_.get(), options_.takeover_after);
+      StandIn::Create(ports_->afxdp(), kernel_.get(), kernel_sessions_.get(), options_.takeover_after);
   if (!stand_in.ok()) return stand_in.status();
   stand_in_ = *std::move(stand_in);
   return absl::OkStatus();
@@ -198,8 +233,10 @@ absl::Status DpdkEngine::CreateWorkers() {
   if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, options.workers) != 0) {
     return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
   }
-  const sluice_nat_ports ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
+  const sluice_nat_ports all_ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
+  const sluice_nat_ports ports = kernel_sessions_ != nullptr ? kernel_sessions_->worker_ports() : all_ports;
   AnswerRss answers;
+  answers.owners = std::make_shared<NatOwners>(options.workers);
   if (options.max_sessions > 0) {
     std::vector<Port*> all;
     for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
@@ -219,7 +256,7 @@ absl::Status DpdkEngine::CreateWorkers() {
     worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
     absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Create(
-        std::move(worker_options), connections().partitions(), {sessions_->partitions(), i, ports, answers.owners});
+        std::move(worker_options), connections().partitions(), {sessions().partitions(), i, ports, answers.owners});
     if (!worker.ok()) return worker.status();
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));
@@ -271,7 +308,8 @@ absl::Status DpdkEngine::Settle(const Tables& tables) {
   if (kernel_ == nullptr || current_ != nullptr) return absl::OkStatus();
   const absl::StatusOr<bool> moved = kernel_->Settle(tables);
   if (!moved.ok()) return moved.status();
-  return *moved ? CreateWorkers() : absl::OkStatus();
+  const bool sessions_moved = kernel_sessions_ != nullptr && kernel_sessions_->Settle(tables);
+  return *moved || sessions_moved ? CreateWorkers() : absl::OkStatus();
 }
 
 // The first time it may fail: then workers have what they need, and nobody stands in for them.
@@ -361,7 +399,7 @@ EngineCounters DpdkEngine::ReadCounters() {
   }
   for (const std::unique_ptr<Worker>& worker : workers_) {
     AddCounters(worker->counters(), &sum);
-    AddCounters(worker->session_counters(), &sum);
+    if (kernel_sessions_ == nullptr) AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
   if (stand_in_ != nullptr) stand_in_->forwarding().AddCounters(&sum);
@@ -391,7 +429,7 @@ std::vector<EnginePort> DpdkEngine::ports() {
 void DpdkEngine::Sweep() {
   if (current_ == nullptr || ports_ == nullptr) return;
   connections().Sweep(current_->view(), MonotonicNow());
-  sessions_->Sweep(current_->view(), MonotonicNow());
+  sessions().Sweep(current_->view(), MonotonicNow());
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {

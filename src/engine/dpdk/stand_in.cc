@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kStartPatience(500);
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StandIn>> StandIn::Create(std::vector<AfxdpPort*> ports, KernelConnections* connections,
-                                                         uint64_t takeover_after) {
+                                                         KernelSessions* sessions, uint64_t takeover_after) {
   auto stand_in = std::unique_ptr<StandIn>(new StandIn(std::move(ports)));
   if (absl::Status status = stand_in->MakeOwners(connections->partitions()); !status.ok()) return status;
   std::vector<KernelForwarding::Port> forwarding;
@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<StandIn>> StandIn::Create(std::vector<AfxdpPort*>
   const RedirectProgram& redirect = stand_in->ports_[0]->redirect();
   const KernelPath::Workers workers = {takeover_after, stand_in->owners_array_, redirect.virtual_addresses(),
                                        redirect.services(), redirect.local_addresses()};
-  stand_in->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), connections, nullptr, workers);
+  stand_in->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), connections, sessions, workers);
   return stand_in;
 }
 

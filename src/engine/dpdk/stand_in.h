@@ -1,5 +1,5 @@
 // The kernel in place of workers: over AF_XDP, the program that gives the workers their packets forwards them itself,
-// from the same tables and the same connection table, when a worker is gone or hangs (docs/decisions/take-over.md).
+// from the same tables, connections and NAT sessions, when a worker is gone or hangs (docs/decisions/take-over.md).
 //
 // Thread-safety: none; the control thread's. Owner records are shared with workers and the kernel as kernel.h says.
 #pragma once
@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_forwarding.h"
+#include "engine/xdp/kernel_sessions.h"
 #include "sluice/kernel.h"
 #include "tables/tables.h"
 
@@ -23,10 +24,11 @@ namespace sluice {
 
 class StandIn {
  public:
-  // Partitions are those of the ports' queues, one after the other. Ports, started, and connections outlive this
-  // object's use, not its end: it has to go after the ports.
+  // Partitions are those of the ports' queues, one after the other. Ports, started, connections and sessions outlive
+  // this object's use, not its end: it has to go after the ports. Without `sessions` translated flows wait for their
+  // workers.
   static absl::StatusOr<std::unique_ptr<StandIn>> Create(std::vector<AfxdpPort*> ports, KernelConnections* connections,
-                                                         uint64_t takeover_after);
+                                                         KernelSessions* sessions, uint64_t takeover_after);
   ~StandIn();
   StandIn(const StandIn&) = delete;
   StandIn& operator=(const StandIn&) = delete;

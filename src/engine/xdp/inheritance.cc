@@ -77,7 +77,9 @@ void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uin
       const uint32_t old = sluice_entry_slot(entry);
       if (entry == SLUICE_ENTRY_EMPTY || old >= slots.size() || slots[old] == SLUICE_NO_BACKEND) continue;
       const uint64_t now = (entry & ~slot_bits) | uint64_t{slots[old]} << SLUICE_ENTRY_SLOT_SHIFT;
-      SLUICE_STORE_ENTRY(&to[i].entries[at], now);
+      uint64_t* place = &to[i].entries[at];
+      if (*place != SLUICE_ENTRY_EMPTY) place = std::find(std::begin(to[i].entries), std::end(to[i].entries), 0u);
+      if (place != std::end(to[i].entries)) SLUICE_STORE_ENTRY(place, now);
     }
   }
 }

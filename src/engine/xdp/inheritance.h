@@ -37,7 +37,8 @@ std::optional<Inheritance> Inherit(int program);
 // its own pool where it still is in it.
 std::vector<uint32_t> SlotsNow(const std::vector<sluice_backend>& before, const Tables& tables);
 
-// Copies entries of connections into an empty table, with their backends' slots as they are now.
+// Copies entries of connections into the same buckets of another table, where they have room, with their backends'
+// slots as they are now.
 void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uint32_t>& slots,
                      absl::Span<sluice_bucket> to);
 

@@ -11,22 +11,29 @@ absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint3
                                                                            uint64_t max_connections,
                                                                            absl::Span<XdpAttachment* const> places,
                                                                            std::vector<std::string>* notes) {
-  const uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
-  auto connections = std::unique_ptr<KernelConnections>(new KernelConnections(partitions, buckets));
-  std::optional<Inheritance>& inheritance = connections->inheritance_;
+  uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
   const auto left =
       std::find_if(places.begin(), places.end(), [](const XdpAttachment* place) { return place->predecessor() >= 0; });
+  std::optional<Inheritance> inheritance;
   if (left != places.end()) inheritance = Inherit((*left)->predecessor());
-  if (inheritance.has_value() && inheritance->state.partition_buckets != buckets) {
-    notes->push_back(
-        "connections of the instance before are not gone on with: max_connections or the number of queues "
-        "has changed");
-    connections->EndInheritance();
+  if (inheritance.has_value()) {
+    const uint32_t before = inheritance->state.partition_buckets;
+    if (before <= 2 * buckets && buckets <= 2 * before) {
+      buckets = before;
+    } else {
+      notes->push_back(
+          "connections of the instance before are not gone on with: for each queue there is room for more than twice "
+          "or less than half as many (max_connections, the number of queues)");
+      close(inheritance->connections);
+      inheritance.reset();
+    }
   }
+  auto connections = std::unique_ptr<KernelConnections>(new KernelConnections(partitions, buckets));
+  connections->inheritance_ = std::move(inheritance);
   // Whose slots are whose is only known with the first tables.
-  const bool same = inheritance.has_value() && inheritance->state.partitions == partitions;
-  const absl::StatusOr<int> array =
-      same ? dup(inheritance->connections) : MakeConnectionArray(uint64_t{partitions} * buckets);
+  const std::optional<Inheritance>& kept = connections->inheritance_;
+  const bool same = kept.has_value() && kept->state.partitions == partitions;
+  const absl::StatusOr<int> array = same ? dup(kept->connections) : MakeConnectionArray(uint64_t{partitions} * buckets);
   if (!array.ok()) return array.status();
   if (absl::Status status = connections->Use(*array); !status.ok()) return status;
   return connections;
@@ -60,8 +67,15 @@ absl::StatusOr<bool> KernelConnections::Settle(const Tables& tables) {
   const absl::StatusOr<int> array = MakeConnectionArray(uint64_t{partitions_} * buckets_);
   if (!array.ok()) return array.status();
   if (absl::Status status = Use(*array); !status.ok()) return status;
-  sluice_bucket* ours = tables_->partitions()[0].buckets;
-  CopyConnections({before->As<sluice_bucket>(), buckets}, slots, {ours, size_t{partitions_} * buckets_});
+  const auto* theirs = before->As<sluice_bucket>();
+  const uint32_t were = inheritance_->state.partitions;
+  for (uint32_t i = 0; i < partitions_; i++) {
+    const absl::Span<sluice_bucket> ours(tables_->partitions()[i].buckets, buckets_);
+    // Of another number of queues each may get any flow.
+    for (uint32_t old = 0; old < were; old++) {
+      if (were != partitions_ || old == i) CopyConnections({theirs + size_t{old} * buckets_, buckets_}, slots, ours);
+    }
+  }
   return true;
 }
 

@@ -23,8 +23,8 @@ namespace sluice {
 class KernelConnections {
  public:
   // Room for `max_connections` over all partitions, 12 bytes each. The table of an earlier instance, whose program is
-  // the predecessor in one of the places, is gone on with when it is of the same form. `notes` gets sentences for the
-  // log.
+  // the predecessor in one of the places, is gone on with, unless its partitions are less than half or more than twice
+  // as large; then `notes` gets a sentence for the log.
   static absl::StatusOr<std::unique_ptr<KernelConnections>> Open(uint32_t partitions, uint64_t max_connections,
                                                                  absl::Span<XdpAttachment* const> places,
                                                                  std::vector<std::string>* notes);

@@ -42,8 +42,9 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelForwarding::MakePath(const Tab
     const int ifindex = port.interface->index();
     const std::string driver = port.interface->ReadDriver();
     const uint32_t direct = driver == "veth" ? SLUICE_PORTS : i;
-    sluice_ingress ingress{static_cast<uint32_t>(ifindex), i,         port.queues, partition, direct,
-                           LeavesChecksums(driver),        partition, {}};
+    const uint32_t sessions = options.sessions.has_value() ? options.sessions->workers + partition : 0;
+    sluice_ingress ingress{static_cast<uint32_t>(ifindex), i,        port.queues, partition, direct,
+                           LeavesChecksums(driver),        sessions, {}};
     interfaces.push_back(ingress);
     if (absl::Status status = (*path)->SetDevice(i, ifindex); !status.ok()) return status;
     for (uint32_t queue = 0; queue < port.sockets.size(); queue++) {

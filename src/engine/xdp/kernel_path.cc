@@ -144,6 +144,7 @@ void KernelPath::SetSessionRoom() {
   const KernelSessionArrays& sessions = *options_.sessions;
   auto* constants = skeleton_->rodata;
   constants->sluice_session_partitions = sessions.partitions;
+  constants->sluice_session_workers = sessions.workers;
   constants->sluice_session_records = sessions.records;
   constants->sluice_session_buckets = sessions.buckets;
   std::memcpy(const_cast<sluice_nat_ports*>(&constants->sluice_nat_ranges), &sessions.ports, sizeof(sessions.ports));
@@ -176,6 +177,8 @@ absl::Status KernelPath::MapAll() {
   if (options_.sessions.has_value()) {
     state->session_records = options_.sessions->records;
     state->session_buckets = options_.sessions->buckets;
+    state->session_partitions = options_.sessions->partitions;
+    state->session_workers = options_.sessions->workers;
   }
   return absl::OkStatus();
 }

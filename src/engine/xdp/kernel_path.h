@@ -49,6 +49,8 @@ struct KernelRoom {
 // The arrays of NAT sessions in the kernel (kernel_sessions.h), all partitions behind each other.
 struct KernelSessionArrays {
   uint32_t partitions = 0;
+  // So many of them, the first ones, are those of workers in user space.
+  uint32_t workers = 0;
   // Of each partition.
   uint32_t records = 0;
   uint32_t buckets = 0;
@@ -59,7 +61,7 @@ struct KernelSessionArrays {
   int free_array = -1;
   int owner_array = -1;
   int expired_array = -1;
-  // Ports that translated clients may get.
+  // Ports that clients may get whom the kernel translates.
   sluice_nat_ports ports{};
 };
 

@@ -5,29 +5,36 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/counters.h"
+#include "engine/session_repair.h"
 #include "sluice/kernel.h"
 
 namespace sluice {
 
-absl::StatusOr<std::unique_ptr<KernelSessions>> KernelSessions::Open(uint32_t partitions, uint64_t max_sessions,
+// One port in eight is the kernel's, in workers' place.
+KernelSessions::KernelSessions(const Owners& owners, const sluice_nat_ports& ports)
+    : owners_(owners), worker_ports_(ports), queue_ports_(ports) {
+  if (owners.workers == 0) return;
+  const uint32_t workers = ports.count - ports.count / 8u;
+  worker_ports_ = sluice_nat_ports_part(&ports, 0, workers);
+  queue_ports_ = sluice_nat_ports_part(&ports, workers, ports.count - workers);
+}
+
+absl::StatusOr<std::unique_ptr<KernelSessions>> KernelSessions::Open(const Owners& owners, uint64_t max_sessions,
                                                                      const sluice_nat_ports& ports,
-                                                                     absl::Span<XdpAttachment* const> places,
-                                                                     std::vector<std::string>* notes) {
-  if (partitions > SLUICE_SESSION_PARTITIONS) {
+                                                                     absl::Span<XdpAttachment* const> places) {
+  if (owners.partitions() > SLUICE_SESSION_PARTITIONS) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the interfaces have ", partitions, " RX queues, and NAT in the kernel looks for a session at ",
-                     SLUICE_SESSION_PARTITIONS, " of them at most; use: ethtool -L NAME combined N"));
+        absl::StrCat("the interfaces have ", owners.queues, " RX queues",
+                     owners.workers > 0 ? absl::StrCat(" and there are ", owners.workers, " workers") : "",
+                     ", and NAT in the kernel looks for a session at ", SLUICE_SESSION_PARTITIONS,
+                     " of them at most; use: ethtool -L NAME combined N"));
   }
-  auto sessions = std::unique_ptr<KernelSessions>(new KernelSessions(ports));
-  const SessionArrays::Shape shape = SessionArrays::ShapeFor(partitions, max_sessions);
+  auto sessions = std::unique_ptr<KernelSessions>(new KernelSessions(owners, ports));
+  const uint32_t sharing = owners.workers > 0 ? owners.workers : owners.queues;
+  const auto shape = SessionArrays::ShapeFor(owners.partitions(), (max_sessions + sharing - 1) / sharing);
   const auto left =
       std::find_if(places.begin(), places.end(), [](const XdpAttachment* place) { return place->predecessor() >= 0; });
   if (left != places.end()) sessions->inheritance_ = InheritSessions((*left)->predecessor());
-  if (sessions->inheritance_.has_value() && sessions->inheritance_->arrays.shape().records != shape.records) {
-    notes->push_back(
-        "NAT sessions of the instance before are not gone on with: max_sessions or the number of queues has changed");
-    sessions->inheritance_.reset();
-  }
   absl::StatusOr<SessionArrays> made = SessionArrays::Make(shape);
   if (!made.ok()) return made.status();
   sessions->Use(*std::move(made));
@@ -40,21 +47,27 @@ void KernelSessions::Use(SessionArrays made) {
   before_ = Counted();
 }
 
-void KernelSessions::Settle(const Tables& tables) {
-  if (!inheritance_.has_value() || settled_) return;
+bool KernelSessions::Settle(const Tables& tables) {
+  if (!inheritance_.has_value() || settled_) return false;
   settled_ = true;
-  if (inheritance_->arrays.shape() != arrays_.shape() || !HaveSameNumbers(*inheritance_, tables)) {
-    CopySessions(*inheritance_, tables, &arrays_);
-    return;
+  const bool same = inheritance_->arrays.shape() == arrays_.shape() && inheritance_->workers == owners_.workers;
+  if (!same || !HaveSameNumbers(*inheritance_, tables)) {
+    CopySessions(*inheritance_, tables, owners_.workers, &arrays_);
+    before_ = Counted();
+    return false;
   }
-  // The very same: the program before goes on writing to them until it is relieved.
+  // The very same: the program before goes on writing to them until it is relieved. But workers may have ended in the
+  // middle of something.
   Use(std::move(inheritance_->arrays));
+  for (uint32_t i = 0; i < owners_.workers; i++) RepairSessions(tables_->partitions()[i]);
   inheritance_.reset();
+  return true;
 }
 
 KernelSessionArrays KernelSessions::arrays() const {
   KernelSessionArrays arrays;
   arrays.partitions = arrays_.shape().partitions;
+  arrays.workers = owners_.workers;
   arrays.records = arrays_.shape().records;
   arrays.buckets = arrays_.shape().buckets;
   arrays.bucket_array = arrays_.fd(SessionArrays::kBuckets);
@@ -63,7 +76,7 @@ KernelSessionArrays KernelSessions::arrays() const {
   arrays.free_array = arrays_.fd(SessionArrays::kFree);
   arrays.owner_array = arrays_.fd(SessionArrays::kOwners);
   arrays.expired_array = arrays_.fd(SessionArrays::kExpired);
-  arrays.ports = ports_;
+  arrays.ports = queue_ports_;
   return arrays;
 }
 

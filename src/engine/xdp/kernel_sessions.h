@@ -27,34 +27,45 @@ namespace sluice {
 
 class KernelSessions {
  public:
-  // Room for `max_sessions`, at least one, over all partitions, 96 bytes each. Sessions of an earlier instance, whose
-  // program is the predecessor in one of the places, are gone on with when their arrays are of the same form. `notes`
-  // gets sentences for the log.
-  static absl::StatusOr<std::unique_ptr<KernelSessions>> Open(uint32_t partitions, uint64_t max_sessions,
+  // Whose partitions there are: the workers' first, if there are any, then the queues', which are the kernel's.
+  struct Owners {
+    uint32_t workers = 0;
+    uint32_t queues = 0;
+    uint32_t partitions() const { return workers + queues; }
+  };
+  // Room for `max_sessions`, at least one, over the workers' partitions, or over the queues' where there are no
+  // workers; 96 bytes each. In workers' place a queue has room for as many as a worker. Sessions of an earlier
+  // instance, whose program is the predecessor in one of the places, are gone on with. FailedPreconditionError when
+  // there are too many partitions.
+  static absl::StatusOr<std::unique_ptr<KernelSessions>> Open(const Owners& owners, uint64_t max_sessions,
                                                               const sluice_nat_ports& ports,
-                                                              absl::Span<XdpAttachment* const> places,
-                                                              std::vector<std::string>* notes);
+                                                              absl::Span<XdpAttachment* const> places);
   KernelSessions(const KernelSessions&) = delete;
   KernelSessions& operator=(const KernelSessions&) = delete;
 
   // Before the first tables are published: sessions of the earlier instance name backends, listeners and addresses by
-  // its indices. Where `tables` number them otherwise, the sessions go on in other arrays, but for those whose backend,
-  // listener or address is gone.
-  void Settle(const Tables& tables);
+  // its indices. Where `tables` number them otherwise, or there were other partitions, the sessions go on in other
+  // arrays, but for those whose backend, listener or address is gone. Whether the partitions are other ones from here
+  // on.
+  bool Settle(const Tables& tables);
   // The earlier instance's program has been relieved.
   void EndInheritance() { inheritance_.reset(); }
 
   KernelSessionArrays arrays() const;
+  // Of all ports, those that workers may take.
+  const sluice_nat_ports& worker_ports() const { return worker_ports_; }
   SessionTables& tables() const { return *tables_; }
   // Adds what the kernel has counted of them.
   void AddCounters(EngineCounters* sum) const;
 
  private:
-  explicit KernelSessions(const sluice_nat_ports& ports) : ports_(ports) {}
+  KernelSessions(const Owners& owners, const sluice_nat_ports& ports);
   void Use(SessionArrays made);
   SessionCounters Counted() const;
 
-  sluice_nat_ports ports_;
+  Owners owners_;
+  sluice_nat_ports worker_ports_;
+  sluice_nat_ports queue_ports_;
   SessionArrays arrays_;
   std::unique_ptr<SessionTables> tables_;
   std::optional<SessionInheritance> inheritance_;

@@ -41,8 +41,8 @@ uint64_t RecordsOf(const SessionArrays::Shape& shape, size_t kind) {
 }  // namespace
 
 // Whole lines of free records.
-SessionArrays::Shape SessionArrays::ShapeFor(uint32_t partitions, uint64_t max_sessions) {
-  const uint64_t each = std::min<uint64_t>((max_sessions + partitions - 1) / partitions, UINT32_MAX / 4);
+SessionArrays::Shape SessionArrays::ShapeFor(uint32_t partitions, uint64_t sessions) {
+  const uint64_t each = std::min<uint64_t>(sessions, UINT32_MAX / 4 / partitions);
   Shape shape;
   shape.partitions = partitions;
   shape.records = static_cast<uint32_t>((each + SLUICE_FREE_LINE - 1) / SLUICE_FREE_LINE * SLUICE_FREE_LINE);
@@ -114,6 +114,7 @@ std::vector<SessionPartition> SessionArrays::partitions() const {
     partition.sessions = regions_[kSessions].As<sluice_session>() + i * shape_.records;
     partition.fragments = regions_[kFragments].As<sluice_fragment>() + i * SLUICE_FRAGMENTS;
     partition.free = regions_[kFree].As<uint32_t>() + i * shape_.records;
+    partition.state = regions_[kOwners].As<sluice_session_owner>() + i;
     partition.expired = regions_[kExpired].As<sluice_expired>() + i;
     partitions.push_back(partition);
   }

@@ -27,8 +27,8 @@ class SessionArrays {
   };
   enum Kind { kBuckets, kSessions, kFragments, kFree, kOwners, kExpired, kKinds };
 
-  // Room for `max_sessions` over all partitions.
-  static Shape ShapeFor(uint32_t partitions, uint64_t max_sessions);
+  // Room for so many sessions in each partition.
+  static Shape ShapeFor(uint32_t partitions, uint64_t sessions);
 
   SessionArrays() = default;
   SessionArrays(SessionArrays&& other) noexcept { *this = std::move(other); }

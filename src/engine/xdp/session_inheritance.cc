@@ -5,12 +5,14 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "engine/words.h"
 #include "engine/xdp/inheritance.h"
 #include "engine/xdp/program_maps.h"
 #include "sluice/kernel.h"
 #include "sluice/listener.h"
 #include "sluice/session.h"
+#include "sluice/session_owner.h"
 
 namespace sluice {
 namespace {
@@ -89,25 +91,26 @@ class Renumbering {
   std::vector<uint32_t> ports_;
 };
 
-// Entries are found by hashes, which stay; those whose record has not gone on are left out.
-void CopyBuckets(const SessionPartition& from, const SessionPartition& to) {
-  for (uint32_t i = 0; i < from.bucket_count; i++) {
-    for (uint32_t at = 0; at < SLUICE_BUCKET_ENTRIES; at++) {
-      const uint64_t entry = SLUICE_LOAD_ENTRY(&from.buckets[i].entries[at]);
-      const auto index = static_cast<uint32_t>(entry);
-      if (entry == SLUICE_ENTRY_EMPTY || index >= to.session_count || to.sessions[index].protocol == 0) continue;
-      SLUICE_STORE_ENTRY(&to.buckets[i].entries[at], entry);
-    }
-  }
+// Whose a partition's sessions are among `now` partitions, of which `workers` are workers'.
+uint32_t HeirOf(uint32_t partition, uint32_t workers_before, uint32_t workers, uint32_t now) {
+  if (partition < workers_before) return partition % (workers > 0 ? workers : now);
+  return workers + (partition - workers_before) % (now - workers);
 }
 
-// The records that are not in use are the free ones.
-void ListFree(const SessionPartition& partition, sluice_session_owner* owner) {
-  owner->free_head = 0;
-  owner->free_count = 0;
-  for (uint32_t i = 0; i < partition.session_count; i++) {
-    if (partition.sessions[i].protocol == 0) partition.free[owner->free_count++] = i;
-  }
+// The session in a partition of another shape, perhaps under another hash key. False when there is no room.
+bool Enter(const sluice_session& session, const SessionPartition& partition, const sluice_tables& view, uint64_t now) {
+  sluice_owned owned;
+  owned.tick = sluice_tick(now);
+  owned.tables = &view;
+  owned.partition = &partition;
+  uint64_t forward = 0;
+  uint64_t reverse = 0;
+  sluice_session_hash(&view, &session, false, &forward);
+  sluice_session_hash(&view, &session, true, &reverse);
+  const int index = sluice_session_open(&owned, &session, forward, reverse);
+  if (index < 0) return false;
+  if (session.flags & SLUICE_SESSION_REPLACED) sluice_session_replace(&owned, static_cast<uint32_t>(index));
+  return true;
 }
 
 }  // namespace
@@ -118,10 +121,11 @@ std::optional<SessionInheritance> InheritSessions(int program) {
   const sluice_kernel_state state = *said->As<sluice_kernel_state>();
   if (state.layout != SLUICE_LAYOUT_VERSION || state.half > 1 || state.session_records == 0) return std::nullopt;
   std::optional<SessionArrays> arrays =
-      SessionArrays::Find(program, {state.partitions, state.session_records, state.session_buckets});
+      SessionArrays::Find(program, {state.session_partitions, state.session_records, state.session_buckets});
   if (!arrays.has_value()) return std::nullopt;
   SessionInheritance before;
   before.arrays = *std::move(arrays);
+  before.workers = std::min(state.session_workers, state.session_partitions);
   std::vector<sluice_settings> settings;
   const bool whole = ReadTable(program, "sluice_settings", state.half, &settings) &&
                      ReadTable(program, "sluice_backends", state.half, &before.backends) &&
@@ -152,23 +156,20 @@ bool HaveSameNumbers(const SessionInheritance& before, const Tables& tables) {
   return true;
 }
 
-uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, SessionArrays* to) {
-  if (!IsSameKey(before.settings, *tables.view().settings)) return 0;
-  if (before.arrays.shape().records != to->shape().records) return 0;
-  const Renumbering now(before, tables);
+uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, uint32_t workers, SessionArrays* to) {
+  const Renumbering renumbering(before, tables);
   const std::vector<SessionPartition> from = before.arrays.partitions();
   const std::vector<SessionPartition> into = to->partitions();
+  const uint64_t now = MonotonicNow();
   uint64_t copied = 0;
-  for (uint32_t i = 0; i < std::min(from.size(), into.size()); i++) {
-    for (uint32_t record = 0; record < into[i].session_count; record++) {
+  for (uint32_t i = 0; i < from.size(); i++) {
+    const uint32_t heir = HeirOf(i, before.workers, workers, static_cast<uint32_t>(into.size()));
+    for (uint32_t record = 0; record < from[i].session_count; record++) {
       sluice_session session = LoadWords(&from[i].sessions[record]);
-      if (session.protocol == 0 || !now.Apply(&session)) continue;
-      StoreWords(&into[i].sessions[record], session);
-      copied++;
+      if (session.protocol == 0 || !renumbering.Apply(&session)) continue;
+      copied += Enter(session, into[heir], tables.view(), now);
     }
-    CopyBuckets(from[i], into[i]);
-    ListFree(into[i], to->owner(i));
-    std::copy_n(before.arrays.owner(i)->cursors, SLUICE_PORT_CURSORS, to->owner(i)->cursors);
+    std::copy_n(from[i].state->cursors, SLUICE_PORT_CURSORS, into[heir].state->cursors);
   }
   return copied;
 }

@@ -14,6 +14,8 @@ namespace sluice {
 
 struct SessionInheritance {
   SessionArrays arrays;
+  // So many of the partitions, the first ones, are those of workers in user space.
+  uint32_t workers = 0;
   // What the records go by.
   sluice_settings settings{};
   std::vector<sluice_backend> backends;
@@ -28,8 +30,8 @@ std::optional<SessionInheritance> InheritSessions(int program);
 // Whether all that a record may name has the same number under `tables`.
 bool HaveSameNumbers(const SessionInheritance& before, const Tables& tables);
 
-// Copies sessions into empty arrays, with the numbers that they have now; how many. Those whose backend, listener,
-// address or port is gone stay behind, and all of them where flows are hashed by another key.
-uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, SessionArrays* to);
+// Copies sessions into empty arrays, of which `workers` are those of workers, with the numbers that they have now; how
+// many. Those whose backend, listener, address or port is gone stay behind, and so do those for which there is no room.
+uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, uint32_t workers, SessionArrays* to);
 
 }  // namespace sluice

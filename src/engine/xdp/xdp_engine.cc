@@ -83,9 +83,9 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
   if (!connections.ok()) return connections.status();
   engine->connections_ = *std::move(connections);
   if (options.max_sessions > 0) {
-    absl::StatusOr<std::unique_ptr<KernelSessions>> made = KernelSessions::Open(
-        partitions, options.max_sessions, sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port),
-        places, notes);
+    absl::StatusOr<std::unique_ptr<KernelSessions>> made =
+        KernelSessions::Open({0, partitions}, options.max_sessions,
+                             sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port), places);
     if (!made.ok()) return made.status();
     engine->sessions_ = *std::move(made);
   }

@@ -122,6 +122,7 @@ class PartitionMemory {
  public:
   PartitionMemory(uint32_t sessions, uint32_t buckets) : buckets_(buckets), sessions_(sessions), free_(sessions) {
     std::iota(free_.begin(), free_.end(), 0u);
+    sluice_session_owner_begin(state_.get(), sessions);
   }
   SessionPartition view() {
     SessionPartition partition{};
@@ -130,6 +131,7 @@ class PartitionMemory {
     partition.sessions = sessions_.data();
     partition.session_count = static_cast<uint32_t>(sessions_.size());
     partition.free = free_.data();
+    partition.state = state_.get();
     partition.expired = expired_.get();
     return partition;
   }
@@ -138,6 +140,7 @@ class PartitionMemory {
   std::vector<sluice_bucket> buckets_;
   std::vector<sluice_session> sessions_;
   std::vector<uint32_t> free_;
+  std::unique_ptr<sluice_session_owner> state_ = std::make_unique<sluice_session_owner>();
   std::unique_ptr<ExpiredSessions> expired_ = std::make_unique<ExpiredSessions>();
 };
 
