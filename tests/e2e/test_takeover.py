@@ -92,8 +92,8 @@ def other_backends(site):
 
 @pytest.mark.parametrize("forwarding", ["dsr_l2", "full_nat"])
 def test_a_next_instance_with_another_number_of_queues_keeps_the_flows(lab, engine, forwarding):
-    """One queue (with dpdk: and one worker), then two, then one again; backends change with each, so that flows that are
-    not known would move."""
+    """One queue (with dpdk: and one worker), then two, then one again; weights change with each, so that flows that
+    nobody knows would move."""
     site = Site(lab, forwarding, queues=2, engine=engine)
     site.client = site.add_client()
     site.add_backends(3)

@@ -18,17 +18,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "engine/announce.h"
-#include "engine/connection_tables.h"
 #include "engine/counters.h"
 #include "engine/dpdk/answer_rss.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/flow_tables.h"
 #include "engine/dpdk/local_addresses.h"
 #include "engine/dpdk/port_set.h"
 #include "engine/dpdk/stand_in.h"
 #include "engine/dpdk/worker.h"
-#include "engine/session_tables.h"
-#include "engine/xdp/kernel_connections.h"
-#include "engine/xdp/kernel_sessions.h"
 
 namespace sluice {
 namespace {
@@ -82,22 +79,18 @@ class DpdkEngine : public Engine {
   EngineCounters ReadCounters() override;
   std::vector<EnginePort> ports() override;
   void Sweep() override;
-  const Occupancy& occupancy() const override { return connections().occupancy(); }
-  const SessionOccupancy& session_occupancy() const override { return sessions().occupancy(); }
+  const Occupancy& occupancy() const override { return flows_->connections().occupancy(); }
+  const SessionOccupancy& session_occupancy() const override { return flows_->sessions().occupancy(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
 
  private:
   explicit DpdkEngine(DpdkOptions options) : options_(std::move(options)) {}
-  absl::Status TakeConnections(std::vector<std::string>* notes);
-  absl::Status TakeSessions(std::vector<std::string>* notes);
   absl::Status MakeStandIn();
   absl::Status CreateWorkers();
   absl::Status Settle(const Tables& tables);
   absl::Status PublishToKernel();
-  SessionTables& sessions() const { return kernel_sessions_ != nullptr ? kernel_sessions_->tables() : *own_sessions_; }
-  ConnectionTables& connections() const { return kernel_ != nullptr ? kernel_->tables() : *own_; }
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
@@ -110,11 +103,8 @@ class DpdkEngine : public Engine {
 
   const DpdkOptions options_;
   std::unique_ptr<PortSet> ports_;
-  // One of two: over kernel interfaces the kernel shares connections and sessions, and stands in.
-  std::unique_ptr<ConnectionTables> own_;
-  std::unique_ptr<KernelConnections> kernel_;
-  std::unique_ptr<SessionTables> own_sessions_;
-  std::unique_ptr<KernelSessions> kernel_sessions_;
+  std::unique_ptr<FlowTables> flows_;
+  // Over kernel interfaces.
   std::unique_ptr<StandIn> stand_in_;
   rte_rcu_qsbr* qsbr_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -158,67 +148,19 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   absl::StatusOr<std::unique_ptr<PortSet>> ports = PortSet::Open(options, inject, notes);
   if (!ports.ok()) return ports.status();
   engine->ports_ = *std::move(ports);
-  if (absl::Status status = engine->TakeConnections(notes); !status.ok()) return status;
-  if (absl::Status status = engine->TakeSessions(notes); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<FlowTables>> flows = FlowTables::Take(options, *engine->ports_, notes);
+  if (!flows.ok()) return flows.status();
+  engine->flows_ = *std::move(flows);
   if (absl::Status status = engine->MakeStandIn(); !status.ok()) return status;
   if (absl::Status status = engine->CreateWorkers(); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-absl::Status DpdkEngine::TakeConnections(std::vector<std::string>* notes) {
-  const std::vector<AfxdpPort*>& interfaces = ports_->afxdp();
-  if (interfaces.empty()) {
-    absl::StatusOr<ConnectionTables> own =
-        ConnectionTables::Create(ports_->partitions(), options_.max_connections, options_.huge_pages);
-    if (!own.ok()) return own.status();
-    own_ = std::make_unique<ConnectionTables>(*std::move(own));
-    if (options_.huge_pages == HugePages::kPreferred && !own_->huge()) {
-      notes->push_back(absl::StrCat("the connection table (", options_.max_connections * 12 >> 20,
-                                    " MiB) lies in pages of normal size; huge pages make look-ups in it faster"));
-    }
-    return absl::OkStatus();
-  }
-  std::vector<XdpAttachment*> places;
-  for (AfxdpPort* port : interfaces) places.push_back(&port->attachment());
-  absl::StatusOr<std::unique_ptr<KernelConnections>> shared =
-      KernelConnections::Open(ports_->partitions(), options_.max_connections, places, notes);
-  if (!shared.ok()) return shared.status();
-  kernel_ = *std::move(shared);
-  return absl::OkStatus();
-}
-
-// The kernel shares them where it can stand in for workers.
-absl::Status DpdkEngine::TakeSessions(std::vector<std::string>* notes) {
-  std::vector<XdpAttachment*> places;
-  bool native = kernel_ != nullptr;
-  for (AfxdpPort* port : ports_->afxdp()) {
-    places.push_back(&port->attachment());
-    native = native && !port->attachment().generic();
-  }
-  if (native && options_.max_sessions > 0) {
-    absl::StatusOr<std::unique_ptr<KernelSessions>> shared =
-        KernelSessions::Open({options_.workers, ports_->partitions()}, options_.max_sessions,
-                             sluice_nat_ports_around(options_.kernel_first_port, options_.kernel_last_port), places);
-    if (shared.ok()) {
-      kernel_sessions_ = *std::move(shared);
-      return absl::OkStatus();
-    }
-    if (!absl::IsFailedPrecondition(shared.status())) return shared.status();
-    notes->push_back(
-        absl::StrCat("the kernel does not translate in workers' place: ", std::string(shared.status().message())));
-  }
-  absl::StatusOr<SessionTables> own =
-      SessionTables::Create(options_.workers, options_.max_sessions, options_.huge_pages);
-  if (!own.ok()) return own.status();
-  own_sessions_ = std::make_unique<SessionTables>(*std::move(own));
-  return absl::OkStatus();
-}
-
 absl::Status DpdkEngine::MakeStandIn() {
-  if (kernel_ == nullptr) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<StandIn>> stand_in =
-      StandIn::Create(ports_->afxdp(), kernel_.get(), kernel_sessions_.get(), options_.takeover_after);
+  if (flows_->kernel_connections() == nullptr) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<StandIn>> stand_in = StandIn::Create(
+      ports_->afxdp(), flows_->kernel_connections(), flows_->kernel_sessions(), options_.takeover_after);
   if (!stand_in.ok()) return stand_in.status();
   stand_in_ = *std::move(stand_in);
   return absl::OkStatus();
@@ -233,14 +175,12 @@ absl::Status DpdkEngine::CreateWorkers() {
   if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, options.workers) != 0) {
     return absl::ResourceExhaustedError("no memory for the workers' quiescent states");
   }
-  const sluice_nat_ports all_ports = sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port);
-  const sluice_nat_ports ports = kernel_sessions_ != nullptr ? kernel_sessions_->worker_ports() : all_ports;
   AnswerRss answers;
   answers.owners = std::make_shared<NatOwners>(options.workers);
   if (options.max_sessions > 0) {
     std::vector<Port*> all;
     for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
-    answers = ChooseAnswerRss(all, options.workers, ports);
+    answers = ChooseAnswerRss(all, options.workers, flows_->nat_ports());
     messages_ = std::move(answers.messages);
   }
   for (uint32_t i = 0; i < options.workers; i++) {
@@ -255,8 +195,9 @@ absl::Status DpdkEngine::CreateWorkers() {
     worker_options.qsbr = qsbr_;
     worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
-    absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Create(
-        std::move(worker_options), connections().partitions(), {sessions().partitions(), i, ports, answers.owners});
+    absl::StatusOr<std::unique_ptr<Worker>> worker =
+        Worker::Create(std::move(worker_options), flows_->connections().partitions(),
+                       {flows_->sessions().partitions(), i, flows_->nat_ports(), answers.owners});
     if (!worker.ok()) return worker.status();
     rte_rcu_qsbr_thread_register(qsbr_, i);
     workers_.push_back(*std::move(worker));
@@ -305,11 +246,10 @@ absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
 // Before the first tables: workers work on the connections that an instance before us has left, once it is known whose
 // they are.
 absl::Status DpdkEngine::Settle(const Tables& tables) {
-  if (kernel_ == nullptr || current_ != nullptr) return absl::OkStatus();
-  const absl::StatusOr<bool> moved = kernel_->Settle(tables);
+  if (current_ != nullptr) return absl::OkStatus();
+  const absl::StatusOr<bool> moved = flows_->Settle(tables);
   if (!moved.ok()) return moved.status();
-  const bool sessions_moved = kernel_sessions_ != nullptr && kernel_sessions_->Settle(tables);
-  return *moved || sessions_moved ? CreateWorkers() : absl::OkStatus();
+  return *moved ? CreateWorkers() : absl::OkStatus();
 }
 
 // The first time it may fail: then workers have what they need, and nobody stands in for them.
@@ -399,7 +339,7 @@ EngineCounters DpdkEngine::ReadCounters() {
   }
   for (const std::unique_ptr<Worker>& worker : workers_) {
     AddCounters(worker->counters(), &sum);
-    if (kernel_sessions_ == nullptr) AddCounters(worker->session_counters(), &sum);
+    if (flows_->kernel_sessions() == nullptr) AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
   if (stand_in_ != nullptr) stand_in_->forwarding().AddCounters(&sum);
@@ -428,8 +368,8 @@ std::vector<EnginePort> DpdkEngine::ports() {
 
 void DpdkEngine::Sweep() {
   if (current_ == nullptr || ports_ == nullptr) return;
-  connections().Sweep(current_->view(), MonotonicNow());
-  sessions().Sweep(current_->view(), MonotonicNow());
+  flows_->connections().Sweep(current_->view(), MonotonicNow());
+  flows_->sessions().Sweep(current_->view(), MonotonicNow());
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {
