@@ -1,6 +1,6 @@
-"""A thousand random changes over the file and the API, under load, beside a model of what they come to.
+"""A thousand random changes over the file, the API and health, under load, beside a model of what they come to.
 
-   client ---- LAN ----+---- balancer
+   client ---- LAN ----+---- balancer        checks HEALTH_PORT of each server
                        '---- web1 web2 (nobody touches them) web3 web4
 """
 
@@ -9,7 +9,7 @@ import random
 import statistics
 import time
 
-from lab import clients
+from lab import clients, servers
 from lab.api_client import ApiClient
 from lab.balancer import dump
 from lab.process import wait_until
@@ -18,14 +18,27 @@ from lab.site import VIRTUAL, Site
 CHANGES = 1_000
 CONCURRENCY = 4
 STATES = ("READY", "DRAIN", "DISABLED")
+CHECK = {"type": "tcp", "port": servers.HEALTH_PORT, "interval": "200ms", "timeout": "150ms", "rise": 2, "fall": 2}
 
 
 class Model:
-    """What docs/decisions/kept-changes.md says: a base, and changes over it. A backend is (weight, state) by its name."""
+    """What docs/decisions/kept-changes.md says: a base, and changes over it. A backend is (weight, state) by name."""
 
     def __init__(self, base):
         self.base = dict(base)
         self.changes = {}
+        # Whose checks fail.
+        self.down = set()
+
+    def conditions(self):
+        """What each backend does: what the operator wants first, then what its checks say."""
+        def condition(name, weight, state):
+            if state != "READY":
+                return state
+            if weight == 0:
+                return "NO_WEIGHT"
+            return "UNHEALTHY" if name in self.down else "READY"
+        return {name: condition(name, *backend) for name, backend in self.wanted().items()}
 
     def wanted(self):
         wanted = dict(self.base)
@@ -63,17 +76,32 @@ class Changes:
     def __init__(self, site, balancer, seed):
         self.random = random.Random(seed)
         self.balancer = balancer
-        self.api = ApiClient(balancer.api)
+        self.api = None
         self.addresses = {backend.name: backend.addresses[4] for backend in site.backends}
+        self.checked = {backend.name: servers.Health(backend.node) for backend in site.backends}
         self.model = Model({name: (1, "READY") for name in self.addresses})
         # Changes that end flows which a backend has.
         self.cruel = 0
+        self.failures = 0
         self.seconds = []
+
+    def begin(self):
+        self.balancer.start()
+        self.api = ApiClient(self.balancer.api)
+        self.settle()
+
+    def settle(self):
+        """Waits until the checks have found what the model says."""
+        wait_until(lambda: self.conditions() == self.model.conditions(),
+                   lambda: f"{self.model.conditions()} instead of {self.conditions()}")
 
     def one(self):
         name = self.random.choice(("web3", "web4"))
-        if self.random.random() < 0.05:
+        chance = self.random.random()
+        if chance < 0.05:
             return self.reload()
+        if chance < 0.15:
+            return self.fail_or_recover(name)
         if name not in self.model.wanted():
             return self.add(name)
         return self.remove(name) if self.random.random() < 0.2 else self.update(name)
@@ -94,6 +122,20 @@ class Changes:
         self.model.set(name, (weight, state))
         self.cruel += state == "DISABLED"
 
+    def fail_or_recover(self, name):
+        """What the checks of the server ask is killed, or comes back; what its clients ask is not touched."""
+        self.checked[name].set("ok" if name in self.model.down else "down")
+        self.model.down ^= {name}
+        self.failures += name in self.model.down
+
+    def crash(self):
+        """Everything acknowledged is there afterwards."""
+        self.api.close()
+        self.balancer.kill()
+        self.balancer.start()
+        self.api = ApiClient(self.balancer.api)
+        assert self.running() == self.model.wanted()
+
     def reload(self):
         """Another file: web3 and web4 with other weights, or without one of them."""
         base = {"web1": (1, "READY"), "web2": (1, "READY")}
@@ -110,6 +152,10 @@ class Changes:
         pool = self.api.call("Get")["config"]["pools"][0]
         return {one["name"]: (one["weight"], one["state"]) for one in pool["backends"]}
 
+    def conditions(self):
+        pool = self.api.call("List", pool="web")["pools"][0]
+        return {one["name"]: one["condition"] for one in pool["backends"]}
+
     def _call(self, method, **fields):
         begin = time.monotonic()
         self.api.call(method, pool="web", **fields)
@@ -117,19 +163,27 @@ class Changes:
 
 
 def test_a_thousand_changes_come_to_what_the_model_says(lab, engine):
+    """Killed twice in the middle of them."""
     seed = random.randrange(1_000_000)
     print(f"\nseed {seed}")
     site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(4)
-    balancer = site.balancer(site.configuration(4)).start()
-    held = clients.HeldConnections(client, VIRTUAL[4], 200, timeout=1)
-    load = clients.HttpLoad(client, VIRTUAL[4], concurrency=CONCURRENCY, timeout=3)
+    configuration = site.configuration(4)
+    configuration["pools"][0]["health_check"] = CHECK
+    balancer = site.balancer(configuration)
     changes = Changes(site, balancer, seed)
+    changes.begin()
+    held = clients.HeldConnections(client, VIRTUAL[4], 200, timeout=1)
+    load = clients.HttpLoad(client, VIRTUAL[4], concurrency=CONCURRENCY, timeout=5)
+    crashes = changes.random.sample(range(1, CHANGES), 2)
     for number in range(CHANGES):
         changes.one()
+        if number in crashes:
+            changes.crash()
         if number % 50 == 0:
             assert changes.running() == changes.model.wanted(), (seed, number)
+            changes.settle()
     assert changes.running() == changes.model.wanted(), seed
     answer = load.stop()
     # Whoever is with a backend at the moment when it goes.
@@ -138,15 +192,11 @@ def test_a_thousand_changes_come_to_what_the_model_says(lab, engine):
     for name in ("web1", "web2"):
         assert kept["spread"][name] == held.first["spread"][name], (seed, kept, held.first)
     assert kept["moved"] == 0, (seed, kept)
-    changes.api.close()
-    balancer.kill()
-    balancer.start()
-    changes.api = ApiClient(balancer.api)
-    assert changes.running() == changes.model.wanted(), seed
+    changes.crash()
     changes.seconds.sort()
     print(f"{len(changes.seconds)} changes over the API: half within "
-          f"{1000 * changes.seconds[len(changes.seconds) // 2]:.0f} ms, the slowest {1000 * changes.seconds[-1]:.0f} ms; "
-          f"{answer['requests']} requests, {answer['failed']} failed")
+          f"{1000 * changes.seconds[len(changes.seconds) // 2]:.0f} ms, the slowest {1000 * changes.seconds[-1]:.0f} "
+          f"ms; {changes.failures} servers failed; {answer['requests']} requests, {answer['failed']} failed")
 
 
 def test_a_large_configuration_is_applied_and_one_weight_in_it_changed(lab, engine):
@@ -177,7 +227,7 @@ def test_a_large_configuration_is_applied_and_one_weight_in_it_changed(lab, engi
         seconds.append(time.monotonic() - begin)
     status = api.call("GetStatus")
     print(f"\n{engine}: sluicectl apply of 1,000 listeners with 10 backends each {applied:.2f} s; one weight: half "
-          f"within {1000 * statistics.median(seconds):.1f} ms, the fastest {1000 * min(seconds):.1f} ms; the last tables "
-          f"were built in {status['build']['last']} and published in {status['publish']['last']}")
+          f"within {1000 * statistics.median(seconds):.1f} ms, the fastest {1000 * min(seconds):.1f} ms; the last "
+          f"tables were built in {status['build']['last']} and published in {status['publish']['last']}")
     assert applied < 10 and statistics.median(seconds) < 1, (applied, seconds)
     assert clients.http_requests(client, VIRTUAL[4], 200)["failed"] == 0
