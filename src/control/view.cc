@@ -175,8 +175,8 @@ class InventoryView {
     if (slot >= 0) {
       const auto at = static_cast<uint32_t>(slot);
       traffic = controller_.traffic().OfBackend(counters_, at);
-      to->set_active_flows(uint64_t{At(controller_.engine().occupancy().flows_of_slot, at)} +
-                           At(controller_.engine().session_occupancy().of_slot, at));
+      to->set_active_flows(uint64_t{At(controller_.engine().occupancy().open_of_slot, at)} +
+                           At(controller_.engine().session_occupancy().open_of_slot, at));
     }
     SetTraffic(traffic.forwarded, to->mutable_traffic());
     SetTraffic(traffic.answers, to->mutable_answers());
@@ -239,8 +239,8 @@ v1::Status ViewStatus(const Controller& controller) {
   status.set_bytes(counters.bytes);
   for (v1::Total& total : ReadTotals(counters)) *status.add_totals() = std::move(total);
   status.set_sessions(controller.engine().session_occupancy().sessions);
-  status.set_active_flows(Sum(controller.engine().occupancy().flows_of_slot) +
-                          Sum(controller.engine().session_occupancy().of_slot));
+  status.set_active_flows(Sum(controller.engine().occupancy().open_of_slot) +
+                          Sum(controller.engine().session_occupancy().open_of_slot));
   SetTiming(controller.build_timing(), status.mutable_build());
   SetTiming(controller.publish_timing(), status.mutable_publish());
   AddPortProblems(controller, &status);

@@ -5,6 +5,16 @@
 #include <utility>
 
 namespace sluice {
+namespace {
+
+// Closed, and since then without a packet for more than so many ticks.
+constexpr uint32_t kQuietTicks = 1;
+
+bool IsOver(uint64_t entry, uint32_t tick) {
+  return sluice_entry_state(entry) == SLUICE_STATE_CLOSING && sluice_age(tick, sluice_entry_seen(entry)) > kQuietTicks;
+}
+
+}  // namespace
 
 uint32_t BucketsFor(uint64_t flows) {
   const uint64_t buckets = (flows * 12 + sizeof(sluice_bucket) - 1) / sizeof(sluice_bucket);
@@ -28,8 +38,10 @@ ConnectionTables ConnectionTables::In(Region memory, uint32_t partitions, uint32
   for (uint32_t i = 0; i < partitions; i++) {
     tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each});
   }
-  tables.counting_.resize(SLUICE_BACKENDS);
-  tables.occupancy_.flows_of_slot.resize(SLUICE_BACKENDS);
+  for (Engine::Occupancy* occupancy : {&tables.counting_, &tables.occupancy_}) {
+    occupancy->flows_of_slot.resize(SLUICE_BACKENDS);
+    occupancy->open_of_slot.resize(SLUICE_BACKENDS);
+  }
   return tables;
 }
 
@@ -41,9 +53,10 @@ void ConnectionTables::Sweep(const sluice_tables& tables, uint64_t now) {
   for (; position_ < end; position_++) SweepBucket(buckets[position_], tables, tick);
   if (position_ < buckets_) return;
   position_ = 0;
-  occupancy_.sweeps++;
-  occupancy_.flows_of_slot.swap(counting_);
-  std::fill(counting_.begin(), counting_.end(), 0);
+  counting_.sweeps = occupancy_.sweeps + 1;
+  std::swap(occupancy_, counting_);
+  std::fill(counting_.flows_of_slot.begin(), counting_.flows_of_slot.end(), 0);
+  std::fill(counting_.open_of_slot.begin(), counting_.open_of_slot.end(), 0);
 }
 
 void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& tables, uint32_t tick) {
@@ -54,7 +67,9 @@ void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& t
     const sluice_backend& backend = tables.backends[slot];
     const bool gone = !(backend.flags & SLUICE_BACKEND_LIVE);
     const bool clear = gone || sluice_entry_expired(entry, tick, backend.idle);
-    if (!clear || !sluice_entry_clear(&at, entry)) counting_[slot]++;
+    if (clear && sluice_entry_clear(&at, entry)) continue;
+    counting_.flows_of_slot[slot]++;
+    if (!IsOver(entry, tick)) counting_.open_of_slot[slot]++;
   }
 }
 

@@ -27,7 +27,9 @@ class ConnectionTables {
   bool huge() const { return region_.huge(); }
 
   // Goes over the next hundredth of all buckets at `now` (CLOCK_MONOTONIC, ns): empties what is expired by the idle
-  // timeout of its backend's listeners, and what names a backend that is gone; counts the rest.
+  // timeout of its backend's listeners, and what names a backend that is gone; counts the rest. A flow
+  // is over when it was closed (as far as clients' packets tell) and then had no packet for two to four seconds: after
+  // the client's FIN its server may still have much to say, which the client acknowledges.
   void Sweep(const sluice_tables& tables, uint64_t now);
   const Engine::Occupancy& occupancy() const { return occupancy_; }
 
@@ -38,7 +40,8 @@ class ConnectionTables {
   std::vector<Partition> partitions_;
   uint64_t buckets_ = 0;
   uint64_t position_ = 0;
-  std::vector<uint32_t> counting_;
+  // Of the sweep that is under way.
+  Engine::Occupancy counting_;
   Engine::Occupancy occupancy_;
 };
 

@@ -81,6 +81,8 @@ class Engine {
   struct Occupancy {
     uint64_t sweeps = 0;
     std::vector<uint32_t> flows_of_slot;
+    // Of these, the flows that are not over: a closed one keeps its entry for a while, for late packets.
+    std::vector<uint32_t> open_of_slot;
   };
   virtual const Occupancy& occupancy() const = 0;
   // The same of NAT sessions, whose sweeps are counted by themselves.
@@ -88,6 +90,7 @@ class Engine {
     uint64_t sweeps = 0;
     uint64_t sessions = 0;
     std::vector<uint32_t> of_slot;
+    std::vector<uint32_t> open_of_slot;
     std::vector<uint32_t> of_listener;
   };
   virtual const SessionOccupancy& session_occupancy() const = 0;

@@ -20,6 +20,7 @@ constexpr int kMessageBytes = 256 << 20;
 constexpr int kHeaderBytes = 256 << 10;
 constexpr char kBackend[] = "POOL/NAME";
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
+constexpr absl::Duration kTellFlows = absl::Seconds(1);
 constexpr absl::Duration kRateInterval = absl::Seconds(1);
 
 std::shared_ptr<grpc::Channel> Connect(const Client::Options& options) {
@@ -323,6 +324,7 @@ Exit Client::RemoveBackend(const Words& arguments) {
 Exit Client::WaitForFlows(const std::string& pool, const std::string& backend) {
   constexpr absl::Duration kCounted = absl::Seconds(3);
   const absl::Time begin = absl::Now();
+  absl::Time told = begin;
   while (true) {
     v1::Inventory inventory;
     if (const Exit exit = ReadInventory({pool}, &inventory); exit != Exit::kDone) return exit;
@@ -335,6 +337,10 @@ Exit Client::WaitForFlows(const std::string& pool, const std::string& backend) {
     if (waited >= options_.drain) {
       err_ << "warning: " << pool << "/" << backend << " still has " << flows << " flows; it is removed with them\n";
       return Exit::kDone;
+    }
+    if (absl::Now() - told >= kTellFlows && flows > 0) {
+      err_ << pool << "/" << backend << " has " << flows << (flows == 1 ? " flow" : " flows") << " left\n";
+      told = absl::Now();
     }
     absl::SleepFor(kPoll);
   }

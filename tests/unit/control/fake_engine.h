@@ -41,7 +41,7 @@ class FakeEngine : public Engine {
                                           {"eth1", Mac{2, 0, 0, 0, 0, 2}, 1500, true, 12, "fake"}};
   Occupancy swept;
   mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
-                                    std::vector<uint32_t>(SLUICE_LISTENERS)};
+                                    std::vector<uint32_t>(SLUICE_BACKENDS), std::vector<uint32_t>(SLUICE_LISTENERS)};
   EngineNews news;
   std::vector<std::string> announced;
   uint32_t publishes = 0;

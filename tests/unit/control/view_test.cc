@@ -37,6 +37,7 @@ class ViewTest : public testing::Test {
  protected:
   ViewTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
     engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
+    engine_.swept.open_of_slot.resize(SLUICE_BACKENDS);
     for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4"}) {
       NextHop hop;
       hop.ifindex = 11;
@@ -86,8 +87,8 @@ TEST_F(ViewTest, TrafficIsThatOfTheName) {
   const uint32_t slot = SlotOf("b");
   engine_.counters.backends[slot] = {7, 700, 3};
   engine_.counters.backend_answers[slot] = {9, 900, 0};
-  engine_.swept.flows_of_slot[slot] = 2;
-  engine_.sessions.of_slot[slot] = 4;
+  engine_.swept.open_of_slot[slot] = 2;
+  engine_.sessions.open_of_slot[slot] = 4;
   const v1::Inventory inventory = ViewInventory(controller_, "web");
   ASSERT_EQ(inventory.pools_size(), 1);
   ASSERT_EQ(inventory.listeners_size(), 1);

@@ -91,6 +91,19 @@ TEST_F(ConnectionTablesTest, CountsLiveEntriesBySlotInEveryPartition) {
   EXPECT_EQ(connections_.occupancy().flows_of_slot[1], 1u);
 }
 
+TEST_F(ConnectionTablesTest, CountsClosedFlowsAsOpenWhileThereArePackets) {
+  Entry(0, 0, 0) = Made(1, SLUICE_STATE_CLOSING, kNow - 1);
+  Entry(0, 0, 1) = Made(1, SLUICE_STATE_CLOSING, kNow - 2);
+  Entry(0, 0, 2) = Made(1, SLUICE_STATE_CONFIRMED, kNow - 2);
+  SweepOnce();
+  EXPECT_EQ(connections_.occupancy().flows_of_slot[1], 3u);
+  EXPECT_EQ(connections_.occupancy().open_of_slot[1], 2u);
+  Entry(0, 0, 2) = SLUICE_ENTRY_EMPTY;
+  SweepOnce(kNow + 1);
+  EXPECT_EQ(connections_.occupancy().flows_of_slot[1], 2u);
+  EXPECT_EQ(connections_.occupancy().open_of_slot[1], 0u);
+}
+
 TEST_F(ConnectionTablesTest, EmptiesWhatIsExpired) {
   Entry(0, 0, 0) = Made(1, SLUICE_STATE_CONFIRMED, kNow - kIdle - 1);
   Entry(0, 0, 1) = Made(1, SLUICE_STATE_CONFIRMED, kNow - kIdle);

@@ -147,6 +147,9 @@ TEST_F(SessionTablesTest, CountsSessionsBySlotAndListener) {
   EXPECT_EQ(occupancy.of_slot[3], 2u);
   EXPECT_EQ(occupancy.of_slot[4], 1u);
   EXPECT_EQ(occupancy.of_slot[1], 0u);
+  // The closed one only keeps its port from being used again.
+  EXPECT_EQ(occupancy.open_of_slot[3], 1u);
+  EXPECT_EQ(occupancy.open_of_slot[4], 1u);
   EXPECT_EQ(occupancy.of_listener[0], 1u);
   EXPECT_EQ(occupancy.of_listener[1], 2u);
   other.protocol = 0;
