@@ -62,7 +62,8 @@ static __always_inline bool find_places(uint32_t partition, uint64_t hash, struc
 }
 
 static __always_inline struct sluice_counters* counters_of(const struct engine_job* job) {
-  return bpf_map_lookup_elem(&sluice_counters_map, &job->own);
+  const uint32_t own = job->own;
+  return bpf_map_lookup_elem(&sluice_counters_map, &own);
 }
 
 static __always_inline bool has_sessions(const struct engine_job* job) {

@@ -237,13 +237,19 @@ SLUICE_STAGE int sluice_session_add_sums(struct sluice_owned* of, struct sluice_
   return 1;
 }
 
+/* Of the answers in the scratch. In the kernel a stage of its own, as what is opened then goes six calls deep. */
+SLUICE_STAGE uint64_t sluice_session_answer_hash(struct sluice_owned* of) {
+  if (SLUICE_MISSING(of)) return 0;
+  const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
+  return SLUICE_MISSING(settings) ? 0 : sluice_hash_flow(settings, &of->scratch.answer);
+}
+
 /* Opens `wanted` for `forward`, its client's flow of this hash. As sluice_session_open. */
 SLUICE_STAGE int sluice_session_enter(struct sluice_owned* of, struct sluice_session* wanted,
                                       const struct sluice_flow* forward, uint64_t hash) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted) || SLUICE_MISSING(forward)) return -1;
-  const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
-  if (SLUICE_MISSING(settings) || !sluice_session_add_sums(of, wanted, forward)) return -1;
-  return sluice_session_open(of, wanted, hash, sluice_hash_flow(settings, &of->scratch.answer));
+  if (!sluice_session_add_sums(of, wanted, forward)) return -1;
+  return sluice_session_open(of, wanted, hash, sluice_session_answer_hash(of));
 }
 
 /* Whether the owner itself lets the server see the client: if the answers then come back through here and to this

@@ -29,6 +29,7 @@ struct sluice_owner_scratch {
 
 /* One owner's sessions, and what it goes by for one packet. */
 #ifdef __bpf__
+/* Keys are copied to the stack: kernels before 6.6 take no others from a function of its own. */
 /* The composing program defines arrays with those of all owners behind each other, sluice_session_buckets_map,
  * sluice_sessions_map, sluice_free_map, sluice_session_owners_map, sluice_expired_map, and how many buckets and
  * sessions each owner has, sluice_session_buckets and sluice_session_records. */
@@ -71,10 +72,12 @@ SLUICE_INLINE uint32_t* sluice_owned_free(struct sluice_owned* of, uint32_t i) {
   return line ? &line->records[at % SLUICE_FREE_LINE] : NULL;
 }
 SLUICE_INLINE struct sluice_session_owner* sluice_owned_state(struct sluice_owned* of) {
-  return bpf_map_lookup_elem(&sluice_session_owners_map, &of->self);
+  const uint32_t self = of->self;
+  return bpf_map_lookup_elem(&sluice_session_owners_map, &self);
 }
 SLUICE_INLINE struct sluice_expired* sluice_owned_expired(struct sluice_owned* of) {
-  return bpf_map_lookup_elem(&sluice_expired_map, &of->self);
+  const uint32_t self = of->self;
+  return bpf_map_lookup_elem(&sluice_expired_map, &self);
 }
 /* A search for a port toward the server of this answer begins. */
 SLUICE_INLINE void sluice_owned_aim(struct sluice_owned* of, const struct sluice_flow* answer) {

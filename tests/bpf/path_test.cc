@@ -45,7 +45,7 @@ using Bytes = std::string;
 
 constexpr uint16_t kIngress = 0;
 // What the kernel's verifier may be asked to look at; it gives up at a million.
-constexpr int kMostInstructions = 200000;
+constexpr int kMostInstructions = 500000;
 constexpr uint64_t kMillisecond = 1000000;
 
 struct Outcome {
