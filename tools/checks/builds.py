@@ -22,11 +22,20 @@ class Build:
         return ROOT / self.folder
 
 
+def arguments(*flags):
+    """Of both compilers."""
+    return tuple(f"-D{language}_args={list(flags)}" for language in ("c", "cpp"))
+
+
+# Of what debuggers want to know, functions and lines are enough to read a stack; the rest takes a quarter of the time.
+LINES = "-g1"
 SANITIZED = ("-Doptimization=1", "-Dbench=false")
+# Left out: three that take as long to compile as all others together, and find what the address sanitizer finds too.
+UNDEFINED = [f"-fno-sanitize={name}" for name in ("null", "object-size", "vptr")]
 BUILDS = {build.name: build for build in (
-    Build("gcc", "build"),
-    Build("asan", "build-asan", ("-Db_sanitize=address,undefined", *SANITIZED)),
-    Build("tsan", "build-tsan", ("-Db_sanitize=thread", *SANITIZED)),
+    Build("gcc", "build", arguments(LINES)),
+    Build("asan", "build-asan", ("-Db_sanitize=address,undefined", *SANITIZED, *arguments(LINES, *UNDEFINED))),
+    Build("tsan", "build-tsan", ("-Db_sanitize=thread", *SANITIZED, *arguments(LINES))),
     # That it builds, and the fuzz targets: quick to build matters, quick to run does not.
     Build("clang", "build-clang", ("-Dfuzz=true", "-Doptimization=1", "-Ddebug=false"), ("clang", "clang++")),
 )}
@@ -52,6 +61,8 @@ def setup(build):
     ccache = ["ccache"] if shutil.which("ccache") else []
     environment = {variable: " ".join([*ccache, compiler])
                    for variable, compiler in zip(("CC", "CXX"), build.compiler)}
+    # A third of the time of the usual one, and there is a program for each unit test.
+    environment |= {"CC_LD": "lld", "CXX_LD": "lld"}
     return run(["meson", "setup", build.folder, *build.options], build.path / "check" / "setup.log", environment)
 
 
