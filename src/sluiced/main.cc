@@ -1,16 +1,15 @@
 // sluiced, the load balancer's daemon.
 
 #include <gflags/gflags.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
 #include <cstdio>
-#include <memory>
 
 #include "config/load.h"
 #include "engine/xdp/xdp_engine.h"
 #include "sluiced/daemon.h"
+#include "sluiced/log.h"
 #include "sluiced/reload_socket.h"
 
 DEFINE_string(config, "/etc/sluice/sluice.yaml", "the configuration file");
@@ -71,10 +70,7 @@ int Detach() {
 int Serve() {
   // Who reads the log may go; traffic goes on.
   std::signal(SIGPIPE, SIG_IGN);
-  auto log = std::make_shared<spdlog::logger>("sluiced", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n: %v");
-  log->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(log);
+  sluice::OpenLog();
   sluice::Daemon::Options options{FLAGS_config, FLAGS_state_dir, FLAGS_run_dir, SLUICE_VERSION};
   sluice::Daemon daemon(std::move(options));
   const absl::Status status = daemon.Run();
