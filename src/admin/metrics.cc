@@ -131,6 +131,20 @@ void AddTotals(const v1::Status& status, Families* families) {
   families->Add(std::move(verdicts));
 }
 
+void AddWorkers(const v1::Status& status, Families* families) {
+  MetricFamily packets =
+      Family("worker_received_packets_total", "Packets that the worker got; with xdp the queue.", MetricType::Counter);
+  MetricFamily bytes = Family("worker_received_bytes_total", "Their bytes, of whole frames.", MetricType::Counter);
+  MetricFamily dropped = Family("worker_dropped_packets_total", "Those of them that it dropped.", MetricType::Counter);
+  for (const v1::WorkerStatus& worker : status.by_worker()) {
+    const Labels labels = {{"worker", absl::StrCat(worker.worker())}};
+    Add(worker.packets(), labels, &packets);
+    Add(worker.bytes(), labels, &bytes);
+    Add(worker.dropped(), labels, &dropped);
+  }
+  for (MetricFamily* family : {&packets, &bytes, &dropped}) families->Add(std::move(*family));
+}
+
 void AddPorts(const v1::Status& status, Families* families) {
   MetricFamily up = Family("port_up", "Whether the port has a link.", MetricType::Gauge);
   MetricFamily mtu = Family("port_mtu_bytes", "Of layer 3.", MetricType::Gauge);
@@ -167,6 +181,8 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
   MetricFamily weight = Family("backend_weight", "Its share of new flows, as configured.", MetricType::Gauge);
   MetricFamily takes = Family("backend_takes_flows", "Whether it is ready for new flows.", MetricType::Gauge);
   MetricFamily flows = Family("backend_flows", "Live flows with it, as of the last sweep.", MetricType::Gauge);
+  MetricFamily closed =
+      Family("backend_closed_flows", "Flows that are over and remembered for late packets.", MetricType::Gauge);
   MetricFamily healthy =
       Family("backend_healthy", "By its health checks; absent without, and before the first.", MetricType::Gauge);
   MetricFamily check = Family("backend_check_duration_seconds", "Of the last health check.", MetricType::Gauge);
@@ -177,6 +193,7 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(uint64_t{backend.weight()}, labels, &weight);
       Add(uint64_t{backend.condition() == v1::BackendStatus::READY ? 1U : 0U}, labels, &takes);
       Add(backend.active_flows(), labels, &flows);
+      Add(backend.closed_flows(), labels, &closed);
       traffic.Add(backend.traffic(), backend.answers(), labels);
       const v1::Health& health = backend.health();
       if (!health.has_last()) continue;
@@ -184,7 +201,8 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(Seconds(health.last().duration()), labels, &check);
     }
   }
-  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &healthy, &check}) families->Add(std::move(*family));
+  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &closed, &healthy, &check})
+    families->Add(std::move(*family));
   traffic.MoveTo(families);
 }
 
@@ -194,6 +212,7 @@ std::vector<MetricFamily> MetricFamilies(const v1::Status& status, const v1::Inv
   Families families;
   AddDaemon(status, &families);
   AddTotals(status, &families);
+  AddWorkers(status, &families);
   AddPorts(status, &families);
   AddListeners(inventory, &families);
   AddPools(inventory, &families);

@@ -8,10 +8,23 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "config/validate.h"
+#include "control/flow_view.h"
 #include "control/view.h"
 
 namespace sluice {
+namespace {
+
+constexpr std::chrono::milliseconds kStatsInterval(1'000);
+constexpr std::chrono::milliseconds kShortestInterval(100);
+constexpr std::chrono::seconds kLongestInterval(3'600);
+
+absl::Status NoPool() {
+  return absl::NotFoundError("there is no such pool; list without one shows all");
+}
+
+}  // namespace
 
 bool ApiService::MayChange(const grpc::CallbackServerContext& context) const {
   if (absl::StartsWith(context.peer(), "unix:")) return true;
@@ -124,7 +137,60 @@ grpc::ServerUnaryReactor* ApiService::List(grpc::CallbackServerContext* context,
   return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
     *reply = ViewInventory(*backing_.controller, request->pool());
     const bool found = request->pool().empty() || reply->pools_size() > 0;
-    call->Finish(found ? absl::OkStatus() : absl::NotFoundError("there is no such pool; list without one shows all"));
+    call->Finish(found ? absl::OkStatus() : NoPool());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::Health(grpc::CallbackServerContext* context, const v1::HealthRequest* request,
+                                             v1::HealthReply* reply) {
+  return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
+    const Controller& controller = *backing_.controller;
+    reply->set_generation(controller.generation());
+    for (const v1::Pool& pool : controller.config().pools()) {
+      if (!request->pool().empty() && request->pool() != pool.name()) continue;
+      v1::PoolStatus& to = *reply->add_pools();
+      to.set_name(pool.name());
+      to.set_forwarding(pool.forwarding());
+      to.set_algorithm(pool.algorithm());
+      for (const v1::Backend& backend : pool.backends()) {
+        *to.add_backends() = ViewBackend(controller, pool.name(), backend);
+      }
+    }
+    const bool found = request->pool().empty() || reply->pools_size() > 0;
+    call->Finish(found ? absl::OkStatus() : NoPool());
+  });
+}
+
+grpc::ServerWriteReactor<v1::Inventory>* ApiService::Stats(grpc::CallbackServerContext*,
+                                                           const v1::StatsRequest* request) {
+  std::chrono::milliseconds interval = kStatsInterval;
+  if (request->has_interval()) {
+    interval = std::chrono::seconds(std::clamp<int64_t>(request->interval().seconds(), 0, kLongestInterval.count()));
+    interval += std::chrono::milliseconds(request->interval().nanos() / 1'000'000);
+    interval = std::max(interval, kShortestInterval);
+  }
+  return streams_.Stats(interval, [this, pool = request->pool()] { return ViewInventory(*backing_.controller, pool); });
+}
+
+grpc::ServerWriteReactor<v1::Event>* ApiService::Watch(grpc::CallbackServerContext*, const v1::WatchRequest*) {
+  return streams_.Watch();
+}
+
+grpc::ServerUnaryReactor* ApiService::Flows(grpc::CallbackServerContext* context, const v1::FlowsRequest* request,
+                                            v1::FlowsReply* reply) {
+  return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
+    absl::StatusOr<v1::FlowsReply> flows = ViewFlows(*backing_.controller, *request, MonotonicNow());
+    if (flows.ok()) *reply = *std::move(flows);
+    call->Finish(flows.status());
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
+                                              v1::Explanation* reply) {
+  return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
+    absl::StatusOr<v1::Explanation> explanation = ExplainFlow(*backing_.controller, request->flow(), MonotonicNow());
+    if (explanation.ok()) *reply = *std::move(explanation);
+    call->Finish(explanation.status());
   });
 }
 

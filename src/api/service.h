@@ -5,11 +5,14 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/api.grpc.pb.h"
 #include "api/call_queue.h"
+#include "api/streams.h"
 #include "control/controller.h"
+#include "control/events.h"
 #include "control/wanted.h"
 
 namespace sluice {
@@ -17,19 +20,24 @@ namespace sluice {
 class ApiService : public v1::LoadBalancer::CallbackService {
  public:
   struct Backing {
-    // Both outlive the service.
+    // All three outlive the service.
     Wanted* wanted = nullptr;
     const Controller* controller = nullptr;
+    Events* events = nullptr;
     // What the daemon tells of itself and the controller.
     std::function<v1::Status()> status;
     // Common names of the clients over TCP that may change things.
     std::vector<std::string> admins;
   };
 
-  ApiService(boost::asio::io_context& io, Backing backing) : queue_(io), backing_(std::move(backing)) {}
+  ApiService(boost::asio::io_context& io, Backing backing)
+      : queue_(io), streams_(io, backing.events), backing_(std::move(backing)) {}
 
   // For the control thread: no call is under way afterwards, and none is taken.
-  void Close() { queue_.Close(); }
+  void Close() {
+    queue_.Close();
+    streams_.Close();
+  }
 
   grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext* context, const v1::ApplyRequest* request,
                                   v1::ChangeReply* reply) override;
@@ -41,6 +49,16 @@ class ApiService : public v1::LoadBalancer::CallbackService {
                                       v1::Status* reply) override;
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
                                  v1::Inventory* reply) override;
+  grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const v1::HealthRequest* request,
+                                   v1::HealthReply* reply) override;
+  grpc::ServerWriteReactor<v1::Inventory>* Stats(grpc::CallbackServerContext* context,
+                                                 const v1::StatsRequest* request) override;
+  grpc::ServerWriteReactor<v1::Event>* Watch(grpc::CallbackServerContext* context,
+                                             const v1::WatchRequest* request) override;
+  grpc::ServerUnaryReactor* Flows(grpc::CallbackServerContext* context, const v1::FlowsRequest* request,
+                                  v1::FlowsReply* reply) override;
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
+                                    v1::Explanation* reply) override;
   grpc::ServerUnaryReactor* AddBackend(grpc::CallbackServerContext* context, const v1::AddBackendRequest* request,
                                        v1::ChangeReply* reply) override;
   grpc::ServerUnaryReactor* RemoveBackend(grpc::CallbackServerContext* context, const v1::RemoveBackendRequest* request,
@@ -57,6 +75,7 @@ class ApiService : public v1::LoadBalancer::CallbackService {
                                    std::function<Changed(Wanted& wanted)> change);
 
   CallQueue queue_;
+  Streams streams_;
   Backing backing_;
 };
 

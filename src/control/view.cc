@@ -161,22 +161,17 @@ class InventoryView {
 
  private:
   void Add(const v1::Pool& pool, const v1::Backend& backend, v1::BackendStatus* to) const {
-    to->set_name(backend.name());
-    to->set_address(backend.address());
-    to->set_port(backend.port());
-    to->set_weight(backend.weight());
-    to->set_wanted(backend.state());
-    SetHealth(controller_.backend_states().FindHealth(pool.name(), backend.name()), to->mutable_health());
-    Condition condition = ConditionOf(controller_, pool.name(), backend);
-    to->set_condition(condition.is);
-    to->set_reason(std::move(condition.reason));
+    *to = ViewBackend(controller_, pool.name(), backend);
     IndexTraffic traffic;
     const int64_t slot = indices_.OfBackend(pool.name(), backend.name());
     if (slot >= 0) {
       const auto at = static_cast<uint32_t>(slot);
       traffic = controller_.traffic().OfBackend(counters_, at);
-      to->set_active_flows(uint64_t{At(controller_.engine().occupancy().open_of_slot, at)} +
-                           At(controller_.engine().session_occupancy().open_of_slot, at));
+      const Engine::Occupancy& connections = controller_.engine().occupancy();
+      const Engine::SessionOccupancy& sessions = controller_.engine().session_occupancy();
+      const uint64_t open = uint64_t{At(connections.open_of_slot, at)} + At(sessions.open_of_slot, at);
+      to->set_active_flows(open);
+      to->set_closed_flows(uint64_t{At(connections.flows_of_slot, at)} + At(sessions.of_slot, at) - open);
     }
     SetTraffic(traffic.forwarded, to->mutable_traffic());
     SetTraffic(traffic.answers, to->mutable_answers());
@@ -223,20 +218,44 @@ void AddPoolProblems(const Controller& controller, v1::Status* status) {
 
 }  // namespace
 
+v1::BackendStatus ViewBackend(const Controller& controller, const std::string& pool, const v1::Backend& backend) {
+  v1::BackendStatus status;
+  status.set_name(backend.name());
+  status.set_address(backend.address());
+  status.set_port(backend.port());
+  status.set_weight(backend.weight());
+  status.set_wanted(backend.state());
+  SetHealth(controller.backend_states().FindHealth(pool, backend.name()), status.mutable_health());
+  Condition condition = ConditionOf(controller, pool, backend);
+  status.set_condition(condition.is);
+  status.set_reason(std::move(condition.reason));
+  return status;
+}
+
+v1::PortStatus ViewPort(const EnginePort& port) {
+  v1::PortStatus status;
+  status.set_name(port.name);
+  status.set_mode(port.mode);
+  status.set_mac(FormatMac(port.mac));
+  status.set_mtu(port.mtu);
+  status.set_link_up(port.link_up);
+  return status;
+}
+
 v1::Status ViewStatus(const Controller& controller) {
   v1::Status status;
-  for (const EnginePort& port : controller.ports()) {
-    v1::PortStatus* to = status.add_ports();
-    to->set_name(port.name);
-    to->set_mode(port.mode);
-    to->set_mac(FormatMac(port.mac));
-    to->set_mtu(port.mtu);
-    to->set_link_up(port.link_up);
-  }
+  for (const EnginePort& port : controller.ports()) *status.add_ports() = ViewPort(port);
   status.set_generation(controller.generation());
   const EngineCounters counters = controller.engine().ReadCounters();
   status.set_packets(counters.received);
   status.set_bytes(counters.bytes);
+  for (size_t i = 0; i < counters.workers.size(); i++) {
+    v1::WorkerStatus& worker = *status.add_by_worker();
+    worker.set_worker(static_cast<uint32_t>(i));
+    worker.set_packets(counters.workers[i].received);
+    worker.set_bytes(counters.workers[i].bytes);
+    worker.set_dropped(counters.workers[i].dropped);
+  }
   for (v1::Total& total : ReadTotals(counters)) *status.add_totals() = std::move(total);
   status.set_sessions(controller.engine().session_occupancy().sessions);
   status.set_active_flows(Sum(controller.engine().occupancy().open_of_slot) +

@@ -10,6 +10,7 @@
 #include "config/diff.h"
 #include "config/suggest.h"
 #include "config/validate.h"
+#include "control/change_line.h"
 
 namespace sluice {
 namespace {
@@ -46,14 +47,6 @@ v1::Config Alone(const std::string& pool, const v1::Backend* backend) {
   only.set_name(pool);
   if (backend != nullptr) *only.add_backends() = *backend;
   return config;
-}
-
-void Log(const char* what, const v1::ChangeReply& reply) {
-  constexpr int kLines = 10;
-  spdlog::info("{}: generation={} revision={}", what, reply.generation(), reply.revision());
-  for (int i = 0; i < reply.changes_size() && i < kLines; i++) spdlog::info("{}: {}", what, reply.changes(i));
-  if (reply.changes_size() > kLines) spdlog::info("{}: and {} more", what, reply.changes_size() - kLines);
-  for (const std::string& warning : reply.warnings()) spdlog::warn("{}", warning);
 }
 
 }  // namespace
@@ -112,6 +105,12 @@ void Wanted::FillReply(v1::ChangeReply* reply) const {
   reply->set_revision(revision());
 }
 
+void Wanted::Tell(const char* what, const v1::ChangeReply& reply) const {
+  spdlog::info("{}", ChangeLine(what, reply));
+  for (const std::string& warning : reply.warnings()) spdlog::warn("{}", warning);
+  if (observer_) observer_(what, reply);
+}
+
 absl::StatusOr<v1::ChangeReply> Wanted::Reload(const LoadedConfig& file) {
   if (absl::Status status = CheckOptions({}); !status.ok()) return status;
   v1::StoredState next = stored_;
@@ -161,7 +160,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::Replace(const char* what, v1::Config bas
     keeper_->Keep(stored_);
   }
   FillReply(&reply);
-  if (!dry_run) Log(what, reply);
+  if (!dry_run) Tell(what, reply);
   return reply;
 }
 
@@ -229,7 +228,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::ChangeBackend(const std::string& pool, c
     keeper_->Keep(stored_);
   }
   FillReply(&reply);
-  if (changes) Log("change", reply);
+  if (changes) Tell("change", reply);
   return reply;
 }
 

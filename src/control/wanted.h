@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,6 +55,9 @@ class Wanted {
 
   // Calls `done` when all changes up to now are kept, or with the reason why they are not.
   void WhenKept(StateKeeper::Done done) { keeper_->WhenKept(std::move(done)); }
+  // Called for each change that was made, with what it was: "apply", "reload", "rollback", "change".
+  using Observer = std::function<void(const char* what, const v1::ChangeReply& reply)>;
+  void SetObserver(Observer observer) { observer_ = std::move(observer); }
   // How the last attempt to keep them ended.
   absl::Status kept() const { return keeper_->status(); }
 
@@ -65,8 +69,10 @@ class Wanted {
                                                 const v1::Backend* wanted, bool dry_run);
   v1::WantedState Current() const;
   void FillReply(v1::ChangeReply* reply) const;
+  void Tell(const char* what, const v1::ChangeReply& reply) const;
 
   StateKeeper* keeper_;
+  Observer observer_;
   Controller* controller_ = nullptr;
   // The file as last read, or what was applied; what the changes are over.
   v1::Config base_;

@@ -1,5 +1,7 @@
 #include "engine/counters.h"
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -19,6 +21,16 @@ void AddTraffic(const sluice_traffic* traffic, std::vector<sluice_traffic>* to) 
   AddTraffic(traffic, to->size(), to);
 }
 
+// By its verdicts.
+template <typename Verdicts>
+uint64_t Dropped(const Verdicts& verdicts) {
+  uint64_t dropped = 0;
+  for (uint32_t i = 0; i < SLUICE_VERDICT_COUNT; i++) {
+    if (sluice_verdict_kind(i) == SLUICE_KIND_DROP) dropped += Read(verdicts[i]);
+  }
+  return dropped;
+}
+
 }  // namespace
 
 void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
@@ -27,6 +39,7 @@ void AddCounters(const WorkerCounters& counters, EngineCounters* sum) {
   sum->received += Read(counters.received);
   sum->bytes += Read(counters.bytes);
   sum->transmit_full += Read(counters.transmit_full);
+  sum->workers.push_back({Read(counters.received), Read(counters.bytes), Dropped(counters.verdicts)});
   sum->listener_answers.resize(sum->listeners.size());
   sum->backend_answers.resize(sum->backends.size());
   AddTraffic(counters.listener(0, false), &sum->listeners);
@@ -48,12 +61,15 @@ void AddCounters(const SessionCounters& counters, EngineCounters* sum) {
 }
 
 void AddCounters(const sluice_counters& counters, const KernelTraffic& clients, const KernelTraffic& answers,
-                 EngineCounters* sum) {
+                 EngineCounters::Worker* worker, EngineCounters* sum) {
   for (size_t i = 0; i < sum->verdicts.size(); i++) {
     const uint64_t verdicts = Read(counters.verdicts[i]);
     sum->verdicts[i] += verdicts;
     sum->received += verdicts;
+    worker->received += verdicts;
   }
+  worker->bytes += Read(counters.bytes);
+  worker->dropped += Dropped(counters.verdicts);
   for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += Read(counters.inserted_over[i]);
   sum->bytes += Read(counters.bytes);
   sum->listener_answers.resize(sum->listeners.size());
@@ -69,6 +85,12 @@ void AddCounters(const EngineCounters& counters, EngineCounters* sum) {
   for (size_t i = 0; i < sum->inserted_over.size(); i++) sum->inserted_over[i] += counters.inserted_over[i];
   sum->received += counters.received;
   sum->bytes += counters.bytes;
+  sum->workers.resize(std::max(sum->workers.size(), counters.workers.size()));
+  for (size_t i = 0; i < counters.workers.size(); i++) {
+    sum->workers[i].received += counters.workers[i].received;
+    sum->workers[i].bytes += counters.workers[i].bytes;
+    sum->workers[i].dropped += counters.workers[i].dropped;
+  }
   AddTraffic(counters.listeners.data(), counters.listeners.size(), &sum->listeners);
   AddTraffic(counters.backends.data(), counters.backends.size(), &sum->backends);
   AddTraffic(counters.listener_answers.data(), counters.listener_answers.size(), &sum->listener_answers);

@@ -19,7 +19,12 @@
 #include "sluice/verdict.h"
 #include "tables/tables.h"
 
+struct sluice_session_partition;
+
 namespace sluice {
+
+struct Partition;
+using SessionPartition = sluice_session_partition;
 
 // Sums over all workers since Open. Indices are those of Tables.
 struct EngineCounters {
@@ -41,6 +46,14 @@ struct EngineCounters {
   std::vector<sluice_traffic> listener_answers;
   std::vector<sluice_traffic> backend_answers;
   SessionCounters sessions{};
+  // Of each worker; with the kernel's, of each partition. What the kernel does in the place of a worker that hangs is
+  // no worker's.
+  struct Worker {
+    uint64_t received = 0;
+    uint64_t bytes = 0;
+    uint64_t dropped = 0;
+  };
+  std::vector<Worker> workers;
 };
 
 // A port as it stands; what the controller tells the builder.
@@ -94,6 +107,11 @@ class Engine {
     std::vector<uint32_t> of_listener;
   };
   virtual const SessionOccupancy& session_occupancy() const = 0;
+
+  // Where flows are kept; their workers write there meanwhile, so it is for flow_reader.h, which knows how to read it.
+  // Valid until Close.
+  virtual const std::vector<Partition>& partitions() const = 0;
+  virtual const std::vector<SessionPartition>& session_partitions() const = 0;
 
   // Announces a virtual address on the ports' links (gratuitous ARP, unsolicited neighbour advertisement).
   virtual void Announce(absl::Span<const Address> addresses) = 0;

@@ -85,6 +85,8 @@ absl::Status Daemon::Start() {
   if (absl::Status status = OpenEngine(*config); !status.ok()) return status;
   if (absl::Status status = OpenControl(*config); !status.ok() || io_.stopped()) return status;
   wanted_->Serve(controller_.get());
+  events_ = std::make_unique<Events>(controller_.get());
+  wanted_->SetObserver([this](const char* what, const v1::ChangeReply& reply) { events_->Changed(what, reply); });
   if (absl::Status status = OpenApi(); !status.ok()) return status;
   return OpenAdmin();
 }
@@ -113,6 +115,7 @@ absl::Status Daemon::OpenApi() {
       ApiServer::Open(io_, {*path, tcp, api_config.tls()},
                       {wanted_.get(),
                        controller_.get(),
+                       events_.get(),
                        [this] { return ViewOwnStatus(); },
                        {api_config.tls().admins().begin(), api_config.tls().admins().end()}});
   if (!api.ok()) return api.status();
@@ -226,6 +229,7 @@ void Daemon::WaitForTick() {
   tick_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     controller_->Tick();
+    if (events_ != nullptr) events_->Tick();
     SayWhenReady();
     WaitForTick();
   });

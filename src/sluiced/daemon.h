@@ -16,6 +16,7 @@
 #include "api/server.h"
 #include "config/load.h"
 #include "control/controller.h"
+#include "control/events.h"
 #include "control/state_keeper.h"
 #include "control/wanted.h"
 #include "engine/engine.h"
@@ -71,6 +72,7 @@ class Daemon {
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<Wanted> wanted_;
+  std::unique_ptr<Events> events_;
   std::unique_ptr<ApiServer> api_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<ReloadSocket> reload_socket_;

@@ -35,6 +35,10 @@ def _message_class(descriptor):
     return message_factory.MessageFactory().GetPrototype(descriptor)
 
 
+def _as_dictionary(message):
+    return json_format.MessageToDict(message, preserving_proto_field_name=True, including_default_value_fields=True)
+
+
 class ApiClient:
     """Calls by name, with dictionaries: client.call("Get"), client.call("UpdateBackend", pool="web", ...)."""
 
@@ -68,14 +72,26 @@ class ApiClient:
 
     def call(self, name, timeout=20, **fields):
         """The reply as a dictionary; grpc.RpcError otherwise."""
+        method, request = self._method(name, fields, self._channel.unary_unary)
+        return _as_dictionary(method(request, timeout=timeout))
+
+    def start(self, name, timeout=20, **fields):
+        """The call under way, as gRPC has it: its result() is a message."""
+        method, request = self._method(name, fields, self._channel.unary_unary)
+        return method.future(request, timeout=timeout)
+
+    def stream(self, name, **fields):
+        """The call under way, and the messages of its stream as dictionaries."""
+        method, request = self._method(name, fields, self._channel.unary_stream)
+        call = method(request)
+        return call, map(_as_dictionary, call)
+
+    def _method(self, name, fields, kind):
         method = self._service.methods_by_name[name]
-        call = self._channel.unary_unary(
-            f"/{self._service.full_name}/{name}",
-            request_serializer=_message_class(method.input_type).SerializeToString,
-            response_deserializer=_message_class(method.output_type).FromString)
-        request = json_format.ParseDict(fields, _message_class(method.input_type)())
-        return json_format.MessageToDict(call(request, timeout=timeout), preserving_proto_field_name=True,
-                                         including_default_value_fields=True)
+        call = kind(f"/{self._service.full_name}/{name}",
+                    request_serializer=_message_class(method.input_type).SerializeToString,
+                    response_deserializer=_message_class(method.output_type).FromString)
+        return call, json_format.ParseDict(fields, _message_class(method.input_type)())
 
     def call_raw(self, path, request, timeout=20):
         """Bytes for bytes, where there is no schema to be had."""

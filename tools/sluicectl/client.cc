@@ -10,7 +10,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "config/endpoint.h"
 #include "config/load.h"
+#include "tools/sluicectl/verbs.h"
 
 namespace sluice {
 namespace {
@@ -18,7 +20,6 @@ namespace {
 // As much as a configuration may have, and more than any inventory.
 constexpr int kMessageBytes = 256 << 20;
 constexpr int kHeaderBytes = 256 << 10;
-constexpr char kBackend[] = "POOL/NAME";
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr absl::Duration kTellFlows = absl::Seconds(1);
 constexpr absl::Duration kRateInterval = absl::Seconds(1);
@@ -35,93 +36,7 @@ std::shared_ptr<grpc::Channel> Connect(const Client::Options& options) {
                                    arguments);
 }
 
-// "POOL/NAME".
-bool SplitBackend(const std::string& text, std::string* pool, std::string* backend) {
-  const size_t slash = text.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == text.size()) return false;
-  *pool = text.substr(0, slash);
-  *backend = text.substr(slash + 1);
-  return true;
-}
-
 }  // namespace
-
-struct Client::Verb {
-  // "backend add"
-  std::vector<std::string> words;
-  // "POOL/NAME ADDRESS"
-  std::vector<std::string> arguments;
-  // How many of them may be left out, from the end.
-  size_t optional;
-  bool reads;
-  const char* help;
-  Exit (Client::*run)(const Words& arguments);
-};
-
-const std::vector<Client::Verb>& Client::Verbs() {
-  using C = Client;
-  static const auto* const kVerbs = new std::vector<Verb>{
-      {{"status"}, {}, 0, true, "engine, ports, totals, and what is wrong", &C::Status},
-      {{"list"}, {"POOL"}, 1, true, "listeners and backends; --stats or --rate with their traffic", &C::List},
-      {{"health"}, {"POOL"}, 1, true, "backends, what their checks have found, since when and why", &C::Health},
-      {{"check"}, {"FILE"}, 0, false, "all that is wrong with a configuration file; asks no sluiced", &C::Check},
-      {{"diff"}, {"FILE"}, 0, false, "what apply would change; exit code 5 if anything", &C::Diff},
-      {{"apply"}, {"FILE"}, 0, false, "the file becomes the configuration; - is standard input", &C::Apply},
-      {{"rollback"}, {}, 0, false, "back to before the last apply, reload or rollback", &C::Rollback},
-      {{"export"}, {}, 0, false, "the configuration as a file", &C::Export},
-      {{"backend", "add"}, {kBackend, "ADDRESS"}, 0, false, "a new one, with --weight and --port", &C::AddBackend},
-      {{"backend", "remove"},
-       {kBackend},
-       0,
-       false,
-       "at once, or with --wait when its flows have ended",
-       &C::RemoveBackend},
-      {{"backend", "drain"}, {kBackend}, 0, false, "no new flows; those that it has go on", &C::Drain},
-      {{"backend", "ready"}, {kBackend}, 0, false, "takes flows again", &C::Ready},
-      {{"backend", "disable"}, {kBackend}, 0, false, "as if it were not there; stays in the list", &C::Disable},
-      {{"backend", "weight"}, {kBackend, "WEIGHT"}, 0, false, "its share of new flows; 0: none", &C::SetWeight},
-  };
-  return *kVerbs;
-}
-
-std::string UsageText() {
-  std::string text = "sluicectl VERB [ARGUMENT...] [--FLAG...]: looks at and changes a running sluiced\n\n";
-  for (const Client::Verb& verb : Client::Verbs()) {
-    std::vector<std::string> words = verb.words;
-    for (size_t i = 0; i < verb.arguments.size(); i++) {
-      const bool optional = i + verb.optional >= verb.arguments.size();
-      words.push_back(optional ? absl::StrCat("[", verb.arguments[i], "]") : verb.arguments[i]);
-    }
-    absl::StrAppendFormat(&text, "  %-34s %s\n", absl::StrJoin(words, " "), verb.help);
-  }
-  absl::StrAppend(&text, R"(
-  --api=unix:/run/sluice/api.sock    where sluiced serves its API; over TCP HOST:PORT, with
-  --ca_file, --certificate_file, --key_file, --server_name=NAME (where the server's certificate is not for HOST)
-  -o table|json|yaml|csv             form of the answer
-  --watch                            status, list, health: again every --interval=1s, until Ctrl-C
-  --stats, --rate                    list: traffic since the start of sluiced, or by the second
-  --dry_run                          verbs that change something: only say what would change
-  --revision=N                       the same: only if the configuration is still that revision (see status)
-  --weight=1 --port=N                backend add
-  --wait --drain_timeout=30s         backend remove: drain it first, until its flows have ended or the time is over
-  --timeout=30s                      for an answer
-
-Verbs that change something return when every worker runs the change and it is kept over a restart.
-
-Examples:
-  sluicectl status
-  sluicectl list --rate --watch
-  sluicectl backend add web/web4 10.0.1.14 --weight=10
-  sluicectl backend remove web/web1 --wait
-  sluicectl diff sluice.yaml && echo same
-  sluicectl export | sed 's/weight: 1$/weight: 2/' | sluicectl apply -
-  sluicectl list -o json | jq '.pools[].backends[] | select(.condition != "READY") | .name'
-
-Exit codes: 0 done, 1 refused (nothing has changed), 2 the command line is not understood, 3 no answer from sluiced,
-4 the change runs but is not kept over a restart, 5 diff has found differences.
-)");
-  return text;
-}
 
 Client::Client(Options options, std::ostream& out, std::ostream& err)
     : options_(std::move(options)), out_(out), err_(err), stub_(v1::LoadBalancer::NewStub(Connect(options_))) {}
@@ -136,10 +51,10 @@ Exit Client::Run(const std::vector<std::string>& words) {
   const Words arguments(words.begin() + static_cast<std::ptrdiff_t>(found->words.size()), words.end());
   if (arguments.size() > found->arguments.size() || arguments.size() + found->optional < found->arguments.size()) {
     const std::string takes = found->arguments.empty() ? "no argument" : absl::StrJoin(found->arguments, " ");
-    return Usage(absl::StrCat(absl::StrJoin(found->words, " "), " takes ", takes));
+    return Usage(absl::StrCat(found->name(), " takes ", takes));
   }
   if (options_.watch == absl::ZeroDuration()) return (this->*found->run)(arguments);
-  if (!found->reads) return Usage(absl::StrCat("--watch is not for ", absl::StrJoin(found->words, " ")));
+  if (found->kind != Verb::Kind::kReads) return Usage(absl::StrCat("--watch is not for ", found->name()));
   while (true) {
     if (const Exit exit = (this->*found->run)(arguments); exit != Exit::kDone) return exit;
     // Who reads it has gone.
@@ -147,6 +62,20 @@ Exit Client::Run(const std::vector<std::string>& words) {
     Print("\n");
     absl::SleepFor(options_.watch);
   }
+}
+
+Exit Client::Completion(const Words&) {
+  Print(CompletionText(options_.flags));
+  return Exit::kDone;
+}
+
+// "POOL/NAME".
+bool Client::SplitBackend(const std::string& text, std::string* pool, std::string* backend) {
+  const size_t slash = text.find('/');
+  if (slash == std::string::npos || slash == 0 || slash + 1 == text.size()) return false;
+  *pool = text.substr(0, slash);
+  *backend = text.substr(slash + 1);
+  return true;
 }
 
 Exit Client::Usage(const std::string& words) {
@@ -176,14 +105,6 @@ Exit Client::Fail(const grpc::Status& status) {
       err_ << "sluicectl: " << status.error_message() << "\n";
       return Exit::kRefused;
   }
-}
-
-template <typename Request, typename Reply>
-Exit Client::Call(Method<Request, Reply> method, const Request& request, Reply* reply) {
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
-  const grpc::Status status = (stub_.get()->*method)(&context, request, reply);
-  return status.ok() ? Exit::kDone : Fail(status);
 }
 
 template <typename Request>
@@ -266,14 +187,22 @@ Exit Client::ReadInventory(const Words& arguments, v1::Inventory* inventory) {
 }
 
 Exit Client::List(const Words& arguments) {
+  // As `ipvsadm -L -t 203.0.113.10:80`; no pool has such a name.
+  const bool at = !arguments.empty() && ParseEndpoint(arguments[0]).ok();
+  const Words pool = at ? Words() : arguments;
   v1::Inventory inventory;
   const absl::Time begin = absl::Now();
-  if (const Exit exit = ReadInventory(arguments, &inventory); exit != Exit::kDone) return exit;
+  if (const Exit exit = ReadInventory(pool, &inventory); exit != Exit::kDone) return exit;
   if (options_.columns == Columns::kRate) {
     absl::SleepFor(kRateInterval);
     const v1::Inventory before = std::exchange(inventory, {});
-    if (const Exit exit = ReadInventory(arguments, &inventory); exit != Exit::kDone) return exit;
+    if (const Exit exit = ReadInventory(pool, &inventory); exit != Exit::kDone) return exit;
     inventory = Rate(before, inventory, absl::ToDoubleSeconds(absl::Now() - begin));
+  }
+  if (at) inventory = InventoryAt(inventory, *ParseEndpoint(arguments[0]));
+  if (at && inventory.listeners().empty()) {
+    err_ << "sluicectl: no listener is at " << arguments[0] << "; sluicectl list shows all\n";
+    return Exit::kRefused;
   }
   Print(ShowInventory(inventory, options_.columns, options_.format));
   return Exit::kDone;

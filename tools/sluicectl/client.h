@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "api/api.grpc.pb.h"
 #include "tools/sluicectl/views.h"
@@ -30,8 +31,21 @@ enum class Exit {
   kDiffers = 5,
 };
 
+// A flag of the command line, as main has it.
+struct Flag {
+  std::string name;
+  // Whether it is there or not; else it has a value.
+  bool is_switch = false;
+  std::string otherwise;
+  // What it is for, after the verbs that it belongs to: "list, health: again every --interval".
+  std::string help;
+};
+using Flags = std::vector<Flag>;
+
 // What --help says.
-std::string UsageText();
+std::string UsageText(const Flags& flags);
+// For bash: `source <(sluicectl completion)`.
+std::string CompletionText(const Flags& flags);
 
 class Client {
  public:
@@ -51,6 +65,13 @@ class Client {
     Columns columns = Columns::kPlain;
     // Reading verbs are repeated, with so much between; zero: they are not.
     absl::Duration watch;
+    // flows list
+    std::string source;
+    size_t limit = 1'000;
+    // flows get, explain
+    std::string protocol = "tcp";
+    // completion
+    Flags flags;
     // backend add
     uint32_t weight = 1;
     uint32_t port = 0;
@@ -67,7 +88,8 @@ class Client {
  private:
   using Words = std::vector<std::string>;
   using Stub = v1::LoadBalancer::Stub;
-  friend std::string UsageText();
+  friend std::string UsageText(const Flags& flags);
+  friend std::string CompletionText(const Flags& flags);
   template <typename Request, typename Reply>
   using Method = grpc::Status (Stub::*)(grpc::ClientContext* context, const Request& request, Reply* reply);
   struct Verb;
@@ -81,6 +103,11 @@ class Client {
   Exit Status(const Words& arguments);
   Exit List(const Words& arguments);
   Exit Health(const Words& arguments);
+  Exit ListFlows(const Words& arguments);
+  Exit GetFlow(const Words& arguments);
+  Exit Explain(const Words& arguments);
+  Exit Watch(const Words& arguments);
+  Exit Completion(const Words& arguments);
   Exit AddBackend(const Words& arguments);
   Exit RemoveBackend(const Words& arguments);
   Exit Drain(const Words& arguments);
@@ -96,6 +123,8 @@ class Client {
   Exit Update(const v1::UpdateBackendRequest& request);
   Exit ApplyFile(const std::string& file, bool dry_run, v1::ChangeReply* reply);
   Exit ReadInventory(const Words& arguments, v1::Inventory* inventory);
+  Exit ReadFiveTuple(const Words& arguments, v1::FiveTuple* flow);
+  static bool SplitBackend(const std::string& text, std::string* pool, std::string* backend);
   Exit WaitForFlows(const std::string& pool, const std::string& backend);
   Exit Usage(const std::string& words);
   Exit Fail(const grpc::Status& status);
@@ -106,5 +135,13 @@ class Client {
   std::ostream& err_;
   std::unique_ptr<Stub> stub_;
 };
+
+template <typename Request, typename Reply>
+Exit Client::Call(Method<Request, Reply> method, const Request& request, Reply* reply) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
+  const grpc::Status status = (stub_.get()->*method)(&context, request, reply);
+  return status.ok() ? Exit::kDone : Fail(status);
+}
 
 }  // namespace sluice

@@ -17,17 +17,20 @@ DEFINE_string(certificate_file, "", "over TCP: PEM of this client's certificate"
 DEFINE_string(key_file, "", "over TCP: PEM of its key");
 DEFINE_string(server_name, "", "over TCP: the name that the server's certificate is for, where that is not the host");
 DEFINE_string(o, "table", "form of the answer: table, json, yaml or csv");
-DEFINE_bool(watch, false, "status, list, health: again every --interval, until Ctrl-C");
+DEFINE_bool(watch, false, "verbs that read: again every --interval, until Ctrl-C");
 DEFINE_string(interval, "1s", "of --watch");
 DEFINE_bool(stats, false, "list: traffic since the start of sluiced");
 DEFINE_bool(rate, false, "list: traffic by the second");
-DEFINE_bool(dry_run, false, "only say what would change");
-DEFINE_int64(revision, -1, "change something only if the configuration is still that revision");
+DEFINE_bool(dry_run, false, "verbs that change something: only say what would change");
+DEFINE_int64(revision, -1, "verbs that change something: only if it is still that revision");
 DEFINE_uint32(weight, 1, "backend add: its share of new flows");
 DEFINE_uint32(port, 0, "backend add: port on the server, with nat and full_nat; 0: the listener's");
 DEFINE_bool(wait, false, "backend remove: drain it first, until its flows have ended or --drain_timeout is over");
 DEFINE_string(drain_timeout, "30s", "of --wait");
 DEFINE_string(timeout, "30s", "for an answer");
+DEFINE_string(source, "", "flows list: only of clients in this prefix, which only NAT sessions know");
+DEFINE_uint64(limit, 1000, "flows list: so many at most");
+DEFINE_string(protocol, "tcp", "explain, flows get: tcp, udp or icmp");
 DECLARE_bool(help);
 
 namespace {
@@ -58,6 +61,22 @@ bool ReadCertificates(sluice::Client::Options* options) {
          ReadFile("key_file", FLAGS_key_file, &options->key);
 }
 
+// Those of this file, by name.
+sluice::Flags ReadFlags() {
+  std::vector<gflags::CommandLineFlagInfo> all;
+  gflags::GetAllFlags(&all);
+  sluice::Flags flags;
+  for (const gflags::CommandLineFlagInfo& flag : all) {
+    const bool other = flag.filename.find("sluicectl/main.cc") == std::string::npos;
+    if (other && flag.name != "help") continue;
+    const bool is_switch = flag.type == "bool";
+    // -1: none.
+    const bool shown = !is_switch && flag.default_value != "-1";
+    flags.push_back({flag.name, is_switch, shown ? flag.default_value : "", other ? "this" : flag.description});
+  }
+  return flags;
+}
+
 bool ReadOptions(sluice::Client::Options* options) {
   options->api = FLAGS_api;
   if (!ReadCertificates(options)) return false;
@@ -82,6 +101,10 @@ bool ReadOptions(sluice::Client::Options* options) {
                                    : sluice::Columns::kPlain;
   options->weight = FLAGS_weight;
   options->port = FLAGS_port;
+  options->source = FLAGS_source;
+  options->limit = FLAGS_limit;
+  options->protocol = FLAGS_protocol;
+  options->flags = ReadFlags();
   return true;
 }
 
@@ -91,7 +114,7 @@ int main(int argc, char** argv) {
   gflags::SetVersionString(SLUICE_VERSION);
   gflags::ParseCommandLineNonHelpFlags(&argc, &argv, true);
   if (FLAGS_help) {
-    std::fputs(sluice::UsageText().c_str(), stdout);
+    std::fputs(sluice::UsageText(ReadFlags()).c_str(), stdout);
     return 0;
   }
   gflags::HandleCommandLineHelpFlags();

@@ -36,6 +36,17 @@ std::string PaddedLine(const std::vector<std::string>& cells, const std::vector<
   return absl::StrCat(line, "\n");
 }
 
+std::string Json(const google::protobuf::Message& message, bool lines) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = lines;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  // Only an Any of an unknown type can't be printed, and there is none.
+  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return "";
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<Format> ParseFormat(const std::string& text) {
@@ -68,14 +79,11 @@ std::string FormatCsv(const Table& table) {
 }
 
 std::string FormatJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string text;
-  // Only an Any of an unknown type can't be printed, and there is none.
-  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return "";
-  return text;
+  return Json(message, true);
+}
+
+std::string FormatJsonLine(const google::protobuf::Message& message) {
+  return absl::StrCat(Json(message, false), "\n");
 }
 
 }  // namespace sluice

@@ -29,5 +29,7 @@ std::string FormatTable(const Table& table);
 std::string FormatCsv(const Table& table);
 // Proto3's JSON with the schema's own names; all fields are there.
 std::string FormatJson(const google::protobuf::Message& message);
+// The same in one line.
+std::string FormatJsonLine(const google::protobuf::Message& message);
 
 }  // namespace sluice

@@ -1,6 +1,8 @@
 #include "tools/sluicectl/views.h"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -85,14 +87,18 @@ std::string LastCheck(const v1::Health& health) {
       TimeText(health.last().at()));
 }
 
+std::string EndpointText(const std::string& address, uint32_t port) {
+  if (port == 0) return address;
+  const bool ipv6 = address.find(':') != std::string::npos;
+  return absl::StrCat(ipv6 ? "[" : "", address, ipv6 ? "]:" : ":", port);
+}
+
 std::string AddressOf(const v1::BackendStatus& backend) {
-  if (backend.port() == 0) return backend.address();
-  const bool ipv6 = backend.address().find(':') != std::string::npos;
-  return absl::StrCat(ipv6 ? "[" : "", backend.address(), ipv6 ? "]:" : ":", backend.port());
+  return EndpointText(backend.address(), backend.port());
 }
 
 Table BackendTable(const v1::Inventory& inventory, Columns columns) {
-  Table table{{"pool", "backend", "address", "forwarding", "weight", "state", "flows"}, {}, {4, 6}};
+  Table table{{"pool", "backend", "address", "forwarding", "weight", "state", "flows", "closed"}, {}, {4, 6, 7}};
   AddTrafficHead(columns, &table);
   for (const v1::PoolStatus& pool : inventory.pools()) {
     for (const v1::BackendStatus& backend : pool.backends()) {
@@ -102,7 +108,8 @@ Table BackendTable(const v1::Inventory& inventory, Columns columns) {
                                       Word(v1::Pool::Forwarding_Name, pool.forwarding()),
                                       absl::StrCat(backend.weight()),
                                       StateOf(backend),
-                                      absl::StrCat(backend.active_flows())};
+                                      absl::StrCat(backend.active_flows()),
+                                      absl::StrCat(backend.closed_flows())};
       if (columns != Columns::kPlain) AddTraffic(backend.traffic(), backend.answers(), &row);
       table.rows.push_back(std::move(row));
     }
@@ -133,6 +140,15 @@ Table PortTable(const v1::Status& status) {
   for (const v1::PortStatus& port : status.ports()) {
     table.rows.push_back(
         {port.name(), port.mode(), port.mac(), absl::StrCat(port.mtu()), port.link_up() ? "up" : "down"});
+  }
+  return table;
+}
+
+Table WorkerTable(const v1::Status& status) {
+  Table table{{"worker", "packets", "bytes", "dropped"}, {}, {0, 1, 2, 3}};
+  for (const v1::WorkerStatus& worker : status.by_worker()) {
+    table.rows.push_back({absl::StrCat(worker.worker()), absl::StrCat(worker.packets()), absl::StrCat(worker.bytes()),
+                          absl::StrCat(worker.dropped())});
   }
   return table;
 }
@@ -191,9 +207,28 @@ v1::Inventory Rate(const v1::Inventory& before, const v1::Inventory& after, doub
   return rate;
 }
 
+v1::Inventory InventoryAt(const v1::Inventory& inventory, const Endpoint& at) {
+  v1::Inventory found;
+  found.set_generation(inventory.generation());
+  std::set<std::string> pools;
+  for (const v1::ListenerStatus& listener : inventory.listeners()) {
+    const bool has_port =
+        std::any_of(listener.ports().begin(), listener.ports().end(),
+                    [&at](const v1::PortRange& range) { return range.first() <= at.port && at.port <= range.last(); });
+    if (!has_port || listener.address() != FormatAddress(at.address)) continue;
+    *found.add_listeners() = listener;
+    pools.insert(listener.pool());
+  }
+  for (const v1::PoolStatus& pool : inventory.pools()) {
+    if (pools.contains(pool.name())) *found.add_pools() = pool;
+  }
+  return found;
+}
+
 std::string ShowStatus(const v1::Status& status, Format format) {
   if (format == Format::kJson || format == Format::kYaml) return FormatOther(status, format);
-  std::string text = FormatTables({SummaryTable(status), PortTable(status), TotalTable(status)}, format);
+  std::string text =
+      FormatTables({SummaryTable(status), PortTable(status), WorkerTable(status), TotalTable(status)}, format);
   Table problems{{"problem"}, {}, {}};
   for (const std::string& problem : status.problems()) problems.rows.push_back({problem});
   if (!problems.rows.empty()) absl::StrAppend(&text, "\n", FormatTables({problems}, format));
@@ -218,6 +253,55 @@ std::string ShowHealth(const v1::Inventory& inventory, Format format) {
     }
   }
   return FormatTables({table}, format);
+}
+
+std::string ShowFlows(const std::vector<v1::Flow>& flows, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) {
+    v1::FlowsReply all;
+    all.mutable_flows()->Assign(flows.begin(), flows.end());
+    return FormatOther(all, format);
+  }
+  Table table{{"protocol", "client", "virtual", "pool", "backend", "server", "seen_as", "state", "idle", "partition"},
+              {},
+              {8, 9}};
+  for (const v1::Flow& flow : flows) {
+    const bool known = flow.has_flow();
+    const v1::FiveTuple& own = flow.flow();
+    const v1::FiveTuple& other = flow.translated();
+    table.rows.push_back({known ? Word(v1::FiveTuple::Protocol_Name, own.protocol()) : "",
+                          known ? EndpointText(own.source(), own.source_port()) : "",
+                          known ? EndpointText(own.destination(), own.destination_port()) : "", flow.pool(),
+                          flow.backend(), known ? EndpointText(other.destination(), other.destination_port()) : "",
+                          known ? EndpointText(other.source(), other.source_port()) : "",
+                          Word(v1::Flow::State_Name, flow.state()), absl::StrCat(flow.idle().seconds()),
+                          absl::StrCat(flow.partition())});
+  }
+  return FormatTables({table}, format);
+}
+
+std::string ShowExplanation(const v1::Explanation& explanation, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(explanation, format);
+  Table table{{"step", "result", "why"}, {}, {}};
+  for (const v1::Explanation::Step& step : explanation.steps()) {
+    table.rows.push_back({step.name(), step.result(), step.reason()});
+  }
+  table.rows.push_back({"verdict", explanation.verdict(), explanation.text()});
+  return FormatTables({table}, format);
+}
+
+// A line an event, so that it can be followed.
+std::string ShowEvent(const v1::Event& event, Format format) {
+  const std::string kind = Word(v1::Event::Kind_Name, event.kind());
+  switch (format) {
+    case Format::kJson:
+      return FormatJsonLine(event);
+    case Format::kYaml:
+      return absl::StrCat("---\n", FormatYaml(event, Unset::kShow));
+    case Format::kCsv:
+      return FormatCsv({{TimeText(event.at()), kind, event.text()}, {}, {}});
+    default:
+      return absl::StrFormat("%s %-7s %s\n", TimeText(event.at()), kind, event.text());
+  }
 }
 
 std::string ShowConfig(const v1::Config& config, Format format) {

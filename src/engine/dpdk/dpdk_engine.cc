@@ -81,6 +81,8 @@ class DpdkEngine : public Engine {
   void Sweep() override;
   const Occupancy& occupancy() const override { return flows_->connections().occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return flows_->sessions().occupancy(); }
+  const std::vector<Partition>& partitions() const override { return flows_->connections().partitions(); }
+  const std::vector<SessionPartition>& session_partitions() const override { return flows_->sessions().partitions(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
@@ -337,12 +339,14 @@ EngineCounters DpdkEngine::ReadCounters() {
     sum.listeners.resize(current_->listener_count());
     sum.backends.resize(current_->backend_slots());
   }
+  if (stand_in_ != nullptr) stand_in_->forwarding().AddCounters(&sum);
+  // The kernel's partitions are none.
+  sum.workers.clear();
   for (const std::unique_ptr<Worker>& worker : workers_) {
     AddCounters(worker->counters(), &sum);
     if (flows_->kernel_sessions() == nullptr) AddCounters(worker->session_counters(), &sum);
     sum.kernel_dropped += worker->kernel_full();
   }
-  if (stand_in_ != nullptr) stand_in_->forwarding().AddCounters(&sum);
   for (uint32_t i = 0; ports_ != nullptr && i < ports_->size(); i++) {
     const PortCounters counters = ports_->port(i).ReadCounters();
     sum.port_receive_dropped += counters.receive_dropped;

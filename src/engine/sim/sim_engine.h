@@ -65,9 +65,6 @@ class SimEngine : public Engine {
   virtual std::vector<SimPacket> TakeAnnouncements() = 0;
   // RSTs to the ends of expired sessions, since the last call. Sweep finds what has expired.
   virtual std::vector<SimPacket> TakeResets() = 0;
-
-  virtual const std::vector<Partition>& partitions() const = 0;
-  virtual const std::vector<SessionPartition>& session_partitions() const = 0;
 };
 
 }  // namespace sluice

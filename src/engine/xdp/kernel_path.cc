@@ -280,6 +280,7 @@ absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
 }
 
 void KernelPath::AddCounters(EngineCounters* sum) const {
+  sum->workers.resize(std::max<size_t>(sum->workers.size(), options_.partitions));
   for (size_t partition = 0; partition < options_.partitions; partition++) {
     const size_t listeners = options_.room.listeners;
     const size_t backends = options_.room.backends;
@@ -287,7 +288,7 @@ void KernelPath::AddCounters(EngineCounters* sum) const {
         *counters_.at(partition),
         {listener_traffic_.at(2 * partition * listeners), backend_traffic_.at(2 * partition * backends)},
         {listener_traffic_.at((2 * partition + 1) * listeners), backend_traffic_.at((2 * partition + 1) * backends)},
-        sum);
+        &sum->workers[partition], sum);
   }
 }
 

@@ -32,6 +32,8 @@ class XdpEngine : public Engine {
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections_->tables().occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return session_tables().occupancy(); }
+  const std::vector<Partition>& partitions() const override { return connections_->tables().partitions(); }
+  const std::vector<SessionPartition>& session_partitions() const override { return session_tables().partitions(); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;

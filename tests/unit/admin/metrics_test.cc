@@ -20,12 +20,13 @@ constexpr char kStatus[] = R"(
   generation: 7 revision: 3 uptime {seconds: 65 nanos: 500000000} ready: true packets: 1200 bytes: 76800
   totals {name: "forwarded" kind: TRANSMIT value: 1190} totals {name: "no_listener" kind: DROP value: 10}
   totals {name: "transmit_full" text: "the queue was full" value: 2}
+  by_worker {packets: 700 bytes: 44800} by_worker {worker: 1 packets: 500 bytes: 32000 dropped: 10}
   active_flows: 42 build {count: 7 sum {nanos: 250000000}} problems: "something"
 )";
 constexpr char kInventory[] = R"(
   listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}}
   pools {name: "web"
-    backends {name: "a" weight: 10 active_flows: 40
+    backends {name: "a" weight: 10 active_flows: 40 closed_flows: 3
               health {state: HEALTHY last {duration {nanos: 2500000}}} traffic {packets: 18446744073709551615}}
     backends {name: "b" weight: 1 condition: DRAIN answers {bytes: 77}}}
   pools {name: "empty"}
@@ -56,6 +57,9 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_packets_total{kind="transmit",verdict="forwarded"} 1190)",
            R"(sluice_packets_total{kind="drop",verdict="no_listener"} 10)",
            "sluice_transmit_full_total 2",
+           R"(sluice_worker_received_packets_total{worker="0"} 700)",
+           R"(sluice_worker_received_bytes_total{worker="1"} 32000)",
+           R"(sluice_worker_dropped_packets_total{worker="1"} 10)",
            R"(sluice_port_up{port="eth0",mode="af_xdp copy"} 1)",
            R"(sluice_port_up{port="eth1",mode="x"} 0)",
            R"(sluice_port_mtu_bytes{port="eth0"} 1500)",
@@ -68,6 +72,7 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_backend_healthy{pool="web",backend="a"} 1)",
            R"(sluice_backend_check_duration_seconds{pool="web",backend="a"} 0.0025)",
            R"(sluice_backend_flows{pool="web",backend="a"} 40)",
+           R"(sluice_backend_closed_flows{pool="web",backend="a"} 3)",
            R"(sluice_backend_answer_bytes_total{pool="web",backend="b"} 77)",
            R"(sluice_pool_backends{pool="web",condition="ready"} 1)",
            R"(sluice_pool_backends{pool="web",condition="drain"} 1)",

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/address.h"
+#include "engine/burst.h"
 #include "engine/engine.h"
+#include "sluice/session_records.h"
 
 namespace sluice {
 
@@ -28,6 +30,8 @@ class FakeEngine : public Engine {
     sessions.sweeps = swept.sweeps;
     return sessions;
   }
+  const std::vector<Partition>& partitions() const override { return connections; }
+  const std::vector<SessionPartition>& session_partitions() const override { return nat_sessions; }
   void Announce(absl::Span<const Address> addresses) override {
     for (const Address& address : addresses) announced.push_back(FormatAddress(address));
   }
@@ -42,6 +46,8 @@ class FakeEngine : public Engine {
   Occupancy swept;
   mutable SessionOccupancy sessions{0, 0, std::vector<uint32_t>(SLUICE_BACKENDS),
                                     std::vector<uint32_t>(SLUICE_BACKENDS), std::vector<uint32_t>(SLUICE_LISTENERS)};
+  std::vector<Partition> connections;
+  std::vector<SessionPartition> nat_sessions;
   EngineNews news;
   std::vector<std::string> announced;
   uint32_t publishes = 0;

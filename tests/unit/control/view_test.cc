@@ -87,7 +87,9 @@ TEST_F(ViewTest, TrafficIsThatOfTheName) {
   const uint32_t slot = SlotOf("b");
   engine_.counters.backends[slot] = {7, 700, 3};
   engine_.counters.backend_answers[slot] = {9, 900, 0};
+  engine_.swept.flows_of_slot[slot] = 3;
   engine_.swept.open_of_slot[slot] = 2;
+  engine_.sessions.of_slot[slot] = 14;
   engine_.sessions.open_of_slot[slot] = 4;
   const v1::Inventory inventory = ViewInventory(controller_, "web");
   ASSERT_EQ(inventory.pools_size(), 1);
@@ -98,6 +100,7 @@ TEST_F(ViewTest, TrafficIsThatOfTheName) {
   EXPECT_EQ(backend.traffic().new_flows(), 3u);
   EXPECT_EQ(backend.answers().bytes(), 900u);
   EXPECT_EQ(backend.active_flows(), 6u);
+  EXPECT_EQ(backend.closed_flows(), 11u);
   // It has no slot, and nothing of others.
   EXPECT_EQ(inventory.pools(0).backends(2).traffic().packets(), 0u);
   EXPECT_EQ(ViewInventory(controller_, "none").pools_size(), 0);

@@ -31,6 +31,26 @@ TEST_F(CountersTest, AddsTheWorkersUp) {
   EXPECT_EQ(sum.listeners[0].packets, 3u);
 }
 
+TEST_F(CountersTest, TellsWorkersApart) {
+  Send({Tcp(1, "syn")}, 0);
+  Send({Tcp(2, "syn"), "eth/ipv4(src=10.0.0.1, dst=203.0.113.10)/tcp(dport=81)"}, 1);
+  EngineCounters sum;
+  for (const BurstPath& path : paths_) AddCounters(path.counters(), &sum);
+  ASSERT_EQ(sum.workers.size(), paths_.size());
+  EXPECT_EQ(sum.workers[0].received, 1u);
+  EXPECT_EQ(sum.workers[1].received, 2u);
+  EXPECT_EQ(sum.workers[1].bytes, 2u * 54u);
+  EXPECT_EQ(sum.workers[0].dropped, 0u);
+  EXPECT_EQ(sum.workers[1].dropped, 1u);
+  // Added to what was counted before, by place.
+  EngineCounters all;
+  AddCounters(sum, &all);
+  AddCounters(sum, &all);
+  ASSERT_EQ(all.workers.size(), paths_.size());
+  EXPECT_EQ(all.workers[1].received, 4u);
+  EXPECT_EQ(all.workers[1].dropped, 2u);
+}
+
 TEST_F(CountersTest, NumbersOnlyGrowForAReaderBesideTheWorker) {
   std::atomic<bool> stop = false;
   std::thread worker([&] {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -75,16 +76,95 @@ TEST_F(ClientTest, FilesAreCheckedHere) {
   EXPECT_THAT(err_.str(), HasSubstr("warning: "));
 }
 
+const Flags kFlags = {{"api", false, "unix:/run/sluice/api.sock", "where sluiced serves its API"},
+                      {"dry_run", true, "", "verbs that change something: only say what would change"},
+                      {"o", false, "table", "form of the answer"},
+                      {"stats", true, "", "list: traffic"},
+                      {"weight", false, "1", "backend add: its share"}};
+
 TEST_F(ClientTest, TheHelpHasEveryVerbAndFitsAScreen) {
-  const std::string help = UsageText();
-  for (const char* words :
-       {"status", "list [POOL]", "health [POOL]", "check FILE", "diff FILE", "apply FILE", "rollback", "export",
-        "backend add POOL/NAME ADDRESS", "backend remove POOL/NAME", "backend drain POOL/NAME",
-        "backend ready POOL/NAME", "backend disable POOL/NAME", "backend weight POOL/NAME WEIGHT"}) {
-    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + words + " "));
+  const std::string help = UsageText(kFlags);
+  for (const char* words : {"status",
+                            "list [POOL|ADDRESS:PORT]",
+                            "health [POOL]",
+                            "watch",
+                            "flows list [POOL[/NAME]]",
+                            "flows get SRC DST",
+                            "explain SRC DST",
+                            "check FILE",
+                            "diff FILE",
+                            "apply FILE",
+                            "rollback",
+                            "export",
+                            "backend add POOL/NAME ADDRESS",
+                            "backend remove POOL/NAME",
+                            "backend drain POOL/NAME",
+                            "backend ready POOL/NAME",
+                            "backend disable POOL/NAME",
+                            "backend weight POOL/NAME WEIGHT",
+                            "completion",
+                            "--api=unix:/run/sluice/api.sock",
+                            "--dry_run ",
+                            "-o table "}) {
+    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + words));
   }
+  EXPECT_THAT(help, HasSubstr("Examples:\n"));
   std::istringstream lines(help);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 120u) << line;
+}
+
+TEST_F(ClientTest, FlowsAreWrittenAsTheyAreSent) {
+  const auto refused = [this](const std::vector<std::string>& words) {
+    EXPECT_EQ(Run(words), Exit::kUsage);
+    return err_.str();
+  };
+  EXPECT_THAT(refused({"explain", "192.0.2.7", "203.0.113.10:80"}), HasSubstr("is not an address and a port"));
+  EXPECT_THAT(refused({"flows", "get", "192.0.2.7:1", "web:80"}), HasSubstr("is not an address and a port"));
+  options_.protocol = "sctp";
+  EXPECT_THAT(refused({"explain", "192.0.2.7:1", "203.0.113.10:80"}), HasSubstr("use tcp, udp or icmp"));
+  options_.protocol = "icmp";
+  EXPECT_EQ(Run({"explain", "192.0.2.7", "203.0.113.10"}), Exit::kUnreachable);
+}
+
+class CompletionTest : public ClientTest {
+ protected:
+  CompletionTest() {
+    std::ofstream(script_) << CompletionText(kFlags);
+    // Stands for sluicectl, as it is asked for names.
+    std::ofstream(folder_.path() + "/sluicectl") << "#!/bin/bash\n[[ $1 == health ]] || exit 1\n"
+                                                    "printf 'pool,backend,x\\nweb,web1,\\nweb,web2,\\ndns,ns1,\\n'\n";
+    EXPECT_EQ(std::system(("chmod +x " + folder_.path() + "/sluicectl").c_str()), 0);
+  }
+  // What bash offers at the end of the line, one after the other.
+  std::string Complete(const std::string& line) {
+    const std::string answer = folder_.path() + "/answer";
+    const std::string command = "source " + script_ + "; COMP_LINE='" + folder_.path() + "/sluicectl " + line +
+                                "'; COMP_POINT=${#COMP_LINE}; COMP_WORDBREAKS=; _sluicectl; echo \"${COMPREPLY[*]}\"";
+    std::ofstream(folder_.path() + "/ask") << command << " >" << answer << "\n";
+    EXPECT_EQ(std::system(("bash " + folder_.path() + "/ask").c_str()), 0);
+    std::ostringstream text;
+    text << std::ifstream(answer).rdbuf();
+    std::string words = text.str();
+    words.erase(words.find_last_not_of('\n') + 1);
+    return words;
+  }
+  std::string script_ = folder_.path() + "/completion";
+};
+
+TEST_F(CompletionTest, OffersVerbsFlagsAndNames) {
+  EXPECT_EQ(Complete("st"), "status");
+  EXPECT_EQ(Complete("backend "), "add remove drain ready disable weight");
+  EXPECT_EQ(Complete("flows g"), "get");
+  EXPECT_EQ(Complete("backend dr"), "drain");
+  EXPECT_EQ(Complete("backend add --w"), "--weight=");
+  EXPECT_EQ(Complete("list --s"), "--stats");
+  EXPECT_EQ(Complete("status --s"), "");
+  EXPECT_EQ(Complete("-o j"), "json");
+  EXPECT_EQ(Complete("-o json list w"), "web");
+  EXPECT_EQ(Complete("health "), "dns web");
+  EXPECT_EQ(Complete("backend drain web/"), "web/web1 web/web2");
+  EXPECT_EQ(Complete("backend drain web/web1 "), "");
+  EXPECT_EQ(Complete("check " + script_.substr(0, script_.size() - 3)), script_);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ constexpr char kStatus[] = R"(
   totals {name: "no_backend" kind: DROP text: "the pool has no backend that can take flows"}
   totals {name: "transmit_full" text: "forwarded, but the device's queue was full" value: 2}
   active_flows: 42 sessions: 5
+  by_worker {packets: 700 bytes: 44800} by_worker {worker: 1 packets: 500 bytes: 32000 dropped: 10}
   build {count: 7 sum {nanos: 7000000} last {nanos: 1000000}} publish {count: 7 sum {nanos: 70000} last {nanos: 9000}}
   problems: "port sluice0 has no link; look at its cable, or set it up"
   problems: "backend web/web3: no next hop: 10.0.1.13 does not answer"
@@ -35,7 +36,7 @@ constexpr char kInventory[] = R"(
   listeners {name: "dns6" address: "2001:db8::53" ports {first: 53 last: 53} protocol: TCP_UDP pool: "dns"
              traffic {packets: 7 bytes: 700 new_flows: 7} answers {}}
   pools {name: "web" forwarding: NAT
-    backends {name: "web1" address: "10.0.1.11" port: 8080 weight: 10 active_flows: 40
+    backends {name: "web1" address: "10.0.1.11" port: 8080 weight: 10 active_flows: 40 closed_flows: 3
               traffic {packets: 600 bytes: 38400 new_flows: 30} answers {packets: 540 bytes: 540000}
               health {state: HEALTHY since {seconds: 1700000000} reason: "answered 200 OK"
                       last {outcome: PASSED reason: "answered 200 OK" duration {nanos: 2345678} at {seconds: 1700000042}}}}
@@ -110,6 +111,58 @@ TEST(ViewsTest, Rates) {
   EXPECT_EQ(rate.pools(0).backends(0).answers().packets(), 4u);
   EXPECT_EQ(rate.pools(0).backends(1).traffic().packets(), 0u);
   ExpectGolden("list_rate.table", ShowInventory(rate, Columns::kRate, Format::kTable));
+}
+
+constexpr char kFlows[] = R"(
+  flows {pool: "web" backend: "web1" state: ESTABLISHED idle {seconds: 4} partition: 1}
+  flows {pool: "nat" backend: "n1" state: HALF_CLOSED idle {seconds: 17} listener: "shop"
+         flow {protocol: TCP source: "2001:db8::7" source_port: 40000 destination: "2001:db8::10" destination_port: 443}
+         translated {protocol: TCP source: "198.51.100.64" source_port: 1025 destination: "10.0.1.21"
+                     destination_port: 8443}}
+  flows {pool: "nat" backend: "n2" state: ESTABLISHED listener: "ping"
+         flow {protocol: ICMP source: "192.0.2.7" source_port: 9 destination: "203.0.113.10"}
+         translated {protocol: ICMP source: "192.0.2.7" source_port: 9 destination: "10.0.1.22"}}
+)";
+
+constexpr char kExplanation[] = R"(
+  flow {source: "192.0.2.7" source_port: 40000 destination: "203.0.113.10" destination_port: 80}
+  verdict: "forwarded" text: "forwarded to a backend" listener: "web" pool: "web" backend: "web1"
+  steps {name: "parse" result: "a packet of tcp"} steps {name: "listener" result: "web, pool web"}
+  steps {name: "connection" result: "none" reason: "so it is a new flow"}
+  steps {name: "select" result: "web/web1" reason: "by maglev, of 2 that take flows; not: web3 drained"}
+  steps {name: "rewrite" result: "to its MAC address" reason: "by port eth0 to 02:00:00:00:09:01, 1500 bytes at most"}
+)";
+
+TEST(ViewsTest, FlowsAndExplanations) {
+  const auto reply = Parse<v1::FlowsReply>(kFlows);
+  const std::vector<v1::Flow> flows(reply.flows().begin(), reply.flows().end());
+  const auto explanation = Parse<v1::Explanation>(kExplanation);
+  for (const Form& form : kForms) {
+    ExpectGolden(std::string("flows.") + form.suffix, ShowFlows(flows, form.format));
+    ExpectGolden(std::string("explain.") + form.suffix, ShowExplanation(explanation, form.format));
+  }
+}
+
+TEST(ViewsTest, Events) {
+  const auto event = Parse<v1::Event>(R"(
+      kind: BACKEND at {seconds: 1700000000} text: "backend web/web1: unhealthy, unhealthy: connection refused"
+      generation: 7 pool: "web" backend {name: "web1" condition: UNHEALTHY}
+  )");
+  for (const Form& form : kForms) ExpectGolden(std::string("watch.") + form.suffix, ShowEvent(event, form.format));
+  // A line an event.
+  EXPECT_EQ(ShowEvent(event, Format::kJson).find('\n'), ShowEvent(event, Format::kJson).size() - 1);
+}
+
+TEST(ViewsTest, ListenersAtAnAddressAndPort) {
+  const auto inventory = Parse<v1::Inventory>(kInventory);
+  v1::Inventory at = InventoryAt(inventory, *ParseEndpoint("203.0.113.10:8050"));
+  ASSERT_EQ(at.listeners_size(), 1);
+  EXPECT_EQ(at.listeners(0).name(), "web");
+  ASSERT_EQ(at.pools_size(), 1);
+  EXPECT_EQ(at.pools(0).name(), "web");
+  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("[2001:db8::53]:53")).pools(0).name(), "dns");
+  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.10:81")).listeners_size(), 0);
+  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.11:80")).listeners_size(), 0);
 }
 
 TEST(ViewsTest, Changes) {

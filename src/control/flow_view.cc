@@ -1,0 +1,277 @@
+#include "control/flow_view.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/address.h"
+#include "control/view.h"
+#include "engine/flow_reader.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kFlows = 1'000;
+// A cache line each: about a millisecond.
+constexpr uint64_t kPlaces = 16'384;
+// Backends that take no flows, beyond which they are only counted.
+constexpr int kOthers = 5;
+
+Address ToAddress(const sluice_address& from) {
+  Address address;
+  std::memcpy(address.bytes.data(), &from, sizeof(from));
+  return address;
+}
+
+bool IsIn(const Address& address, const Prefix& prefix) {
+  if (address.IsIpv4() != prefix.address.IsIpv4()) return false;
+  int bits = prefix.length + (address.IsIpv4() ? 96 : 0);
+  for (size_t i = 0; bits > 0; i++, bits -= 8) {
+    const auto mask = static_cast<uint8_t>(bits >= 8 ? 0xff : 0xff << (8 - bits));
+    if (((address.bytes[i] ^ prefix.address.bytes[i]) & mask) != 0) return false;
+  }
+  return true;
+}
+
+uint32_t NumberOf(v1::FiveTuple::Protocol protocol) {
+  switch (protocol) {
+    case v1::FiveTuple::UDP:
+      return SLUICE_IP_UDP;
+    case v1::FiveTuple::ICMP:
+      return SLUICE_IP_ICMP;
+    default:
+      return SLUICE_IP_TCP;
+  }
+}
+
+v1::FiveTuple::Protocol ProtocolOf(uint32_t number) {
+  if (number == SLUICE_IP_UDP) return v1::FiveTuple::UDP;
+  return number == SLUICE_IP_ICMP ? v1::FiveTuple::ICMP : v1::FiveTuple::TCP;
+}
+
+v1::Flow::State StateOf(FlowRecord::State state) {
+  switch (state) {
+    case FlowRecord::State::kEstablished:
+      return v1::Flow::ESTABLISHED;
+    case FlowRecord::State::kClosing:
+      return v1::Flow::CLOSING;
+    case FlowRecord::State::kHandshake:
+      return v1::Flow::HANDSHAKE;
+    case FlowRecord::State::kHalfClosed:
+      return v1::Flow::HALF_CLOSED;
+    case FlowRecord::State::kClosed:
+      return v1::Flow::CLOSED;
+    default:
+      return v1::Flow::NEW;
+  }
+}
+
+void SetTuple(uint32_t protocol, const sluice_address& source, uint16_t source_port, const sluice_address& destination,
+              uint16_t destination_port, v1::FiveTuple* to) {
+  to->set_protocol(ProtocolOf(protocol));
+  to->set_source(FormatAddress(ToAddress(source)));
+  to->set_source_port(SLUICE_16(source_port));
+  to->set_destination(FormatAddress(ToAddress(destination)));
+  to->set_destination_port(SLUICE_16(destination_port));
+}
+
+void SetFlow(const Tables& tables, const FlowRecord& from, v1::Flow* to) {
+  const BackendName& name = tables.backend_names()[from.slot];
+  to->set_pool(name.pool);
+  to->set_backend(name.backend);
+  to->set_state(StateOf(from.state));
+  to->mutable_idle()->set_seconds(from.age);
+  to->set_partition(from.partition);
+  if (!from.session.has_value()) return;
+  const FlowRecord::Session& session = *from.session;
+  const sluice_flow& flow = session.flow;
+  SetTuple(flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port, to->mutable_flow());
+  SetTuple(flow.protocol, session.source, session.source_port, tables.view().backends[from.slot].destination,
+           session.server_port, to->mutable_translated());
+  to->set_listener(tables.listener_names()[session.listener]);
+}
+
+bool Fits(const Tables& tables, const FlowRecord& flow, const v1::FlowsRequest& request,
+          const std::optional<Prefix>& source) {
+  if (flow.slot >= tables.backend_slots()) return false;
+  const BackendName& name = tables.backend_names()[flow.slot];
+  if (!request.pool().empty() && request.pool() != name.pool) return false;
+  if (!request.backend().empty() && request.backend() != name.backend) return false;
+  if (flow.session.has_value() && flow.session->listener >= tables.listener_count()) return false;
+  if (!source.has_value()) return true;
+  return flow.session.has_value() && IsIn(ToAddress(flow.session->flow.source), *source);
+}
+
+absl::Status NothingRuns() {
+  return absl::UnavailableError("sluiced is still starting; try again");
+}
+
+absl::StatusOr<sluice_flow> ParseFlow(const v1::FiveTuple& from) {
+  const absl::StatusOr<Address> source = ParseAddress(from.source());
+  if (!source.ok()) return source.status();
+  const absl::StatusOr<Address> destination = ParseAddress(from.destination());
+  if (!destination.ok()) return destination.status();
+  if (source->IsIpv4() != destination->IsIpv4()) {
+    return absl::InvalidArgumentError("source and destination are of different IP versions; no packet has both");
+  }
+  const bool ping = from.protocol() == v1::FiveTuple::ICMP;
+  for (const uint32_t port : {from.source_port(), from.destination_port()}) {
+    if (port <= UINT16_MAX && (ping || port > 0)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(port, " is not a port; use 1 to 65535"));
+  }
+  sluice_flow flow{};
+  std::memcpy(&flow.source, source->bytes.data(), sizeof(flow.source));
+  std::memcpy(&flow.destination, destination->bytes.data(), sizeof(flow.destination));
+  flow.source_port = SLUICE_16(from.source_port());
+  flow.destination_port = ping ? 0 : SLUICE_16(from.destination_port());
+  flow.protocol = NumberOf(from.protocol());
+  return flow;
+}
+
+template <typename Enum>
+std::string Word(const std::string& (*name)(Enum value), Enum value) {
+  std::string word = absl::AsciiStrToLower(name(value));
+  std::replace(word.begin(), word.end(), '_', ' ');
+  return word;
+}
+
+// The five steps, in words.
+class Steps {
+ public:
+  Steps(const Controller& controller, const FlowReader::Answer& answer, v1::Explanation* to)
+      : controller_(controller), tables_(*controller.tables()), answer_(answer), to_(*to) {}
+
+  void Tell() {
+    Add("parse", absl::StrCat("a packet of ", Word(v1::FiveTuple::Protocol_Name, to_.flow().protocol())));
+    if (answer_.listener == SLUICE_NO_LISTENER) return Add("listener", "none", to_.text());
+    to_.set_listener(tables_.listener_names()[answer_.listener]);
+    TellListener();
+    TellConnection();
+    TellSelection();
+    if (answer_.verdict == SLUICE_CONTINUE) TellRewrite();
+  }
+
+ private:
+  void Add(const std::string& name, std::string result, std::string reason = "") {
+    v1::Explanation::Step& step = *to_.add_steps();
+    step.set_name(name);
+    step.set_result(std::move(result));
+    step.set_reason(std::move(reason));
+  }
+
+  void TellListener() {
+    for (const v1::Listener& listener : controller_.config().listeners()) {
+      if (listener.name() == to_.listener()) to_.set_pool(listener.pool());
+    }
+    Add("listener", absl::StrCat(to_.listener(), ", pool ", to_.pool()));
+  }
+
+  void TellConnection() {
+    if (answer_.found.empty()) return Add("connection", "none", "so it is a new flow");
+    const v1::Flow& flow = to_.found(0);
+    const bool closing = flow.state() == v1::Flow::CLOSING || flow.state() == v1::Flow::CLOSED;
+    Add("connection",
+        absl::StrCat(flow.has_flow() ? "a NAT session: " : "an entry: ", Word(v1::Flow::State_Name, flow.state()),
+                     ", with ", flow.pool(), "/", flow.backend(), ", its last packet ", flow.idle().seconds(), "s ago"),
+        closing ? "a SYN begins a new flow nevertheless" : "");
+  }
+
+  void TellSelection() {
+    const auto name = [this](uint32_t slot) {
+      const BackendName& names = tables_.backend_names()[slot];
+      return absl::StrCat(names.pool, "/", names.backend);
+    };
+    if (answer_.slot != SLUICE_NO_BACKEND) to_.set_backend(tables_.backend_names()[answer_.slot].backend);
+    const std::string fresh = answer_.selected == SLUICE_NO_BACKEND ? "none" : name(answer_.selected);
+    if (!answer_.found.empty()) return Add("select", "not asked", absl::StrCat("a new flow would go to ", fresh));
+    Add("select", fresh, WhoTakesFlows());
+  }
+
+  std::string WhoTakesFlows() const {
+    const v1::Inventory inventory = ViewInventory(controller_, to_.pool());
+    int ready = 0;
+    std::vector<std::string> others;
+    for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
+      if (backend.condition() == v1::BackendStatus::READY) {
+        ready++;
+      } else {
+        others.push_back(absl::StrCat(backend.name(), " ", backend.reason()));
+      }
+    }
+    const size_t all = others.size();
+    if (all > kOthers) others.resize(kOthers);
+    return absl::StrCat("by ", Word(v1::Pool::Algorithm_Name, inventory.pools(0).algorithm()), ", of ", ready,
+                        " that take flows", all == 0 ? "" : "; not: ", absl::StrJoin(others, ", "),
+                        all > kOthers ? absl::StrCat(" and ", all - kOthers, " more") : "");
+  }
+
+  void TellRewrite() {
+    const sluice_backend& backend = tables_.view().backends[answer_.slot];
+    Mac mac;
+    std::copy_n(std::begin(backend.destination_mac), mac.size(), mac.begin());
+    std::string how = "to its MAC address";
+    if (backend.forwarding == SLUICE_IPIP || backend.forwarding == SLUICE_GUE) {
+      how =
+          absl::StrCat(backend.forwarding == SLUICE_GUE ? "gue" : "ipip", " from ",
+                       FormatAddress(ToAddress(backend.source)), " to ", FormatAddress(ToAddress(backend.destination)));
+    } else if (backend.forwarding == SLUICE_NAT || backend.forwarding == SLUICE_FULL_NAT) {
+      how = absl::StrCat("translated to ", FormatAddress(ToAddress(backend.destination)),
+                         backend.forwarding == SLUICE_FULL_NAT ? ", from a NAT address" : "");
+    }
+    const std::vector<EnginePort>& ports = controller_.ports();
+    const std::string port = backend.port < ports.size() ? ports[backend.port].name : absl::StrCat(backend.port);
+    Add("rewrite", how,
+        absl::StrCat("by port ", port, backend.vlan == 0 ? "" : absl::StrCat(" VLAN ", backend.vlan), " to ",
+                     FormatMac(mac), ", ", backend.mtu, " bytes at most"));
+  }
+
+  const Controller& controller_;
+  const Tables& tables_;
+  const FlowReader::Answer& answer_;
+  v1::Explanation& to_;
+};
+
+}  // namespace
+
+absl::StatusOr<v1::FlowsReply> ViewFlows(const Controller& controller, const v1::FlowsRequest& request, uint64_t now) {
+  const Tables* tables = controller.tables();
+  if (tables == nullptr) return NothingRuns();
+  std::optional<Prefix> source;
+  if (!request.source().empty()) {
+    const absl::StatusOr<Prefix> prefix = ParsePrefix(request.source());
+    if (!prefix.ok()) return prefix.status();
+    source = *prefix;
+  }
+  const int limit = static_cast<int>(request.limit() == 0 ? kFlows : std::min(request.limit(), kFlows));
+  v1::FlowsReply reply;
+  const FlowReader reader(controller.engine(), tables->view(), now);
+  const uint64_t next = reader.Read(request.from(), kPlaces, [&](const FlowRecord& flow) {
+    if (Fits(*tables, flow, request, source)) SetFlow(*tables, flow, reply.add_flows());
+    return reply.flows_size() < limit;
+  });
+  reply.set_next(next >= reader.places() ? 0 : next);
+  return reply;
+}
+
+absl::StatusOr<v1::Explanation> ExplainFlow(const Controller& controller, const v1::FiveTuple& flow, uint64_t now) {
+  const Tables* tables = controller.tables();
+  if (tables == nullptr) return NothingRuns();
+  const absl::StatusOr<sluice_flow> parsed = ParseFlow(flow);
+  if (!parsed.ok()) return parsed.status();
+  const FlowReader::Answer answer = FlowReader(controller.engine(), tables->view(), now).Explain(*parsed);
+  v1::Explanation explanation;
+  *explanation.mutable_flow() = flow;
+  uint32_t verdict = answer.verdict;
+  if (verdict == SLUICE_CONTINUE) verdict = SLUICE_VERDICT_forwarded;
+  explanation.set_verdict(sluice_verdict_name(verdict));
+  explanation.set_text(sluice_verdict_text(verdict));
+  for (const FlowRecord& found : answer.found) SetFlow(*tables, found, explanation.add_found());
+  Steps(controller, answer, &explanation).Tell();
+  return explanation;
+}
+
+}  // namespace sluice

@@ -1,0 +1,199 @@
+// Flows as they are told: of connection tables and sessions, all or one, and beside workers that write.
+#include "engine/flow_reader.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "engine/connection_tables.h"
+#include "engine/session_tables.h"
+#include "sluice/time.h"
+#include "tests/unit/control/fake_engine.h"
+#include "tests/unit/engine/session_testbed.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kTickNs = uint64_t{1} << SLUICE_TICK_SHIFT;
+constexpr uint32_t kNow = 5000;
+constexpr uint16_t kIdle = 100;
+
+// Besides the listeners of the sessions: 203.0.113.30 tcp 80 -> pool 2, dsr_l2: slots 5 and 6.
+class FlowReaderTest : public testing::Test {
+ protected:
+  FlowReaderTest()
+      : connections_(*ConnectionTables::Create(3, 3000, HugePages::kOff)),
+        sessions_(*SessionTables::Create(2, 1000, HugePages::kOff)) {
+    tables_.AddVirtual("203.0.113.30");
+    tables_.AddListener("203.0.113.30", SLUICE_IP_TCP, 80, tables_.AddPool(5), kIdle);
+    tables_.AddBackend(5, 2, kIdle);
+    tables_.AddBackend(6, 2, kIdle);
+    engine_.connections = connections_.partitions();
+    engine_.nat_sessions = sessions_.partitions();
+    for (uint32_t i = 0; i < 2; i++) {
+      owners_.emplace_back(sessions_.partitions()[i], i, std::make_shared<NatOwners>(2),
+                           sluice_nat_ports_around(32768, 60999));
+    }
+  }
+  static sluice_flow Flow(const char* destination, uint16_t source_port) {
+    sluice_flow flow{};
+    flow.source = PathAddress("192.0.2.7");
+    flow.destination = PathAddress(destination);
+    flow.source_port = SLUICE_16(source_port);
+    flow.destination_port = SLUICE_16(80);
+    flow.protocol = SLUICE_IP_TCP;
+    return flow;
+  }
+  // In the primary bucket of that partition.
+  uint64_t& Insert(uint32_t partition, const sluice_flow& flow, uint32_t slot, uint32_t state, uint32_t age) {
+    const uint64_t hash = sluice_hash_flow(&tables_.settings, &flow);
+    const Partition& at = connections_.partitions()[partition];
+    uint64_t& entry = at.buckets[sluice_primary_bucket(hash, at.count)].entries[3];
+    entry = sluice_entry_make(hash, slot, state, (kNow - age) & SLUICE_TICK_MASK);
+    return entry;
+  }
+  uint32_t Open(uint32_t owner, uint16_t port, enum sluice_session_state state) {
+    const sluice_tables tables = tables_.view();
+    sluice_session wanted = FullNatSession(port, port);
+    const SessionWords words = SessionWords::In(state, kNow - 2);
+    wanted.forward = words.forward;
+    wanted.reverse = words.reverse;
+    return *owners_[owner].Open(tables, wanted, ForwardHashOf(tables, wanted), ReverseHashOf(tables, wanted),
+                                kNow & SLUICE_TICK_MASK);
+  }
+  std::vector<FlowRecord> ReadAll(uint64_t slice = 100) {
+    const sluice_tables tables = tables_.view();
+    const FlowReader reader(engine_, tables, kNow * kTickNs);
+    std::vector<FlowRecord> all;
+    for (uint64_t at = 0; at < reader.places();) {
+      at = reader.Read(at, slice, [&all](const FlowRecord& flow) {
+        all.push_back(flow);
+        return true;
+      });
+    }
+    return all;
+  }
+  FlowReader::Answer Explain(const sluice_flow& flow) {
+    const sluice_tables tables = tables_.view();
+    return FlowReader(engine_, tables, kNow * kTickNs).Explain(flow);
+  }
+
+  SessionTestTables tables_;
+  ConnectionTables connections_;
+  SessionTables sessions_;
+  std::vector<SessionOwner> owners_;
+  FakeEngine engine_;
+};
+
+TEST_F(FlowReaderTest, ReadsWhatIsLiveInSlices) {
+  Insert(0, Flow("203.0.113.30", 1000), 5, SLUICE_STATE_NEW, 1);
+  Insert(2, Flow("203.0.113.30", 1001), 6, SLUICE_STATE_CONFIRMED, 10);
+  Insert(1, Flow("203.0.113.30", 1002), 6, SLUICE_STATE_CONFIRMED, kIdle + 1);
+  // Of a backend that is gone.
+  Insert(1, Flow("203.0.113.30", 1003), 9, SLUICE_STATE_CONFIRMED, 1);
+  Open(1, 2000, SLUICE_SESSION_HALF_CLOSED);
+  for (const uint64_t slice : {1, 7, 1'000'000}) {
+    const std::vector<FlowRecord> all = ReadAll(slice);
+    ASSERT_EQ(all.size(), 3u);
+    EXPECT_EQ(all[0].slot, 5u);
+    EXPECT_EQ(all[0].state, FlowRecord::State::kNew);
+    EXPECT_EQ(all[1].partition, 2u);
+    EXPECT_EQ(all[1].state, FlowRecord::State::kEstablished);
+    EXPECT_EQ(all[1].age, 21u);
+    EXPECT_FALSE(all[1].session.has_value());
+    ASSERT_TRUE(all[2].session.has_value());
+    EXPECT_EQ(all[2].partition, 1u);
+    EXPECT_EQ(all[2].state, FlowRecord::State::kHalfClosed);
+    EXPECT_EQ(all[2].session->flow.source_port, SLUICE_16(2000));
+    EXPECT_TRUE(sluice_address_equal(&all[2].session->source, &tables_.nat_addresses[0].address));
+  }
+}
+
+TEST_F(FlowReaderTest, StopsWhereItIsTold) {
+  for (uint16_t port = 1000; port < 1100; port++) {
+    Insert(port % 3, Flow("203.0.113.30", port), 5, SLUICE_STATE_CONFIRMED, 1);
+  }
+  const sluice_tables tables = tables_.view();
+  const FlowReader reader(engine_, tables, kNow * kTickNs);
+  size_t seen = 0;
+  uint64_t at = 0;
+  while (at < reader.places()) {
+    size_t here = 0;
+    at = reader.Read(at, reader.places(), [&here](const FlowRecord&) { return ++here < 5; });
+    // A bucket is read whole.
+    EXPECT_LE(here, 4u + SLUICE_BUCKET_ENTRIES);
+    seen += here;
+  }
+  EXPECT_EQ(seen, ReadAll().size());
+  EXPECT_EQ(reader.Read(UINT64_MAX, 10, [](const FlowRecord&) { return true; }), reader.places());
+}
+
+TEST_F(FlowReaderTest, TellsWhereAFlowGoes) {
+  const sluice_flow flow = Flow("203.0.113.30", 1000);
+  FlowReader::Answer answer = Explain(flow);
+  EXPECT_EQ(answer.verdict, uint32_t{SLUICE_CONTINUE});
+  EXPECT_TRUE(answer.found.empty());
+  EXPECT_EQ(answer.selected, 5u);
+  EXPECT_EQ(answer.slot, 5u);
+  // An entry counts before selection, in whatever partition, unless its backend is another pool's.
+  uint64_t& entry = Insert(2, flow, 6, SLUICE_STATE_CONFIRMED, 1);
+  answer = Explain(flow);
+  EXPECT_EQ(answer.slot, 6u);
+  EXPECT_EQ(answer.selected, 5u);
+  ASSERT_EQ(answer.found.size(), 1u);
+  EXPECT_EQ(answer.found[0].partition, 2u);
+  entry = SLUICE_ENTRY_EMPTY;
+  Insert(2, flow, 3, SLUICE_STATE_CONFIRMED, 1);
+  EXPECT_TRUE(Explain(flow).found.empty());
+}
+
+TEST_F(FlowReaderTest, TellsOfSessionsExactly) {
+  Open(0, 2000, SLUICE_SESSION_ESTABLISHED);
+  FlowReader::Answer answer = Explain(Flow("203.0.113.20", 2000));
+  ASSERT_EQ(answer.found.size(), 1u);
+  EXPECT_EQ(answer.found[0].session->server_port, SLUICE_16(80));
+  EXPECT_EQ(answer.slot, 3u);
+  EXPECT_TRUE(Explain(Flow("203.0.113.20", 2001)).found.empty());
+}
+
+TEST_F(FlowReaderTest, TellsWhyNothingIsForwarded) {
+  EXPECT_EQ(Explain(Flow("203.0.113.99", 1000)).verdict, uint32_t{SLUICE_VERDICT_pass_not_virtual});
+  sluice_flow flow = Flow("203.0.113.30", 1000);
+  flow.destination_port = SLUICE_16(81);
+  EXPECT_EQ(Explain(flow).verdict, uint32_t{SLUICE_VERDICT_no_listener});
+  flow = Flow("203.0.113.30", 1000);
+  flow.source = PathAddress("224.0.0.1");
+  EXPECT_EQ(Explain(flow).verdict, uint32_t{SLUICE_VERDICT_bad_source});
+  tables_.backends[5].flags = SLUICE_BACKEND_LIVE;
+  EXPECT_EQ(Explain(Flow("203.0.113.30", 1000)).verdict, uint32_t{SLUICE_VERDICT_no_next_hop});
+  tables_.Prefer(2, SLUICE_NO_BACKEND);
+  EXPECT_EQ(Explain(Flow("203.0.113.30", 1000)).verdict, uint32_t{SLUICE_VERDICT_no_backend});
+}
+
+// What is told of a session is of one session, although its record changes hands all the time.
+TEST_F(FlowReaderTest, ReadsBesideAnOwner) {
+  std::atomic<bool> stop = false;
+  std::atomic<uint64_t> rounds = 0;
+  std::thread owner([&] {
+    const sluice_tables tables = tables_.view();
+    while (!stop) {
+      std::vector<uint32_t> open;
+      for (uint16_t port = 3000; port < 3200; port++) open.push_back(Open(0, port, SLUICE_SESSION_ESTABLISHED));
+      for (const uint32_t index : open) owners_[0].Close(tables, index);
+      rounds++;
+    }
+  });
+  while (rounds < 50) {
+    for (const FlowRecord& flow : ReadAll()) {
+      ASSERT_TRUE(flow.session.has_value());
+      // Opened with the same port on both sides.
+      ASSERT_EQ(flow.session->flow.source_port, flow.session->source_port);
+    }
+  }
+  stop = true;
+  owner.join();
+}
+
+}  // namespace
+}  // namespace sluice
