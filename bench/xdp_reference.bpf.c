@@ -30,7 +30,8 @@ STAGE int reference_connect(struct engine_job* job) {
       return SLUICE_CONTINUE;
     }
   }
-  job->slot = sluice_select(&job->tables, job->terms.pool, job->hash);
+  const struct sluice_selector selector = {job->own};
+  job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
   if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
   job->new_flow = 1;
   const struct reference_flow made = {job->slot, tick};

@@ -66,6 +66,13 @@ static __always_inline struct sluice_counters* counters_of(const struct engine_j
   return bpf_map_lookup_elem(&sluice_counters_map, &own);
 }
 
+// A flow of the backend that its client has ended.
+static __always_inline void count_end(const struct engine_job* job, uint32_t slot) {
+  const uint32_t at = 2 * job->own * sluice_backends_room + slot;
+  struct sluice_traffic* traffic = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  if (traffic) traffic->ended++;
+}
+
 static __always_inline bool has_sessions(const struct engine_job* job) {
   const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
   return job->listener != SLUICE_NO_LISTENER && listener && (listener->flags & SLUICE_LISTENER_SESSIONS);
@@ -186,7 +193,8 @@ STAGE int engine_follow_elsewhere(struct engine_job* job) {
 static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* at) {
   if (!moved) {
     if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
-    job->slot = sluice_select(&job->tables, job->terms.pool, job->hash);
+    const struct sluice_selector selector = {job->own};
+    job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
     if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
   }
   if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
@@ -226,7 +234,8 @@ STAGE int engine_connect(struct engine_job* job) {
     if (!bucket) return SLUICE_VERDICT_no_table;
     if (!follow_in(bucket, job, &at)) return engine_open(job);
   }
-  sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
+  const bool ended = sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
+  if (ended) count_end(job, job->slot);
   return SLUICE_CONTINUE;
 }
 

@@ -43,6 +43,10 @@ ARRAY(buckets, struct sluice_bucket);
 ARRAY(counters, struct sluice_counters);
 ARRAY(listener_traffic, struct sluice_traffic);
 ARRAY(backend_traffic, struct sluice_traffic);
+// Where each is in the rounds of its pools, and what it is told of the load of backends: `sluice_pools_room` and
+// `sluice_backends_room` each (select.h).
+ARRAY(cursors, struct sluice_cursor);
+ARRAY(loads, struct sluice_load);
 const volatile uint32_t sluice_partition_buckets = 2;
 const volatile uint32_t sluice_partitions = 1;
 

@@ -180,6 +180,7 @@ STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job
     return SLUICE_CONTINUE;
   }
   SLUICE_STORE(&live->forward, after);
+  if (record->protocol == SLUICE_IP_TCP && sluice_word_ends(own, after)) count_end(job, record->backend);
   note_way_back(data, job, live);
   return SLUICE_CONTINUE;
 }

@@ -32,7 +32,9 @@ STAGE uint32_t session_begin(struct xdp_md* context, struct engine_job* job, str
   if (!job || !session) return SLUICE_VERDICT_no_table;
   struct sluice_session* wanted = &session->session;
   __builtin_memset(wanted, 0, sizeof(*wanted));
-  const uint32_t verdict = sluice_session_begin(&job->tables, &job->packet, job->listener, job->hash, wanted);
+  const struct sluice_selector selector = {job->own};
+  const uint32_t verdict =
+      sluice_session_begin(&job->tables, &selector, &job->packet, job->listener, job->hash, wanted);
   if (verdict != SLUICE_CONTINUE) return verdict;
   if (wanted->flags & SLUICE_SESSION_TELLS) return SLUICE_VERDICT_worker_gone;
   const bool whole = sluice_session_note_first(wanted, (uint8_t*)packet_data(context), packet_end(context),

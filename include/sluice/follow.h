@@ -71,13 +71,14 @@ SLUICE_INLINE bool sluice_backend_serves(const struct sluice_backend* backend, u
   return SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE) && SLUICE_LIKELY(backend->pool == pool);
 }
 
-/* Notes in the flow's own entry that the packet has passed. An ICMP error says nothing about the flow's being alive.
- * Written only when something changes: once a tick for a busy flow. */
-SLUICE_INLINE void sluice_touch(uint64_t* at, uint64_t entry, const struct sluice_packet* packet, uint32_t tick) {
-  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return;
-  const uint64_t touched =
-      sluice_entry_touch(entry, tick, packet->flags & SLUICE_PACKET_SYN, packet->flags & SLUICE_PACKET_CLOSE);
+/* Notes in the flow's own entry that the packet has passed; whether the packet has ended the flow. An ICMP error says
+ * nothing about the flow's being alive. Written only when something changes: once a tick for a busy flow. */
+SLUICE_INLINE bool sluice_touch(uint64_t* at, uint64_t entry, const struct sluice_packet* packet, uint32_t tick) {
+  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return false;
+  const bool closes = packet->flags & SLUICE_PACKET_CLOSE;
+  const uint64_t touched = sluice_entry_touch(entry, tick, packet->flags & SLUICE_PACKET_SYN, closes);
   if (touched != entry) SLUICE_STORE_ENTRY(at, touched);
+  return closes && sluice_entry_state(entry) != SLUICE_STATE_CLOSING;
 }
 
 /* Whether a packet without an entry gets one: flows do, unless all it does is end one. */

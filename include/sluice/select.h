@@ -1,25 +1,175 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * Pool and flow to backend: Maglev (NSDI 2016 section 3.4), one look-up in the pool's table, no division. */
+ * A new flow's backend. A pool is an array of places, each with the slot of a backend, which the builder has filled in
+ * proportion to the weights; an algorithm says which places a flow looks at. No division, and no look at more than
+ * SLUICE_PLACES_TRIED places. Which algorithm does what, and why: docs/decisions/algorithms.md. */
 #ifndef SLUICE_SELECT_H_
 #define SLUICE_SELECT_H_
 
 #include "sluice/hash.h"
 #include "sluice/tables.h"
+#include "sluice/words.h"
 
-/* The slot of the backend that a new flow of this hash goes to, or SLUICE_NO_BACKEND. */
-SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, uint32_t pool_index, uint64_t hash) {
-  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, pool_index);
-  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+/* Places that least_connections and least_time compare; neighbours, so two cache lines at most. */
+#define SLUICE_PLACES_TRIED 8u
+
+/* What a worker selects by besides the tables: where it is in its rounds, and the load of backends. */
 #ifdef __bpf__
-  const uint32_t at = pool->offset + sluice_scale(sluice_select_hash(hash), pool->size);
+/* The composing program defines arrays with those of all partitions behind each other: sluice_cursors_map,
+ * sluice_loads_map, sluice_backend_traffic_map (two records of each slot, clients' and answers'). */
+struct sluice_selector {
+  uint32_t own;
+};
+SLUICE_INLINE struct sluice_cursor* sluice_cursor_of(const struct sluice_selector* selector, uint32_t pool) {
+  const uint32_t at = selector->own * sluice_pools_room + pool;
+  return (struct sluice_cursor*)bpf_map_lookup_elem(&sluice_cursors_map, &at);
+}
+SLUICE_INLINE const struct sluice_load* sluice_load_of(const struct sluice_selector* selector, uint32_t slot) {
+  const uint32_t at = selector->own * sluice_backends_room + slot;
+  return (const struct sluice_load*)bpf_map_lookup_elem(&sluice_loads_map, &at);
+}
+SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice_selector* selector, uint32_t slot) {
+  const uint32_t at = 2 * selector->own * sluice_backends_room + slot;
+  return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+}
+#else
+struct sluice_selector {
+  /* The partition. */
+  uint32_t own;
+  /* By pool; by slot, `traffic` of clients' packets. */
+  struct sluice_cursor* cursors;
+  const struct sluice_load* loads;
+  struct sluice_traffic* traffic;
+};
+SLUICE_INLINE struct sluice_cursor* sluice_cursor_of(const struct sluice_selector* selector, uint32_t pool) {
+  return &selector->cursors[pool];
+}
+SLUICE_INLINE const struct sluice_load* sluice_load_of(const struct sluice_selector* selector, uint32_t slot) {
+  return &selector->loads[slot];
+}
+SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice_selector* selector, uint32_t slot) {
+  return &selector->traffic[slot];
+}
+#endif
+
+/* The slot in a place of the pool, or SLUICE_NO_BACKEND when it could not be read. */
+SLUICE_INLINE uint32_t sluice_place_slot(const struct sluice_tables* tables, const struct sluice_pool* pool,
+                                         uint32_t place) {
+  const uint32_t at = pool->offset + place;
+#ifdef __bpf__
+  (void)tables;
   const uint32_t line_at = at >> SLUICE_MAGLEV_LINE_SHIFT;
   const struct sluice_maglev_line* line =
       (const struct sluice_maglev_line*)bpf_map_lookup_elem(&sluice_maglev_map, &line_at);
   return line ? line->slots[at & ((1 << SLUICE_MAGLEV_LINE_SHIFT) - 1)] : SLUICE_NO_BACKEND;
 #else
-  return tables->maglev[pool->offset + sluice_scale(sluice_select_hash(hash), pool->size)];
+  return tables->maglev[at];
 #endif
+}
+
+/* The hash that a flow of this hash selects by: of its source alone, or of source and destination, where that is asked
+ * for (SLUICE_LISTENER_BY_*). */
+SLUICE_INLINE uint64_t sluice_affinity_hash(const struct sluice_settings* settings, const struct sluice_flow* flow,
+                                            uint32_t affinity, uint64_t hash) {
+  if (SLUICE_LIKELY(!(affinity & SLUICE_LISTENER_BY_SOURCE))) return hash;
+  struct sluice_flow part = {.source = flow->source};
+  if (affinity & SLUICE_LISTENER_BY_DESTINATION) part.destination = flow->destination;
+  return sluice_hash_flow(settings, &part);
+}
+
+/* What a flow more would cost the backend, and whether that is less: flows by weight. */
+struct sluice_candidate {
+  uint64_t cost;
+  uint32_t weight;
+  uint32_t slot;
+};
+
+/* Active flows that the worker knows of, at most 2^24 - 1, so that what follows stays within 64 bits: a latency has 20
+ * bits and a weight 16. */
+SLUICE_INLINE uint32_t sluice_active_flows(const struct sluice_load* load, const struct sluice_traffic* traffic) {
+  const int64_t own = (int64_t)(SLUICE_LOAD(&traffic->new_flows) - SLUICE_LOAD(&traffic->ended));
+  const int64_t flows = own + SLUICE_LOAD(&load->others);
+  if (flows < 0) return 0;
+  return flows < 0xffffff ? (uint32_t)flows : 0xffffff;
+}
+
+SLUICE_INLINE struct sluice_candidate sluice_candidate_of(const struct sluice_load* load,
+                                                          const struct sluice_traffic* traffic, uint32_t slot,
+                                                          bool by_time) {
+  const uint32_t weight = SLUICE_LOAD(&load->weight) & 0xffff;
+  const uint32_t latency = SLUICE_LOAD(&load->latency) & 0xfffff;
+  struct sluice_candidate candidate = {sluice_active_flows(load, traffic) + 1u, weight ? weight : 1, slot};
+  if (by_time && latency) candidate.cost *= latency;
+  return candidate;
+}
+
+/* The least loaded of some places: of two at random, or of neighbours from a random one on. Neighbours of a sequence
+ * are different backends wherever there are enough of them. */
+SLUICE_STAGE uint32_t sluice_select_least(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                          uint32_t pool_index, uint64_t hash) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, pool_index);
+  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+  const bool random = pool->algorithm == SLUICE_RANDOM;
+  const uint32_t places = random ? 2 : SLUICE_PLACES_TRIED;
+  const uint32_t step = random ? 1 + sluice_scale((uint32_t)hash, pool->size - 1) : 1;
+  uint32_t place = sluice_scale(sluice_select_hash(hash), pool->size);
+  struct sluice_candidate best = {0, 0, SLUICE_NO_BACKEND};
+  for (uint32_t i = 0; i < SLUICE_PLACES_TRIED && i < places && i < pool->size; i++) {
+    const uint32_t slot = sluice_place_slot(tables, pool, place);
+    const struct sluice_load* load = sluice_load_of(selector, slot);
+    const struct sluice_traffic* traffic = sluice_traffic_of(selector, slot);
+    if (SLUICE_MISSING(load) || SLUICE_MISSING(traffic)) return SLUICE_NO_BACKEND;
+    const struct sluice_candidate other =
+        sluice_candidate_of(load, traffic, slot, pool->algorithm == SLUICE_LEAST_TIME);
+    if (best.weight == 0 || other.cost * best.weight < best.cost * other.weight) best = other;
+    place += step;
+    if (place >= pool->size) place -= pool->size;
+  }
+  return best.slot;
+}
+
+/* The next place of the worker's rounds. Workers begin in different places: all of them at once would meet the same
+ * backends. */
+SLUICE_STAGE uint32_t sluice_select_next(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                         uint32_t pool_index) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, pool_index);
+  struct sluice_cursor* cursor = sluice_cursor_of(selector, pool_index);
+  if (SLUICE_MISSING(pool) || SLUICE_MISSING(cursor) || pool->size == 0) return SLUICE_NO_BACKEND;
+  /* The sequence may be shorter than it was. */
+  const uint32_t next = cursor->place < pool->size ? cursor->place : 0;
+  cursor->place = next + 1;
+  const uint32_t place = next + sluice_scale(selector->own * 0x9e3779b9u, pool->size);
+  return sluice_place_slot(tables, pool, place < pool->size ? place : place - pool->size);
+}
+
+/* Whether the flow alone says where it goes. */
+SLUICE_INLINE bool sluice_selects_by_hash(const struct sluice_pool* pool) {
+  return pool->algorithm == SLUICE_MAGLEV || pool->algorithm == SLUICE_SOURCE_HASH;
+}
+
+SLUICE_INLINE uint32_t sluice_select_by_hash(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                             const struct sluice_pool* pool, uint32_t listener_flags,
+                                             const struct sluice_flow* flow, uint64_t hash) {
+  const uint32_t affinity = pool->algorithm == SLUICE_SOURCE_HASH ? SLUICE_LISTENER_BY_SOURCE : listener_flags;
+  const uint64_t selects = sluice_affinity_hash(settings, flow, affinity, hash);
+  return sluice_place_slot(tables, pool, sluice_scale(sluice_select_hash(selects), pool->size));
+}
+
+/* The slot of the backend that a new flow of this hash goes to, or SLUICE_NO_BACKEND. */
+SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                     uint32_t listener_index, const struct sluice_flow* flow, uint64_t hash) {
+  const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
+  const struct sluice_listener* listener = SLUICE_AT(tables, sluice_listener, listeners, listener_index);
+  if (SLUICE_MISSING(settings) || SLUICE_MISSING(listener)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, listener->pool);
+  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+  if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_ROUND_ROBIN))
+    return sluice_select_next(tables, selector, listener->pool);
+  if (SLUICE_UNLIKELY(pool->algorithm >= SLUICE_RANDOM))
+    return sluice_select_least(tables, selector, listener->pool, hash);
+  return sluice_select_by_hash(tables, settings, pool, listener->flags, flow, hash);
 }
 
 #endif /* SLUICE_SELECT_H_ */

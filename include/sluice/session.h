@@ -191,6 +191,11 @@ SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_se
   return (word & ~(SLUICE_WORD_TICK | SLUICE_WORD_FLAGS)) | flags | tick;
 }
 
+/* Whether the segment that has made `after` of `before` is the one by which its side ends. */
+SLUICE_INLINE bool sluice_word_ends(uint64_t before, uint64_t after) {
+  return (after & (SLUICE_WORD_FIN | SLUICE_WORD_RESET)) && !(before & (SLUICE_WORD_FIN | SLUICE_WORD_RESET));
+}
+
 /* The same after a segment that does nothing but acknowledge, where the side has done so before. */
 SLUICE_INLINE uint64_t sluice_word_acknowledgment(uint64_t word, const uint8_t* l4, uint32_t tick) {
   return (uint64_t)SLUICE_32(sluice_load32(l4 + 8)) << SLUICE_WORD_NUMBER_SHIFT |

@@ -167,19 +167,20 @@ SLUICE_STAGE int sluice_session_take_source(struct sluice_owned* of, struct slui
   return SLUICE_VERDICT_no_nat_port;
 }
 
-/* What a new session of `packet` is to be, with the backend that its hash selects; where it came from and what it says
- * are still to be noted (sluice_session_note_first). SLUICE_CONTINUE, or the verdict for a packet that opens none. */
+/* What a new session of `packet` is to be, with the backend that is selected for it; where it came from and what it
+ * says are still to be noted (sluice_session_note_first). SLUICE_CONTINUE, or the verdict for a packet that opens none.
+ */
 SLUICE_INLINE enum sluice_verdict sluice_session_begin(const struct sluice_tables* tables,
+                                                       const struct sluice_selector* selector,
                                                        const struct sluice_packet* packet, uint32_t listener,
                                                        uint64_t hash, struct sluice_session* wanted) {
   const bool tcp = packet->flow.protocol == SLUICE_IP_TCP;
   if (tcp && !(packet->flags & SLUICE_PACKET_SYN)) return SLUICE_VERDICT_no_session;
   if (packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) return SLUICE_VERDICT_pass_vlan_depth;
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
-  const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, listener);
-  if (SLUICE_MISSING(settings) || SLUICE_MISSING(record)) return SLUICE_VERDICT_no_table;
+  if (SLUICE_MISSING(settings)) return SLUICE_VERDICT_no_table;
   if (sluice_source_is_bad(tables, &packet->flow.source)) return SLUICE_VERDICT_bad_source;
-  wanted->backend = sluice_select(tables, record->pool, hash);
+  wanted->backend = sluice_select(tables, selector, listener, &packet->flow, hash);
   if (wanted->backend == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, wanted->backend);
   if (SLUICE_MISSING(backend)) return SLUICE_VERDICT_no_table;

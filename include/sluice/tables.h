@@ -12,7 +12,7 @@
 #include "sluice/types.h"
 
 /* Raised whenever a record changes; state of another layout is not adopted. */
-#define SLUICE_LAYOUT_VERSION 4
+#define SLUICE_LAYOUT_VERSION 5
 
 /* One record a generation. */
 struct sluice_settings {
@@ -82,6 +82,9 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_port_range) == 8, "eight to a cache li
 
 /* The listener's flows have sessions (session.h) instead of connection entries: its pool translates. */
 #define SLUICE_LISTENER_SESSIONS 1
+/* What of a flow its backend is selected by, where that is not all of it. */
+#define SLUICE_LISTENER_BY_SOURCE 2
+#define SLUICE_LISTENER_BY_DESTINATION 4
 
 struct sluice_listener {
   uint32_t pool;
@@ -91,13 +94,47 @@ struct sluice_listener {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener) == 8, "eight to a cache line");
 
+/* How a new flow's backend is found in the places of its pool (select.h). The first two read a Maglev table, the others
+ * a sequence in which each backend comes in its turns. */
+enum sluice_algorithm {
+  SLUICE_MAGLEV = 0,
+  SLUICE_SOURCE_HASH = 1,
+  SLUICE_ROUND_ROBIN = 2,
+  SLUICE_RANDOM = 3,
+  SLUICE_LEAST_CONNECTIONS = 4,
+  SLUICE_LEAST_TIME = 5,
+};
+
 struct sluice_pool {
-  /* The pool's Maglev table: `size` backend slots from `offset` of the Maglev arena; size 0 when no backend takes
-   * flows. */
+  /* The pool's places: `size` backend slots from `offset` of the Maglev arena; size 0 when no backend takes flows. */
   uint32_t offset;
   uint32_t size;
+  /* sluice_algorithm. */
+  uint16_t algorithm;
+  uint16_t reserved;
+  uint32_t more_reserved;
 };
-SLUICE_STATIC_ASSERT(sizeof(struct sluice_pool) == 8, "eight to a cache line");
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_pool) == 16, "four to a cache line");
+
+/* Where a worker is in the rounds of a pool; one record a pool in each partition, written by its worker. */
+struct sluice_cursor {
+  uint32_t place;
+  uint32_t reserved;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_cursor) == 8, "no shorter than a record of the kernel");
+
+/* What the control thread tells one worker of a backend while it runs; one record a slot for each worker, which only
+ * reads it. Zeroed memory is a backend of which nothing is known. */
+struct sluice_load {
+  /* Its active flows beside those that the worker has counted itself (sluice_traffic); less than 0 when the worker has
+   * counted flows that have ended elsewhere. */
+  int32_t others;
+  /* In proportion to other backends of its pool, and how long it takes to answer, microseconds; 0 of both as 1. */
+  uint32_t weight;
+  uint32_t latency;
+  uint32_t reserved;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_load) == 16, "four to a cache line");
 
 /* What sessions of a listener go by; same index as the listener. A listener that is gone keeps its record without
  * timeouts while it may have sessions, which are found by its address. */
@@ -255,7 +292,8 @@ struct sluice_traffic {
   /* Layer-3 bytes as the sender sent them. */
   uint64_t bytes;
   uint64_t new_flows;
-  uint64_t reserved;
+  /* Of a backend: flows that their clients have ended, by FIN or RST. */
+  uint64_t ended;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 32, "two to a cache line");
 

@@ -35,6 +35,10 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
     report.AddError(at("icmp_echo"), absl::StrCat("unknown value ", static_cast<int>(listener.icmp_echo()),
                                                   "; use drop, answer or forward"));
   }
+  if (!v1::Listener::Affinity_IsValid(listener.affinity())) {
+    report.AddError(at("affinity"), absl::StrCat("unknown affinity ", static_cast<int>(listener.affinity()),
+                                                 "; use five_tuple, source_ip or source_ip_and_destination"));
+  }
   if (listener.pool().empty()) {
     Missing(report, at("pool"), "a listener needs a pool; add pool: with the name of one under pools");
   }

@@ -134,7 +134,16 @@ void CheckForwarding(const v1::Pool& pool, const PoolFacts& facts, const std::st
   }
   if (!v1::Pool::Algorithm_IsValid(pool.algorithm())) {
     report.AddError(absl::StrCat(path, ".algorithm"),
-                    absl::StrCat("unknown algorithm ", static_cast<int>(pool.algorithm()), "; use maglev"));
+                    absl::StrCat("unknown algorithm ", static_cast<int>(pool.algorithm()),
+                                 "; use maglev, round_robin, source_hash, random, least_connections or least_time"));
+  }
+  const v1::HealthCheck::Type check = pool.health_check().type();
+  const bool checked = check != v1::HealthCheck::TYPE_UNSPECIFIED && check != v1::HealthCheck::NONE;
+  if (pool.algorithm() == v1::Pool::LEAST_TIME && !checked) {
+    Missing(report, absl::StrCat(path, ".health_check"),
+            absl::StrCat("algorithm: least_time goes by the time that health checks take; add a health_check to pool "
+                         "\"",
+                         pool.name(), "\", or use least_connections"));
   }
   if (!pool.has_gue_port() || facts.forwarding == v1::Pool::FORWARDING_UNSPECIFIED) return;
   const std::string port_path = absl::StrCat(path, ".gue_port");

@@ -46,6 +46,21 @@ void CheckFamily(const v1::Config& config, int listener_index, int pool_index, R
                                " backends, or forwarding: ", nat ? "full_nat" : "ipip, gue or full_nat"));
 }
 
+// Only what is hashed has an affinity.
+void CheckAffinity(const v1::Config& config, int listener_index, int pool_index, Report& report) {
+  const v1::Listener& listener = config.listeners(listener_index);
+  const v1::Pool& pool = config.pools(pool_index);
+  if (listener.affinity() == v1::Listener::FIVE_TUPLE || pool.algorithm() == v1::Pool::MAGLEV) return;
+  const bool by_source = pool.algorithm() == v1::Pool::SOURCE_HASH;
+  if (by_source && listener.affinity() == v1::Listener::SOURCE_IP) return;
+  report.AddError(
+      At("listeners", listener_index, "affinity"),
+      absl::StrCat("affinity of listener \"", listener.name(), "\" is for algorithm: maglev, and its pool \"",
+                   pool.name(), "\" (", report.Where(At("pools", pool_index, "algorithm")), ") ",
+                   by_source ? "goes by the source alone" : "does not hash",
+                   "; remove affinity, or set algorithm: maglev"));
+}
+
 void CheckTunnelSource(const v1::Config& config, bool ipv4, Report& report, const Facts& facts) {
   const v1::TunnelSource& source = config.engine().tunnel_source();
   if (!(ipv4 ? source.ipv4() : source.ipv6()).empty()) return;
@@ -80,6 +95,7 @@ void CheckReferences(const v1::Config& config, Report& report, Facts& facts) {
     used[static_cast<size_t>(pool->second)] = true;
     facts.listener_pools.back() = pool->second;
     CheckFamily(config, i, pool->second, report, facts);
+    CheckAffinity(config, i, pool->second, report);
   }
   for (int i = 0; i < config.pools_size(); ++i) {
     if (used[static_cast<size_t>(i)]) continue;

@@ -15,6 +15,9 @@
 namespace sluice {
 namespace {
 
+// As often as a backend is checked at most.
+constexpr uint32_t kTicksBetweenLatencies = 10;
+
 // Which fields of `engine` differ that only a restart can change.
 std::vector<std::string> FixedFields(const v1::Engine& running, const v1::Engine& wanted) {
   std::vector<std::string> names;
@@ -139,7 +142,15 @@ void Controller::Tick() {
   FollowNextHops();
   if (states_.Tick()) stale_ = true;
   ReleaseSlots();
+  TellLatencies();
   if (stale_ && generation_ > 0) Rebuild();
+}
+
+void Controller::TellLatencies() {
+  if (tables_ == nullptr || ++ticks_ < kTicksBetweenLatencies) return;
+  ticks_ = 0;
+  const std::vector<BackendLatency> latencies = latencies_.Read(*tables_, states_);
+  if (!latencies.empty()) options_.engine->SetLatencies(latencies);
 }
 
 void Controller::FollowPorts() {

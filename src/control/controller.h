@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "config/sluice.pb.h"
 #include "control/backend_states.h"
+#include "control/latencies.h"
 #include "control/next_hop_source.h"
 #include "control/traffic.h"
 #include "engine/engine.h"
@@ -93,6 +94,7 @@ class Controller {
   void FollowPorts();
   void FollowRetired(const std::vector<uint32_t>& slots, Retired* retired) const;
   void ReleaseSlots();
+  void TellLatencies();
   void ReportRefusals();
   void Rebuild();
   void Learn(const Address& address);
@@ -108,6 +110,9 @@ class Controller {
   std::vector<EnginePort> ports_;
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;
   BackendStates states_;
+  Latencies latencies_;
+  // Since they were told.
+  uint32_t ticks_ = 0;
   std::vector<Address> watched_;
   std::vector<VirtualAddress> announced_;
   Retired retired_;

@@ -152,7 +152,7 @@ class Steps {
     TellListener();
     TellConnection();
     TellSelection();
-    if (answer_.verdict == SLUICE_CONTINUE) TellRewrite();
+    if (answer_.verdict == SLUICE_CONTINUE && answer_.slot != SLUICE_NO_BACKEND) TellRewrite();
   }
 
  private:
@@ -186,7 +186,8 @@ class Steps {
       return absl::StrCat(names.pool, "/", names.backend);
     };
     if (answer_.slot != SLUICE_NO_BACKEND) to_.set_backend(tables_.backend_names()[answer_.slot].backend);
-    const std::string fresh = answer_.selected == SLUICE_NO_BACKEND ? "none" : name(answer_.selected);
+    std::string fresh = answer_.open ? "one that is chosen when it comes" : "none";
+    if (answer_.selected != SLUICE_NO_BACKEND) fresh = name(answer_.selected);
     if (!answer_.found.empty()) return Add("select", "not asked", absl::StrCat("a new flow would go to ", fresh));
     Add("select", fresh, WhoTakesFlows());
   }

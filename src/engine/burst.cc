@@ -31,13 +31,26 @@ absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
   if (!backends.ok()) return backends.status();
   path.counters_.listeners = *std::move(listeners);
   path.counters_.backends = *std::move(backends);
+  const size_t cursors = path.partitions_.size() * SLUICE_POOLS;
+  absl::StatusOr<Region> rounds = Region::Create(cursors * sizeof(sluice_cursor), HugePages::kOff);
+  if (!rounds.ok()) return rounds.status();
+  absl::StatusOr<Region> loads = Region::Create(sizeof(sluice_load) * (SLUICE_BACKENDS + 1), HugePages::kOff);
+  if (!loads.ok()) return loads.status();
+  path.selection_ = {*std::move(rounds), *std::move(loads)};
   return path;
+}
+
+// Of the worker, for flows of this partition.
+SLUICE_HOT sluice_selector BurstPath::Selector(uint32_t own) const {
+  return {own, selection_.cursors.As<sluice_cursor>() + size_t{own} * SLUICE_POOLS, selection_.loads.As<sluice_load>(),
+          counters_.backend(0, false)};
 }
 
 void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
                         uint32_t count, bool unfinished) {
   const uint32_t tick = sluice_tick(now);
-  const Burst burst{tables, tables.settings, now, tick, sluice_entry_noted(tick), ingress, own, partitions_[own]};
+  const Burst burst{tables, tables.settings,  now,          tick, sluice_entry_noted(tick), ingress,
+                    own,    partitions_[own], Selector(own)};
   if (SLUICE_UNLIKELY(tables.settings->sessions != 0 || unfinished)) {
     return ProcessMixed(burst, frames, count, unfinished);
   }
@@ -167,7 +180,7 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
   if (!sluice_terms_find(&tables, job.listener, &terms)) return nullptr;
   const sluice_backend* backend = sluice_follow(&tables, entry, &job.packet, &terms, tick);
   if (SLUICE_UNLIKELY(backend == nullptr)) return nullptr;
-  sluice_touch(job.at, entry, &job.packet, tick);
+  if (sluice_touch(job.at, entry, &job.packet, tick)) Add(selector.traffic[*slot].ended, 1);
   const bool first_fragment = job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT;
   if (SLUICE_LIKELY(!first_fragment && job.packet.kind != SLUICE_PACKET_LATER_FRAGMENT)) return backend;
   job.backend = backend;
@@ -266,7 +279,7 @@ SLUICE_HOT void BurstPath::SelectBackend(const Burst& burst, Job& job) {
     job.verdict = SLUICE_VERDICT_unknown_fragment;
     return;
   }
-  job.slot = sluice_select(&burst.tables, burst.tables.listeners[job.listener].pool, job.hash);
+  job.slot = sluice_select(&burst.tables, &burst.selector, job.listener, &job.packet.flow, job.hash);
   if (job.slot == SLUICE_NO_BACKEND) {
     job.verdict = SLUICE_VERDICT_no_backend;
     return;

@@ -14,11 +14,13 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/region.h"
+#include "engine/loads.h"
 #include "engine/session_counters.h"
 #include "sluice/connection.h"
 #include "sluice/follow.h"
 #include "sluice/nat_port.h"
 #include "sluice/parse.h"
+#include "sluice/select.h"
 #include "sluice/tables.h"
 #include "sluice/verdict.h"
 
@@ -84,6 +86,14 @@ struct WorkerCounters {
   }
 };
 
+// What a worker selects backends by besides the tables and its counters (sluice/select.h).
+struct WorkerSelection {
+  // sluice_cursor by partition and in it by pool, the worker's; sluice_load by slot, the control thread's. Pages are
+  // taken when touched.
+  Region cursors;
+  Region loads;
+};
+
 // The sessions that a worker owns, and those of the others; for a path that translates.
 struct WorkerSessions {
   // All workers', by index; they outlive the path.
@@ -116,6 +126,10 @@ class BurstPath {
   WorkerCounters& counters() { return counters_; }
   const WorkerCounters& counters() const { return counters_; }
   const SessionCounters& session_counters() const;
+  // For the control thread (loads.h).
+  LoadedWorker loaded() const {
+    return {counters_.backend(0, false), selection_.loads.As<sluice_load>(), SLUICE_BACKENDS};
+  }
 
  private:
   struct Job;
@@ -146,10 +160,12 @@ class BurstPath {
   void Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
   void Begin(const Burst& burst, uint32_t listener, Sums& sums);
   void Flush(const Sums& sums);
+  sluice_selector Selector(uint32_t own) const;
 
   std::vector<Partition> partitions_;
   sluice_limiter too_big_{};
   WorkerCounters counters_;
+  WorkerSelection selection_;
   // Null without sessions.
   std::unique_ptr<SessionPath> sessions_;
 };

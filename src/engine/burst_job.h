@@ -65,6 +65,7 @@ struct BurstPath::Burst {
   uint16_t ingress;
   uint32_t own;
   Partition partition;
+  sluice_selector selector;
 
   sluice_bucket* Primary(uint64_t hash) const {
     return &partition.buckets[sluice_primary_bucket(hash, partition.count)];

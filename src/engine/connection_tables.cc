@@ -41,6 +41,7 @@ ConnectionTables ConnectionTables::In(Region memory, uint32_t partitions, uint32
   for (Engine::Occupancy* occupancy : {&tables.counting_, &tables.occupancy_}) {
     occupancy->flows_of_slot.resize(SLUICE_BACKENDS);
     occupancy->open_of_slot.resize(SLUICE_BACKENDS);
+    occupancy->active_of_slot.resize(SLUICE_BACKENDS);
   }
   return tables;
 }
@@ -57,6 +58,7 @@ void ConnectionTables::Sweep(const sluice_tables& tables, uint64_t now) {
   std::swap(occupancy_, counting_);
   std::fill(counting_.flows_of_slot.begin(), counting_.flows_of_slot.end(), 0);
   std::fill(counting_.open_of_slot.begin(), counting_.open_of_slot.end(), 0);
+  std::fill(counting_.active_of_slot.begin(), counting_.active_of_slot.end(), 0);
 }
 
 void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& tables, uint32_t tick) {
@@ -70,6 +72,7 @@ void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& t
     if (clear && sluice_entry_clear(&at, entry)) continue;
     counting_.flows_of_slot[slot]++;
     if (!IsOver(entry, tick)) counting_.open_of_slot[slot]++;
+    if (sluice_entry_state(entry) != SLUICE_STATE_CLOSING) counting_.active_of_slot[slot]++;
   }
 }
 

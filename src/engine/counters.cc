@@ -14,6 +14,7 @@ void AddTraffic(const sluice_traffic* traffic, size_t count, std::vector<sluice_
     (*to)[i].packets += Read(traffic[i].packets);
     (*to)[i].bytes += Read(traffic[i].bytes);
     (*to)[i].new_flows += Read(traffic[i].new_flows);
+    (*to)[i].ended += Read(traffic[i].ended);
   }
 }
 

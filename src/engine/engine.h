@@ -76,6 +76,11 @@ struct EngineNews {
   std::vector<std::string> messages;
 };
 
+struct BackendLatency {
+  uint32_t slot = 0;
+  uint32_t microseconds = 0;
+};
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -96,6 +101,8 @@ class Engine {
     std::vector<uint32_t> flows_of_slot;
     // Of these, the flows that are not over: a closed one keeps its entry for a while, for late packets.
     std::vector<uint32_t> open_of_slot;
+    // Of these, the flows that their clients have not ended: what load is measured by.
+    std::vector<uint32_t> active_of_slot;
   };
   virtual const Occupancy& occupancy() const = 0;
   // The same of NAT sessions, whose sweeps are counted by themselves.
@@ -105,6 +112,8 @@ class Engine {
     std::vector<uint32_t> of_slot;
     std::vector<uint32_t> open_of_slot;
     std::vector<uint32_t> of_listener;
+    // Those of them that are open, and their clients have not ended.
+    std::vector<uint32_t> active_of_slot;
   };
   virtual const SessionOccupancy& session_occupancy() const = 0;
 
@@ -112,6 +121,8 @@ class Engine {
   // Valid until Close.
   virtual const std::vector<Partition>& partitions() const = 0;
   virtual const std::vector<SessionPartition>& session_partitions() const = 0;
+  // How long backends take to answer, microseconds by slot; for least_time. Slots that are not named keep theirs.
+  virtual void SetLatencies(absl::Span<const BackendLatency> latencies) = 0;
 
   // Announces a virtual address on the ports' links (gratuitous ARP, unsolicited neighbour advertisement).
   virtual void Announce(absl::Span<const Address> addresses) = 0;

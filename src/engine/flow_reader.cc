@@ -201,12 +201,16 @@ FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
   } else {
     FindEntries(hash, listener.pool, &answer.found);
   }
-  answer.selected = sluice_select(&tables_, listener.pool, hash);
+  const sluice_pool& pool = tables_.pools[listener.pool];
+  answer.open = pool.size > 0 && !sluice_selects_by_hash(&pool);
+  if (pool.size > 0 && !answer.open) {
+    answer.selected = sluice_select_by_hash(&tables_, tables_.settings, &pool, listener.flags, &flow, hash);
+  }
   answer.slot = answer.found.empty() ? answer.selected : answer.found[0].slot;
   if (answer.found.empty() && sluice_source_is_bad(&tables_, &flow.source)) {
     answer.verdict = SLUICE_VERDICT_bad_source;
   } else if (answer.slot == SLUICE_NO_BACKEND) {
-    answer.verdict = SLUICE_VERDICT_no_backend;
+    if (!answer.open) answer.verdict = SLUICE_VERDICT_no_backend;
   } else if (!(tables_.backends[answer.slot].flags & SLUICE_BACKEND_NEXT_HOP)) {
     answer.verdict = SLUICE_VERDICT_no_next_hop;
   }

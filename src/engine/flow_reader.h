@@ -68,8 +68,10 @@ class FlowReader {
     uint32_t listener = SLUICE_NO_LISTENER;
     // What is known of it, in any partition.
     std::vector<FlowRecord> found;
-    // Where a new flow would go by its hash.
+    // Where a new flow would go by its hash; `open`: that is decided when it comes, by turns or by load.
     uint32_t selected = SLUICE_NO_BACKEND;
+    bool open = false;
+    // SLUICE_NO_BACKEND: there is none, or it is open.
     uint32_t slot = SLUICE_NO_BACKEND;
   };
   Answer Explain(const sluice_flow& flow) const;

@@ -8,6 +8,7 @@
 #include "engine/burst.h"
 #include "engine/words.h"
 #include "sluice/parse.h"
+#include "sluice/select.h"
 #include "sluice/tables.h"
 
 namespace sluice {
@@ -18,6 +19,7 @@ struct SessionBurst {
   uint64_t now;
   uint32_t tick;
   uint16_t ingress;
+  const sluice_selector& selector;
 };
 
 struct alignas(64) SessionJob {

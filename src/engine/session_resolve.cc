@@ -170,7 +170,9 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   const bool believed =
       sluice_segment_in_window(&segment, own, peer, sluice_window_shift(session.scales, !job.reverse));
   if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
-  NoteWord(at, own, sluice_word_segment(own, &segment, believed, burst.tick));
+  const uint64_t after = sluice_word_segment(own, &segment, believed, burst.tick);
+  NoteWord(at, own, after);
+  if (!job.reverse && sluice_word_ends(own, after)) Add(burst.selector.traffic[session.backend].ended, 1);
   NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;
 }
@@ -188,7 +190,8 @@ void SessionPath::NoteWayBack(const SessionBurst& burst, const SessionJob& job, 
 sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Found* found) {
   const sluice_packet& packet = *job.packet;
   sluice_session wanted{};
-  const sluice_verdict verdict = sluice_session_begin(&burst.tables, &packet, job.listener, job.hash, &wanted);
+  const sluice_verdict verdict =
+      sluice_session_begin(&burst.tables, &burst.selector, &packet, job.listener, job.hash, &wanted);
   if (verdict != SLUICE_CONTINUE) return verdict;
   uint8_t* frame = job.frame->data;
   sluice_session_note_first(&wanted, frame, frame + packet.l3_offset + packet.l3_length, &packet, burst.ingress,

@@ -80,6 +80,7 @@ void SessionTables::MakeOccupancy() {
     occupancy->of_slot.resize(SLUICE_BACKENDS);
     occupancy->open_of_slot.resize(SLUICE_BACKENDS);
     occupancy->of_listener.resize(SLUICE_LISTENERS);
+    occupancy->active_of_slot.resize(SLUICE_BACKENDS);
   }
 }
 
@@ -103,6 +104,7 @@ void SessionTables::Sweep(const sluice_tables& tables, uint64_t now) {
   std::fill(counting_.of_slot.begin(), counting_.of_slot.end(), 0);
   std::fill(counting_.open_of_slot.begin(), counting_.open_of_slot.end(), 0);
   std::fill(counting_.of_listener.begin(), counting_.of_listener.end(), 0);
+  std::fill(counting_.active_of_slot.begin(), counting_.active_of_slot.end(), 0);
 }
 
 // The record may change under our eyes: what is read makes sense at worst too late or too early, and the owner looks
@@ -119,7 +121,9 @@ void SessionTables::SweepSession(const SessionPartition& partition, uint32_t ind
   if (listener < counting_.of_listener.size()) counting_.of_listener[listener]++;
   const uint64_t forward = __atomic_load_n(&session.forward, __ATOMIC_RELAXED);
   const uint64_t reverse = __atomic_load_n(&session.reverse, __ATOMIC_RELAXED);
-  if (sluice_session_state(protocol, forward, reverse) != SLUICE_SESSION_CLOSED) counting_.open_of_slot[slot]++;
+  const bool closed = sluice_session_state(protocol, forward, reverse) == SLUICE_SESSION_CLOSED;
+  if (!closed) counting_.open_of_slot[slot]++;
+  if (!closed && !(forward & SLUICE_WORD_FIN)) counting_.active_of_slot[slot]++;
   const bool gone = !(tables.backends[slot].flags & SLUICE_BACKEND_LIVE);
   if (!gone && !sluice_session_expired(protocol, forward, reverse, &tables.session_terms[listener], tick)) return;
   ExpiredSessions& queue = *partition.expired;

@@ -1,6 +1,7 @@
 #include "tables/builder.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "tables/hash_key.h"
 #include "tables/listener_index.h"
 #include "tables/maglev_set.h"
+#include "tables/sequence.h"
 #include "tables/stable_index.h"
 #include "tables/tables_writer.h"
 
@@ -69,6 +71,14 @@ HugePages PagesOf(const v1::Engine& engine) {
   return engine.huge_pages() == v1::Engine::OFF ? HugePages::kOff : HugePages::kPreferred;
 }
 
+// Of as many places as there are turns.
+void MakeSequence(MaglevDemand& demand) {
+  std::vector<uint32_t> weights;
+  for (const MaglevMember& member : demand.members) weights.push_back(member.weight);
+  demand.turns = SequenceTurns(weights, demand.size);
+  demand.size = std::accumulate(demand.turns.begin(), demand.turns.end(), uint32_t{0});
+}
+
 // By pool index.
 struct Demands {
   std::vector<MaglevDemand> demands;
@@ -89,6 +99,7 @@ Demands ReadDemands(const DesiredState& state, const IndexPlan& pools, const Ind
                                 static_cast<uint16_t>(backend.config->port())});
     }
     std::sort(demand.members.begin(), demand.members.end());
+    if (!demand.members.empty() && IsSequence(AlgorithmOf(*pool.config))) MakeSequence(demand);
   }
   return result;
 }

@@ -127,6 +127,23 @@ absl::StatusOr<DesiredState> ReadDesiredState(const BuildInput& input) {
   return state;
 }
 
+sluice_algorithm AlgorithmOf(const v1::Pool& pool) {
+  switch (pool.algorithm()) {
+    case v1::Pool::ROUND_ROBIN:
+      return SLUICE_ROUND_ROBIN;
+    case v1::Pool::SOURCE_HASH:
+      return SLUICE_SOURCE_HASH;
+    case v1::Pool::RANDOM:
+      return SLUICE_RANDOM;
+    case v1::Pool::LEAST_CONNECTIONS:
+      return SLUICE_LEAST_CONNECTIONS;
+    case v1::Pool::LEAST_TIME:
+      return SLUICE_LEAST_TIME;
+    default:
+      return SLUICE_MAGLEV;
+  }
+}
+
 uint16_t IdleTicks(const google::protobuf::Duration& timeout) {
   constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
   constexpr int64_t kTick = int64_t{1} << SLUICE_TICK_SHIFT;

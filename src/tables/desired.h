@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/address.h"
 #include "config/sluice.pb.h"
+#include "sluice/tables.h"
 #include "tables/builder.h"
 
 namespace sluice {
@@ -64,6 +65,16 @@ struct DesiredState {
   std::vector<Address> nat_addresses;
   uint32_t nat_ipv4 = 0;
 };
+
+// How the path finds a backend for a new flow of the pool; whether its places are a sequence, else they are a Maglev
+// table; and whether it goes by load.
+sluice_algorithm AlgorithmOf(const v1::Pool& pool);
+inline bool IsSequence(sluice_algorithm algorithm) {
+  return algorithm >= SLUICE_ROUND_ROBIN;
+}
+inline bool GoesByLoad(sluice_algorithm algorithm) {
+  return algorithm >= SLUICE_RANDOM;
+}
 
 // What validation has seen to is not checked again, but for what would break the tables. InvalidArgument then.
 absl::StatusOr<DesiredState> ReadDesiredState(const BuildInput& input);

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "tables/sequence.h"
 
 namespace sluice {
 namespace {
@@ -69,8 +70,17 @@ absl::StatusOr<Room> FindRoom(const MaglevSet& previous, std::span<const MaglevD
   return room;
 }
 
+void ComputeSequence(const MaglevDemand& demand, uint32_t* slots) {
+  const std::vector<uint32_t> sequence = BuildSequence(demand.turns);
+  std::transform(sequence.begin(), sequence.end(), slots, [&](uint32_t member) { return demand.members[member].slot; });
+}
+
 absl::Status Compute(const MaglevDemand& demand, const std::string& name,
                      std::span<const uint8_t, kMaglevHashKeySize> hash_key, uint32_t* slots) {
+  if (!demand.turns.empty()) {
+    ComputeSequence(demand, slots);
+    return absl::OkStatus();
+  }
   std::vector<std::string> keys;
   std::vector<MaglevBackend> backends;
   keys.reserve(demand.members.size());

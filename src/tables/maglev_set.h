@@ -1,5 +1,5 @@
-// The Maglev tables of all pools of one generation; made from those of the generation before, so that only pools that
-// changed are computed.
+// The places of all pools of one generation, Maglev tables or sequences; made from those of the generation before, so
+// that only pools that changed are computed.
 //
 // Thread-safety: a set is immutable; building one is for one thread at a time.
 #pragma once
@@ -34,6 +34,8 @@ struct MaglevDemand {
   uint32_t size = 0;
   // Sorted.
   std::vector<MaglevMember> members;
+  // Not a Maglev table, but the order in which the members take their turns (sequence.h); `size` is their sum.
+  std::vector<uint32_t> turns = {};
   bool operator==(const MaglevDemand&) const = default;
 };
 

@@ -34,6 +34,16 @@ struct BackendName {
   std::string backend;
 };
 
+// What a backend's load is weighed by, where its pool goes by load.
+struct LoadTerms {
+  uint32_t slot = 0;
+  uint32_t weight = 0;
+  // Its flows are sessions.
+  bool translates = false;
+  // The time that it takes to answer counts too.
+  bool by_time = false;
+};
+
 class Tables {
  public:
   // What the path reads. Valid as long as this object.
@@ -50,6 +60,8 @@ class Tables {
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
+  // Of backends that take flows, in pools that go by load.
+  const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
   // Where answers to clients' own addresses come from, each once.
   const std::vector<Service>& services() const { return services_; }
 
@@ -72,6 +84,7 @@ class Tables {
   std::vector<BackendName> backend_names_;
   std::vector<VirtualAddress> virtual_addresses_;
   std::vector<Service> services_;
+  std::vector<LoadTerms> load_terms_;
 };
 
 }  // namespace sluice

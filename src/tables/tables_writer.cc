@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "config/forwarding.h"
 #include "tables/backend_record.h"
 
 namespace sluice {
@@ -51,13 +52,20 @@ sluice_session_terms TermsOf(const DesiredListener& listener) {
   return terms;
 }
 
+uint16_t FlagsOf(const DesiredListener& listener) {
+  uint16_t flags = listener.translates ? SLUICE_LISTENER_SESSIONS : 0;
+  const v1::Listener::Affinity affinity = listener.config->affinity();
+  if (affinity != v1::Listener::FIVE_TUPLE) flags |= SLUICE_LISTENER_BY_SOURCE;
+  if (affinity == v1::Listener::SOURCE_IP_AND_DESTINATION) flags |= SLUICE_LISTENER_BY_DESTINATION;
+  return flags;
+}
+
 void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_listener* listeners,
                     sluice_session_terms* terms) {
   for (size_t i = 0; i < state.listeners.size(); i++) {
     const DesiredListener& listener = state.listeners[i];
     const uint32_t at = plan.listeners.indices[i];
-    const uint16_t flags = listener.translates ? SLUICE_LISTENER_SESSIONS : 0;
-    listeners[at] = {plan.pools.indices[listener.pool], listener.idle, flags};
+    listeners[at] = {plan.pools.indices[listener.pool], listener.idle, FlagsOf(listener)};
     terms[at] = TermsOf(listener);
   }
   for (const TablesPlan::Gone& gone : plan.gone_listeners) {
@@ -87,6 +95,20 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
     }
   }
   return {services.begin(), services.end()};
+}
+
+std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& state) {
+  std::vector<LoadTerms> terms;
+  for (const DesiredPool& pool : state.pools) {
+    if (!GoesByLoad(AlgorithmOf(*pool.config))) continue;
+    for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
+      const DesiredBackend& backend = state.backends[i];
+      if (!backend.TakesFlows()) continue;
+      terms.push_back({plan.backends.indices[i], backend.config->weight(), Translates(*pool.config),
+                       pool.config->algorithm() == v1::Pool::LEAST_TIME});
+    }
+  }
+  return terms;
 }
 
 // Not live; but its sessions are found by its address.
@@ -159,9 +181,14 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   for (size_t i = 0; i < maglev.pools.size(); i++) {
     if (maglev.pools[i] == nullptr || maglev.pools[i]->part == nullptr) continue;
     const MaglevArena::Part& part = *maglev.pools[i]->part;
-    tables->pools_.As<sluice_pool>()[i] = {part.offset(), part.size()};
+    tables->pools_.As<sluice_pool>()[i] = {part.offset(), part.size(), 0, 0, 0};
     tables->maglev_.push_back(maglev.pools[i]->part);
   }
+  for (size_t i = 0; i < state.pools.size(); i++) {
+    const auto algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i].config));
+    tables->pools_.As<sluice_pool>()[plan.pools.indices[i]].algorithm = algorithm;
+  }
+  tables->load_terms_ = LoadTermsOf(plan, state);
   if (maglev.arena != nullptr) view.maglev = maglev.arena->region().As<uint32_t>();
   tables->virtual_addresses_ = std::move(state.virtual_addresses);
   return tables;

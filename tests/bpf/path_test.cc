@@ -105,6 +105,9 @@ class PathTest : public ::testing::Test {
     bpf_map__set_max_entries(maps.sluice_counters_map, kPartitions);
     bpf_map__set_max_entries(maps.sluice_listener_traffic_map, 2 * kPartitions * counts.listeners);
     bpf_map__set_max_entries(maps.sluice_backend_traffic_map, 2 * kPartitions * counts.backends);
+    bpf_map__set_max_entries(maps.sluice_cursors_map, kPartitions * counts.pools);
+    bpf_map__set_max_entries(maps.sluice_loads_map, kPartitions * counts.backends);
+    skeleton_->rodata->sluice_pools_room = counts.pools;
   }
 
   // Summed over the partitions.
@@ -129,6 +132,7 @@ class PathTest : public ::testing::Test {
       sum[i % room].packets += traffic.packets;
       sum[i % room].bytes += traffic.bytes;
       sum[i % room].new_flows += traffic.new_flows;
+      sum[i % room].ended += traffic.ended;
     }
     return sum;
   }
@@ -138,6 +142,7 @@ class PathTest : public ::testing::Test {
       EXPECT_EQ(kernel[i].packets, native[i].packets) << i;
       EXPECT_EQ(kernel[i].bytes, native[i].bytes) << i;
       EXPECT_EQ(kernel[i].new_flows, native[i].new_flows) << i;
+      EXPECT_EQ(kernel[i].ended, native[i].ended) << i;
     }
   }
 
@@ -278,6 +283,38 @@ TEST_F(PathTest, TooBigIsToldAtALimitedRate) {
 void SpreadSource(std::mt19937& random, Bytes& frame) {
   const size_t at = frame.substr(12, 2) == Bytes("\x08\x00", 2) ? 28 : 36;
   if (frame.size() > at + 1) frame[at + 1] = static_cast<char>(random() % 100);
+}
+
+// All places are one pool's, with loads that change; flows come and end.
+TEST_F(PathTest, EveryAlgorithm) {
+  std::mt19937 random(20261);
+  const size_t backends = tables_.counts().backends;
+  for (uint32_t slot = 0; slot < backends; slot++) tables_.backend(slot).pool = path_test::kDsr;
+  FillMap(skeleton_->maps.sluice_backends_map, tables_.view().backends, backends);
+  for (const auto algorithm : {SLUICE_MAGLEV, SLUICE_SOURCE_HASH, SLUICE_ROUND_ROBIN, SLUICE_RANDOM,
+                               SLUICE_LEAST_CONNECTIONS, SLUICE_LEAST_TIME}) {
+    SCOPED_TRACE(algorithm);
+    tables_.pool(path_test::kDsr) = {0, static_cast<uint32_t>(tables_.counts().maglev),
+                                     static_cast<uint16_t>(algorithm), 0, 0};
+    FillMap(skeleton_->maps.sluice_pools_map, tables_.view().pools, tables_.counts().pools);
+    for (int round = 0; round < 300 && !HasFailure(); round++) {
+      sluice_load* loads = native_->loaded().loads;
+      for (size_t slot = 0; slot < backends && round % 10 == 0; slot++) {
+        loads[slot] = {static_cast<int32_t>(random() % 64) - 8, static_cast<uint32_t>(random() % 4),
+                       static_cast<uint32_t>(random() % 1000), 0};
+      }
+      FillMap(skeleton_->maps.sluice_loads_map, loads, backends);
+      now_ += kMillisecond;
+      const std::string client = absl::StrCat("eth/ipv4(src=198.51.100.", random() % 200,
+                                              ", dst=203.0.113.10)/tcp(dport=8000, sport=", 1 + random() % 9, ", ");
+      Run(Packet(client + "syn)"));
+      if (random() % 2 == 0) Run(Packet(client + "fin, ack)"));
+    }
+  }
+  ExpectCounters();
+  uint64_t ended = 0;
+  for (size_t slot = 0; slot < backends; slot++) ended += native_->counters().backend(slot, false)->ended;
+  EXPECT_GT(ended, 500u);
 }
 
 TEST_F(PathTest, MutatedPackets) {

@@ -103,8 +103,9 @@ void HandTables::AddVirtual(std::string_view address, uint32_t flags) {
   AddIndex(address, sluice_index_key(0, 0), SLUICE_INDEX_VIRTUAL, flags, 0);
 }
 
-uint32_t HandTables::AddPool(const std::vector<uint32_t>& slots) {
-  pools_.push_back({static_cast<uint32_t>(maglev_.size()), static_cast<uint32_t>(slots.size())});
+uint32_t HandTables::AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm) {
+  pools_.push_back({static_cast<uint32_t>(maglev_.size()), static_cast<uint32_t>(slots.size()),
+                    static_cast<uint16_t>(algorithm), 0, 0});
   maglev_.insert(maglev_.end(), slots.begin(), slots.end());
   return static_cast<uint32_t>(pools_.size() - 1);
 }

@@ -46,7 +46,7 @@ class HandTables {
                      const std::vector<std::pair<uint16_t, uint16_t>>& ranges, uint32_t pool, uint16_t idle = 100);
   void AddVirtual(std::string_view address, uint32_t flags = SLUICE_VIRTUAL_ECHO | SLUICE_VIRTUAL_ANNOUNCE);
   // A pool whose flows go to these slots in equal shares (slots may repeat).
-  uint32_t AddPool(const std::vector<uint32_t>& slots);
+  uint32_t AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm = SLUICE_MAGLEV);
   uint32_t AddBackend(const HandBackend& backend);
   // The listener's flows have sessions, with these timeouts; its address stays. Its pool translates.
   void Translate(uint32_t listener, const sluice_session_terms& timeouts);
@@ -59,6 +59,7 @@ class HandTables {
   sluice_settings& settings() { return settings_; }
   sluice_backend& backend(uint32_t slot) { return backends_[slot]; }
   sluice_listener& listener(uint32_t index) { return listeners_[index]; }
+  sluice_pool& pool(uint32_t index) { return pools_[index]; }
   sluice_session_terms& terms(uint32_t listener) { return terms_[listener]; }
   // Valid until something is added.
   const sluice_tables& view();

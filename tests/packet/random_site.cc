@@ -49,7 +49,8 @@ void RandomSite::AddPool(PoolKind kind) {
 }
 
 void RandomSite::AddVirtual(const std::string& address, bool ipv6) {
-  virtuals_.push_back({address, true, Random(4) != 0});
+  constexpr const char* kAffinities[] = {"five_tuple", "source_ip", "source_ip_and_destination"};
+  virtuals_.push_back({address, true, Random(4) != 0, kAffinities[Random(std::size(kAffinities))]});
   struct {
     const char* protocol;
     uint16_t first, last;
@@ -145,13 +146,16 @@ std::string RandomSite::Yaml() const {
     absl::StrAppend(&yaml, "  - {name: l", i, ", address: \"", listener.address, "\", protocol: ", listener.protocol,
                     ", ports: [", listener.first, "-", listener.last, "], pool: p", listener.pool);
     absl::StrAppend(&yaml, ", idle_timeout: ", kTimeout, ", announce: ", address->announce ? "link" : "none",
-                    ", icmp_echo: ", address->echo ? "answer" : "drop", "}\n");
+                    ", icmp_echo: ", address->echo ? "answer" : "drop");
+    const bool hashed = std::string_view(pools_[listener.pool].kind.algorithm) == "maglev";
+    absl::StrAppend(&yaml, hashed ? ", affinity: " : "", hashed ? address->affinity : "", "}\n");
   }
   absl::StrAppend(&yaml, "pools:\n");
   for (size_t i = 0; i < pools_.size(); i++) {
     const Pool& pool = pools_[i];
     absl::StrAppend(&yaml, "  - name: p", i, "\n    forwarding: ", pool.kind.forwarding,
-                    "\n    maglev_table_size: ", pool.maglev_table_size, "\n    backends:\n");
+                    "\n    algorithm: ", pool.kind.algorithm, "\n    maglev_table_size: ", pool.maglev_table_size,
+                    "\n    backends:\n");
     for (size_t j = 0; j < pool.backends.size(); j++) {
       const Backend& backend = pool.backends[j];
       // Never none at all.

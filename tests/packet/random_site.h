@@ -26,11 +26,19 @@ struct PoolKind {
   const char* forwarding;
   // Of its backends' addresses.
   bool ipv6;
+  // As in the file. Not by load: what the control thread tells workers of each other comes when it comes.
+  const char* algorithm = "maglev";
 };
-inline constexpr PoolKind kDirectPools[] = {{"dsr_l2", false}, {"dsr_l2", true}, {"ipip", false},
-                                            {"ipip", true},    {"gue", false},   {"gue", true}};
+inline constexpr PoolKind kDirectPools[] = {{"dsr_l2", false},
+                                            {"dsr_l2", true},
+                                            {"ipip", false},
+                                            {"ipip", true},
+                                            {"gue", false},
+                                            {"gue", true},
+                                            {"ipip", false, "round_robin"},
+                                            {"ipip", true, "source_hash"}};
 inline constexpr PoolKind kTranslatingPools[] = {
-    {"nat", false}, {"nat", true}, {"full_nat", false}, {"full_nat", true}};
+    {"nat", false}, {"nat", true}, {"full_nat", false, "round_robin"}, {"full_nat", true, "source_hash"}};
 
 // A virtual address, port in [first, last]. `both`: UDP as well as TCP.
 struct SiteListener {
@@ -75,6 +83,8 @@ class RandomSite {
     std::string address;
     bool announce;
     bool echo;
+    // What its listeners' flows are hashed by, where they are hashed.
+    const char* affinity;
   };
 
   uint32_t Random(uint32_t below) { return static_cast<uint32_t>(random_() % below); }

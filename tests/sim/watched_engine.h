@@ -42,6 +42,7 @@ class WatchedEngine : public Engine {
   void Sweep() override { engine_->Sweep(); }
   const Occupancy& occupancy() const override { return engine_->occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return engine_->session_occupancy(); }
+  void SetLatencies(absl::Span<const BackendLatency> latencies) override { engine_->SetLatencies(latencies); }
   void Announce(absl::Span<const Address> addresses) override { engine_->Announce(addresses); }
   EngineNews Poll() override { return engine_->Poll(); }
   void Close() override { engine_->Close(); }

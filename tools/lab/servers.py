@@ -16,6 +16,7 @@ UPLOAD_PORT = 8081
 ECHO_PORT = 8082
 MANY_PORT = 8083
 HEALTH_PORT = 8084
+SLOW_PORT = 8085
 DNS_NAME = "who.example"
 
 # Every answer to / is the server's name. Connections may idle for long: tests hold them open.
@@ -76,6 +77,11 @@ def udp_echo(node, *addresses):
 def many(node):
     """TCP on MANY_PORT of all addresses that holds any number of connections and sends back what comes."""
     return _start(node, "many", MANY_PORT, (PYTHON, "-B", HERE / "tcp_many.py", "serve", MANY_PORT))
+
+
+def slow(node, delay):
+    """HTTP on SLOW_PORT of all addresses that answers the node's name after `delay` seconds."""
+    return _start(node, "slow", SLOW_PORT, (PYTHON, "-B", HERE / "slow_server.py", SLOW_PORT, node.name, delay))
 
 
 def dns(node, *addresses):

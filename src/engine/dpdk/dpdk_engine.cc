@@ -83,6 +83,9 @@ class DpdkEngine : public Engine {
   const SessionOccupancy& session_occupancy() const override { return flows_->sessions().occupancy(); }
   const std::vector<Partition>& partitions() const override { return flows_->connections().partitions(); }
   const std::vector<SessionPartition>& session_partitions() const override { return flows_->sessions().partitions(); }
+  void SetLatencies(absl::Span<const BackendLatency> latencies) override {
+    loads_.SetLatencies(latencies, LoadedWorkers());
+  }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
@@ -93,6 +96,7 @@ class DpdkEngine : public Engine {
   absl::Status CreateWorkers();
   absl::Status Settle(const Tables& tables);
   absl::Status PublishToKernel();
+  std::vector<LoadedWorker> LoadedWorkers() const;
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
@@ -116,6 +120,7 @@ class DpdkEngine : public Engine {
   uint32_t launched_ = 0;
   std::atomic<const sluice_tables*> view_ = nullptr;
   std::shared_ptr<const Tables> current_;
+  Loads loads_;
   // Generations that a worker may still be reading because it did not answer in time.
   std::vector<std::shared_ptr<const Tables>> unreleased_;
   std::set<Address> virtual_addresses_;
@@ -296,6 +301,7 @@ void DpdkEngine::FollowLocalAddresses(EngineNews* news) {
 
 // All workers run `tables` from here on, and have left the old ones, which a worker that hangs keeps alive.
 void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
+  loads_.Follow(tables->load_terms(), LoadedWorkers());
   std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
   view_.store(&current_->view(), std::memory_order_release);
   if (launched_ == 0 || WaitForWorkers()) {
@@ -374,6 +380,18 @@ void DpdkEngine::Sweep() {
   if (current_ == nullptr || ports_ == nullptr) return;
   flows_->connections().Sweep(current_->view(), MonotonicNow());
   flows_->sessions().Sweep(current_->view(), MonotonicNow());
+  const std::vector<sluice_traffic> none;
+  const bool kernel = stand_in_ != nullptr;
+  loads_.Tell(LoadedWorkers(), kernel ? stand_in_->forwarding().counted_before() : none, occupancy(),
+              session_occupancy());
+}
+
+// The kernel's too, which stand in for ours.
+std::vector<LoadedWorker> DpdkEngine::LoadedWorkers() const {
+  std::vector<LoadedWorker> workers;
+  if (stand_in_ != nullptr) workers = stand_in_->forwarding().loaded_workers();
+  for (const std::unique_ptr<Worker>& worker : workers_) workers.push_back(worker->loaded());
+  return workers;
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {

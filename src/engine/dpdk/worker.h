@@ -15,6 +15,7 @@
 #include "engine/burst.h"
 #include "engine/dpdk/kernel_side.h"
 #include "engine/dpdk/port.h"
+#include "engine/loads.h"
 #include "sluice/kernel.h"
 
 struct rte_mempool;
@@ -62,6 +63,7 @@ class Worker : private Outlet {
 
   const WorkerCounters& counters() const { return path_.counters(); }
   const SessionCounters& session_counters() const { return path_.session_counters(); }
+  LoadedWorker loaded() const { return path_.loaded(); }
   // Packets for the kernel that its queue had no room for.
   uint64_t kernel_full() const { return __atomic_load_n(&kernel_full_, __ATOMIC_RELAXED); }
 

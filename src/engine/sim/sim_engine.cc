@@ -8,6 +8,7 @@
 #include "engine/announce.h"
 #include "engine/burst.h"
 #include "engine/counters.h"
+#include "engine/loads.h"
 #include "engine/nat_owners.h"
 #include "engine/sim/rss.h"
 #include "sluice/reset.h"
@@ -79,6 +80,7 @@ class Simulation : public SimEngine {
   void Sweep() override;
   const Occupancy& occupancy() const override { return connections_.occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return sessions_.occupancy(); }
+  void SetLatencies(absl::Span<const BackendLatency> latencies) override { loads_.SetLatencies(latencies, Workers()); }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override { return {}; }
   void Close() override;
@@ -94,6 +96,7 @@ class Simulation : public SimEngine {
   // Packets, by their place in what was received, that wait in the receive queue of one partition.
   using Queue = std::vector<uint32_t>;
 
+  std::vector<LoadedWorker> Workers() const;
   uint32_t PartitionOf(const SimPacket& packet) const;
   void ReceiveBurst(uint32_t partition, absl::Span<const uint32_t> queued, absl::Span<const SimPacket> packets,
                     std::vector<SimResult>* results);
@@ -103,6 +106,7 @@ class Simulation : public SimEngine {
   ConnectionTables connections_;
   SessionTables sessions_;
   std::vector<BurstPath> paths_;
+  Loads loads_;
   std::vector<uint32_t> worker_of_hash_;
   std::shared_ptr<const Tables> tables_;
   std::vector<SimPacket> announcements_;
@@ -113,8 +117,15 @@ class Simulation : public SimEngine {
 // There is one thread, so no worker is in the old tables.
 absl::Status Simulation::Publish(std::shared_ptr<const Tables> tables) {
   if (closed_) return absl::FailedPreconditionError("the engine is closed; open another one to publish to");
+  loads_.Follow(tables->load_terms(), Workers());
   tables_ = std::move(tables);
   return absl::OkStatus();
+}
+
+std::vector<LoadedWorker> Simulation::Workers() const {
+  std::vector<LoadedWorker> workers;
+  for (const BurstPath& path : paths_) workers.push_back(path.loaded());
+  return workers;
 }
 
 EngineCounters Simulation::ReadCounters() {
@@ -134,6 +145,7 @@ void Simulation::Sweep() {
   if (tables_ == nullptr) return;
   connections_.Sweep(tables_->view(), options_.clock());
   sessions_.Sweep(tables_->view(), options_.clock());
+  loads_.Tell(Workers(), {}, occupancy(), session_occupancy());
   for (BurstPath& path : paths_) path.Maintain(tables_->view(), options_.clock(), &outlet_);
 }
 

@@ -96,6 +96,10 @@ absl::Status KernelForwarding::AttachAll(int program) const {
   return absl::OkStatus();
 }
 
+std::vector<LoadedWorker> KernelForwarding::loaded_workers() const {
+  return path_ != nullptr ? path_->loaded_workers() : std::vector<LoadedWorker>();
+}
+
 void KernelForwarding::AddCounters(EngineCounters* sum) const {
   sluice::AddCounters(counted_before_, sum);
   if (path_ != nullptr) path_->AddCounters(sum);

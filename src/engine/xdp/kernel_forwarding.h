@@ -45,6 +45,9 @@ class KernelForwarding {
 
   // Adds what the kernel has counted, whichever program it was. The sizes of `sum` are those that are wanted.
   void AddCounters(EngineCounters* sum) const;
+  // Of the program that runs, none before there is one; and what those before it have counted, by slot.
+  std::vector<LoadedWorker> loaded_workers() const;
+  const std::vector<sluice_traffic>& counted_before() const { return counted_before_.backends; }
 
  private:
   absl::StatusOr<std::unique_ptr<KernelPath>> MakePath(const Tables& tables) const;

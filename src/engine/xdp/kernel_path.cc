@@ -132,6 +132,8 @@ void KernelPath::SetRoom() {
   bpf_map__set_max_entries(maps.sluice_session_terms_map, 2 * room.listeners);
   bpf_map__set_max_entries(maps.sluice_nat_addresses_map, 2 * room.nat_addresses);
   bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
+  bpf_map__set_max_entries(maps.sluice_cursors_map, options_.partitions * room.pools);
+  bpf_map__set_max_entries(maps.sluice_loads_map, options_.partitions * room.backends);
   bpf_map__set_max_entries(maps.sluice_buckets_map, options_.partitions * options_.buckets);
   bpf_map__set_max_entries(maps.sluice_counters_map, options_.partitions);
   bpf_map__set_max_entries(maps.sluice_listener_traffic_map, 2 * options_.partitions * room.listeners);
@@ -164,6 +166,7 @@ absl::Status KernelPath::MapAll() {
   status.Update(MapArray<sluice_counters>(maps.sluice_counters_map, &counters_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_listener_traffic_map, &listener_traffic_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_backend_traffic_map, &backend_traffic_.region));
+  status.Update(MapArray<sluice_load>(maps.sluice_loads_map, &loads_.region));
   status.Update(MapArray<sluice_kernel_state>(maps.sluice_state_map, &state_.region));
   Region maglev;
   status.Update(MapArray<sluice_maglev_line>(maps.sluice_maglev_map, &maglev));
@@ -229,7 +232,8 @@ void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& ma
   std::copy_n(view.nat_addresses, tables.nat_address_count(), nat_addresses_.at(size_t{half} * room.nat_addresses));
   sluice_pool* pools = pools_.at(size_t{half} * room.pools);
   for (uint32_t i = 0; i < tables.pool_count(); i++) {
-    pools[i] = maglev[i].part == nullptr ? sluice_pool{} : sluice_pool{maglev[i].part->offset(), view.pools[i].size};
+    pools[i] = view.pools[i];
+    if (maglev[i].part != nullptr) pools[i].offset = maglev[i].part->offset();
   }
 }
 
@@ -277,6 +281,16 @@ absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
     return absl::OkStatus();
   }
   return BpfStatus(errno, absl::StrCat("giving the packets of partition ", partition, " to its socket"));
+}
+
+std::vector<LoadedWorker> KernelPath::loaded_workers() const {
+  std::vector<LoadedWorker> workers;
+  const size_t backends = options_.room.backends;
+  for (size_t partition = 0; partition < options_.partitions; partition++) {
+    workers.push_back(
+        {backend_traffic_.at(2 * partition * backends), loads_.at(partition * backends), options_.room.backends});
+  }
+  return workers;
 }
 
 void KernelPath::AddCounters(EngineCounters* sum) const {

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/region.h"
 #include "engine/engine.h"
+#include "engine/loads.h"
 #include "sluice/counters.h"
 #include "sluice/kernel.h"
 #include "sluice/nat_port.h"
@@ -114,6 +115,8 @@ class KernelPath {
 
   // Adds what the kernel has counted.
   void AddCounters(EngineCounters* sum) const;
+  // What is counted by each partition's worker and what it is told.
+  std::vector<LoadedWorker> loaded_workers() const;
 
  private:
   // A mapped array.
@@ -155,6 +158,7 @@ class KernelPath {
   Mapped<sluice_counters> counters_;
   Mapped<sluice_traffic> listener_traffic_;
   Mapped<sluice_traffic> backend_traffic_;
+  Mapped<sluice_load> loads_;
   Mapped<sluice_kernel_state> state_;
   std::shared_ptr<MaglevArena> maglev_;
   Generation current_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "engine/announce.h"
+#include "engine/loads.h"
 #include "engine/session_tables.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_forwarding.h"
@@ -34,6 +35,9 @@ class XdpEngine : public Engine {
   const SessionOccupancy& session_occupancy() const override { return session_tables().occupancy(); }
   const std::vector<Partition>& partitions() const override { return connections_->tables().partitions(); }
   const std::vector<SessionPartition>& session_partitions() const override { return session_tables().partitions(); }
+  void SetLatencies(absl::Span<const BackendLatency> latencies) override {
+    if (forwarding_ != nullptr) loads_.SetLatencies(latencies, forwarding_->loaded_workers());
+  }
   void Announce(absl::Span<const Address> addresses) override;
   EngineNews Poll() override;
   void Close() override;
@@ -54,6 +58,7 @@ class XdpEngine : public Engine {
   mutable SessionTables no_sessions_;
   std::unique_ptr<KernelForwarding> forwarding_;
   std::shared_ptr<const Tables> current_;
+  Loads loads_;
   std::deque<Address> announcements_;
   std::vector<EnginePort> last_ports_;
   uint64_t last_port_check_ = 0;
@@ -102,6 +107,8 @@ absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (absl::Status status = connections_->Settle(*tables).status(); !status.ok()) return status;
   if (sessions_ != nullptr) sessions_->Settle(*tables);
   if (absl::Status status = forwarding_->Publish(tables); !status.ok()) return status;
+  // Its room may have grown with the tables.
+  loads_.Follow(tables->load_terms(), forwarding_->loaded_workers());
   current_ = std::move(tables);
   return absl::OkStatus();
 }
@@ -127,6 +134,7 @@ void XdpEngine::Sweep() {
   if (current_ == nullptr || ports_.empty()) return;
   connections_->tables().Sweep(current_->view(), MonotonicNow());
   session_tables().Sweep(current_->view(), MonotonicNow());
+  loads_.Tell(forwarding_->loaded_workers(), forwarding_->counted_before(), occupancy(), session_occupancy());
 }
 
 void XdpEngine::Announce(absl::Span<const Address> addresses) {

@@ -45,6 +45,48 @@ TEST(Validate, Listener) {
         kPools);
 }
 
+TEST(Validate, Algorithm) {
+  const std::string pools =
+      absl::StrCat(kEngine, kListener, "pools: [{name: web, backends: [{name: a, address: 10.0.0.1}]");
+  Check(
+      pools,
+      {
+          {", algorithm: round_robin}]", {}},
+          {", algorithm: least_time, health_check: {type: tcp}}]", {}},
+          {", algorithm: least_time}]",
+           {"3:9: algorithm: least_time goes by the time that health checks take; add a health_check to pool \"web\", "
+            "or use least_connections"}},
+          {", algorithm: least_time, health_check: {type: none}}]",
+           {"3:100: algorithm: least_time goes by the time that health checks take; add a health_check to pool "
+            "\"web\", "
+            "or use least_connections"}},
+      },
+      "");
+}
+
+TEST(Validate, Affinity) {
+  const std::string listener = absl::StrCat(
+      kEngine, "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web, affinity: ");
+  const std::string pool = "pools: [{name: web, backends: [{name: a, address: 10.0.0.1}], algorithm: ";
+  Check(listener,
+        {
+            {"source_ip}]\n" + pool + "maglev}]", {}},
+            {"source_ip_and_destination}]\n" + pool + "maglev}]", {}},
+            {"five_tuple}]\n" + pool + "random}]", {}},
+            {"source_ip}]\n" + pool + "source_hash}]", {}},
+            {"source_ip_and_destination}]\n" + pool + "source_hash}]",
+             {"2:97: affinity of listener \"web\" is for algorithm: maglev, and its pool \"web\" (f.yaml:3:74) goes by "
+              "the "
+              "source "
+              "alone; remove affinity, or set algorithm: maglev"}},
+            {"source_ip}]\n" + pool + "round_robin}]",
+             {"2:97: affinity of listener \"web\" is for algorithm: maglev, and its pool \"web\" (f.yaml:3:74) does "
+              "not hash; "
+              "remove affinity, or set algorithm: maglev"}},
+        },
+        "");
+}
+
 TEST(Validate, ListenerAddress) {
   const std::string unicast = "; write the unicast address of one machine";
   std::vector<Case> cases;
@@ -282,7 +324,8 @@ TEST(Validate, NamesPathsForTheApi) {
                   "pools[0].backends[0].address: \"nowhere\" is not an IP address; write one like 203.0.113.10 or "
                   "2001:db8::10",
                   "pools[0].forwarding: unknown forwarding 17; use dsr_l2, ipip, gue, nat or full_nat",
-                  "pools[0].algorithm: unknown algorithm 17; use maglev",
+                  "pools[0].algorithm: unknown algorithm 17; use maglev, round_robin, source_hash, random, "
+                  "least_connections or least_time",
                   "listeners[0].pool: no pool is named \"wbe\"; did you mean \"web\"?",
                   "engine.type: unknown value 17; leave it out",
                   "engine.interfaces: the engine needs an interface; add interfaces: [{name: eth0}] under engine"));

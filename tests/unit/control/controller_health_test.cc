@@ -54,6 +54,26 @@ class ControllerHealthTest : public ControllerTest {
   std::set<std::string> down_;
 };
 
+// The latest check counts a quarter.
+TEST_F(ControllerHealthTest, LeastTimeHearsOfTheMeanDuration) {
+  Apply(Checked(", algorithm: least_time"));
+  Run(1);
+  ASSERT_EQ(engine_.latencies.size(), 2u);
+  EXPECT_EQ(engine_.latencies[0].microseconds, 1000u);
+  prober_.duration = absl::Milliseconds(5);
+  down_.insert("10.0.1.2");
+  Run(1);
+  ASSERT_EQ(engine_.latencies.size(), 2u);
+  for (const BackendLatency& latency : engine_.latencies) {
+    // A check that fails says nothing about the time.
+    EXPECT_EQ(latency.microseconds, latency.slot == SlotOf("a") ? 2000u : 1000u);
+  }
+  engine_.latencies.clear();
+  Apply(Checked());
+  Run(1);
+  EXPECT_THAT(engine_.latencies, IsEmpty());
+}
+
 TEST_F(ControllerHealthTest, AllBackendsAreUsedUntilTheirFirstResult) {
   Apply(Checked());
   EXPECT_THAT(Takers(), ElementsAre("a", "b"));

@@ -32,6 +32,7 @@ class FakeEngine : public Engine {
   }
   const std::vector<Partition>& partitions() const override { return connections; }
   const std::vector<SessionPartition>& session_partitions() const override { return nat_sessions; }
+  void SetLatencies(absl::Span<const BackendLatency> told) override { latencies = {told.begin(), told.end()}; }
   void Announce(absl::Span<const Address> addresses) override {
     for (const Address& address : addresses) announced.push_back(FormatAddress(address));
   }
@@ -39,6 +40,7 @@ class FakeEngine : public Engine {
   void Close() override {}
 
   absl::Status answer;
+  std::vector<BackendLatency> latencies;
   EngineCounters counters;
   std::shared_ptr<const Tables> published;
   std::vector<EnginePort> engine_ports = {{"eth0", Mac{2, 0, 0, 0, 0, 1}, 1500, true, 11, "fake"},

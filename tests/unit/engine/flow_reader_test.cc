@@ -146,6 +146,13 @@ TEST_F(FlowReaderTest, TellsWhereAFlowGoes) {
   entry = SLUICE_ENTRY_EMPTY;
   Insert(2, flow, 3, SLUICE_STATE_CONFIRMED, 1);
   EXPECT_TRUE(Explain(flow).found.empty());
+  // By load nobody knows beforehand.
+  tables_.AddVirtual("203.0.113.40");
+  tables_.AddListener("203.0.113.40", SLUICE_IP_TCP, 80, tables_.AddPool(5, SLUICE_LEAST_CONNECTIONS), kIdle);
+  answer = Explain(Flow("203.0.113.40", 1000));
+  EXPECT_TRUE(answer.open);
+  EXPECT_EQ(answer.verdict, uint32_t{SLUICE_CONTINUE});
+  EXPECT_EQ(answer.slot, SLUICE_NO_BACKEND);
 }
 
 TEST_F(FlowReaderTest, TellsOfSessionsExactly) {

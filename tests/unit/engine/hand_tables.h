@@ -52,10 +52,10 @@ class HandTables {
     return listener;
   }
   // A pool whose Maglev table names `slot` everywhere; SLUICE_NO_BACKEND for a pool that takes no flows.
-  uint32_t AddPool(uint32_t slot) {
+  uint32_t AddPool(uint32_t slot, sluice_algorithm algorithm = SLUICE_MAGLEV) {
     const auto offset = static_cast<uint32_t>(maglev_.size());
     maglev_.resize(offset + kMaglevSize, slot);
-    pools_.push_back({offset, slot == SLUICE_NO_BACKEND ? 0 : kMaglevSize});
+    pools_.push_back({offset, slot == SLUICE_NO_BACKEND ? 0 : kMaglevSize, static_cast<uint16_t>(algorithm), 0, 0});
     return static_cast<uint32_t>(pools_.size()) - 1;
   }
   // From now on new flows of the pool go there.

@@ -28,7 +28,7 @@ class FakeProber : public Prober {
     if (at == open_.end()) return;
     const Done done = std::move(at->second);
     open_.erase(at);
-    done({outcome, reason, absl::Milliseconds(1), now});
+    done({outcome, reason, duration, now});
   }
   // Ends all of them by what `healthy` says of their addresses.
   template <typename Healthy>
@@ -50,6 +50,8 @@ class FakeProber : public Prober {
     absl::Time at;
   };
   std::vector<Started> started;
+  // Of checks that end.
+  absl::Duration duration = absl::Milliseconds(1);
   absl::Time now = absl::FromUnixSeconds(1'000);
 
  private:

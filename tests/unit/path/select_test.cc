@@ -2,35 +2,173 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <map>
 #include <random>
+#include <vector>
 
 #include "tests/packet/hand_tables.h"
 
 namespace sluice::path_test {
 namespace {
 
-TEST(SelectTest, SharesOfTheTable) {
-  packet_test::HandTables tables;
-  tables.AddPool({7, 7, 7});
+constexpr auto kNone = static_cast<uint32_t>(SLUICE_NO_BACKEND);
+
+// A worker's own memory, and one pool with a listener.
+class SelectTest : public ::testing::Test {
+ protected:
+  static constexpr uint32_t kSlots = 16;
+
+  uint32_t AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm) {
+    return tables_.AddListener("203.0.113.10", SLUICE_IP_TCP, static_cast<uint16_t>(80 + listeners_++),
+                               tables_.AddPool(slots, algorithm));
+  }
+  uint32_t Select(uint32_t listener, uint64_t hash, const sluice_flow& flow = {}, uint32_t own = 0) {
+    const sluice_selector selector{own, cursors_.at(own).data(), loads_.data(), traffic_.data()};
+    return sluice_select(&tables_.view(), &selector, listener, &flow, hash);
+  }
+  void Open(uint32_t slot) { traffic_[slot].new_flows++; }
+
+  packet_test::HandTables tables_;
+  uint16_t listeners_ = 0;
+  std::array<std::array<sluice_cursor, 4>, 2> cursors_{};
+  std::array<sluice_load, kSlots> loads_{};
+  std::array<sluice_traffic, kSlots> traffic_{};
+  std::mt19937_64 random_{1};
+};
+
+TEST_F(SelectTest, MaglevSharesOfTheTable) {
+  const uint32_t alone = AddPool({7, 7, 7}, SLUICE_MAGLEV);
   std::vector<uint32_t> slots(997, 1);
   for (size_t i = 0; i < slots.size() / 4; i++) slots[i] = 2;
-  const uint32_t pool = tables.AddPool(slots);
-  std::mt19937_64 random(1);
+  const uint32_t listener = AddPool(slots, SLUICE_MAGLEV);
   uint32_t twos = 0;
   constexpr uint32_t kFlows = 100000;
   for (uint32_t i = 0; i < kFlows; i++) {
-    const uint32_t slot = sluice_select(&tables.view(), pool, random());
+    const uint32_t slot = Select(listener, random_());
     ASSERT_TRUE(slot == 1 || slot == 2);
     twos += slot == 2;
   }
   EXPECT_NEAR(twos, kFlows * 249.0 / 997, 800);
-  EXPECT_EQ(sluice_select(&tables.view(), 0, 0), 7u);
-  EXPECT_EQ(sluice_select(&tables.view(), 0, ~0ull), 7u);
+  EXPECT_EQ(Select(alone, 0), 7u);
+  EXPECT_EQ(Select(alone, ~0ull), 7u);
 }
 
-TEST(SelectTest, EmptyPool) {
-  packet_test::HandTables tables;
-  EXPECT_EQ(sluice_select(&tables.view(), tables.AddPool({}), 1), static_cast<uint32_t>(SLUICE_NO_BACKEND));
+TEST_F(SelectTest, EmptyPools) {
+  for (const auto algorithm : {SLUICE_MAGLEV, SLUICE_SOURCE_HASH, SLUICE_ROUND_ROBIN, SLUICE_RANDOM}) {
+    EXPECT_EQ(Select(AddPool({}, algorithm), 1), kNone) << algorithm;
+  }
+}
+
+TEST_F(SelectTest, PoolsOfOnePlace) {
+  for (const auto algorithm : {SLUICE_ROUND_ROBIN, SLUICE_RANDOM, SLUICE_LEAST_CONNECTIONS}) {
+    const uint32_t listener = AddPool({5}, algorithm);
+    for (uint64_t i = 0; i < 4; i++) EXPECT_EQ(Select(listener, random_()), 5u) << algorithm;
+  }
+}
+
+TEST_F(SelectTest, SourceHashKnowsTheSourceAlone) {
+  const uint32_t listener = AddPool({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, SLUICE_SOURCE_HASH);
+  std::map<uint32_t, uint32_t> count;
+  for (uint32_t client = 0; client < 1000; client++) {
+    sluice_flow flow{.source = sluice_ipv4(client), .destination = packet_test::PathAddress("203.0.113.10")};
+    const uint32_t slot = Select(listener, random_(), flow);
+    count[slot]++;
+    flow.destination = packet_test::PathAddress("203.0.113.11");
+    flow.ports = static_cast<uint32_t>(random_());
+    flow.protocol = SLUICE_IP_UDP;
+    EXPECT_EQ(Select(listener, random_(), flow), slot);
+  }
+  EXPECT_EQ(count.size(), 11u);
+}
+
+TEST_F(SelectTest, AffinityOfMaglev) {
+  const uint32_t listener = AddPool({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, SLUICE_MAGLEV);
+  tables_.listener(listener).flags = SLUICE_LISTENER_BY_SOURCE | SLUICE_LISTENER_BY_DESTINATION;
+  uint32_t moved = 0;
+  for (uint32_t client = 0; client < 200; client++) {
+    sluice_flow flow{.source = sluice_ipv4(client), .destination = packet_test::PathAddress("203.0.113.10")};
+    const uint32_t slot = Select(listener, random_(), flow);
+    flow.ports = static_cast<uint32_t>(random_());
+    EXPECT_EQ(Select(listener, random_(), flow), slot);
+    flow.destination = packet_test::PathAddress("203.0.113.11");
+    moved += Select(listener, random_(), flow) != slot;
+  }
+  EXPECT_GT(moved, 150u);
+}
+
+TEST_F(SelectTest, RoundRobinGoesThroughTheSequence) {
+  const uint32_t listener = AddPool({3, 1, 3, 2}, SLUICE_ROUND_ROBIN);
+  std::vector<uint32_t> slots;
+  for (uint32_t i = 0; i < 9; i++) slots.push_back(Select(listener, 0));
+  EXPECT_EQ(slots, (std::vector<uint32_t>{3, 1, 3, 2, 3, 1, 3, 2, 3}));
+  // Another worker begins elsewhere, and goes on in its own rounds.
+  slots.clear();
+  for (uint32_t i = 0; i < 4; i++) slots.push_back(Select(listener, 0, {}, 1));
+  EXPECT_EQ(slots, (std::vector<uint32_t>{3, 2, 3, 1}));
+  EXPECT_EQ(Select(listener, 0), 1u);
+}
+
+TEST_F(SelectTest, RoundRobinOfAShorterSequence) {
+  const uint32_t listener = AddPool({3, 1}, SLUICE_ROUND_ROBIN);
+  cursors_[0][0].place = 77;
+  EXPECT_EQ(Select(listener, 0), 3u);
+  EXPECT_EQ(Select(listener, 0), 1u);
+  EXPECT_EQ(Select(listener, 0), 3u);
+}
+
+// Beside the plainest of oracles: all backends are looked at, so none has fewer flows by weight than the one selected.
+TEST_F(SelectTest, LeastConnectionsOfFewBackends) {
+  const uint32_t listener = AddPool({0, 1, 2, 3, 4, 5, 6, 7}, SLUICE_LEAST_CONNECTIONS);
+  for (uint32_t slot = 0; slot < 8; slot++) {
+    loads_[slot].weight = 1 + slot;
+    loads_[slot].others = static_cast<int32_t>(random_() % 100);
+  }
+  loads_[4].others = -5;
+  for (uint32_t i = 0; i < 10000; i++) {
+    const uint32_t selected = Select(listener, random_());
+    ASSERT_LT(selected, 8u);
+    const auto cost = [this](uint32_t slot) {
+      const int64_t flows = static_cast<int64_t>(traffic_[slot].new_flows - traffic_[slot].ended) + loads_[slot].others;
+      return static_cast<double>(std::max<int64_t>(flows, 0) + 1) / loads_[slot].weight;
+    };
+    for (uint32_t slot = 0; slot < 8; slot++) ASSERT_GE(cost(slot) * (1 + 1e-9), cost(selected)) << i;
+    Open(selected);
+    if (random_() % 2 == 0) traffic_[random_() % 8].ended++;
+  }
+}
+
+TEST_F(SelectTest, LeastConnectionsWithoutWeights) {
+  const uint32_t listener = AddPool({0, 1, 2}, SLUICE_LEAST_CONNECTIONS);
+  for (uint32_t i = 0; i < 300; i++) Open(Select(listener, random_()));
+  for (uint32_t slot = 0; slot < 3; slot++) EXPECT_EQ(traffic_[slot].new_flows, 100u);
+}
+
+TEST_F(SelectTest, LeastTimeWeighsFlowsByTime) {
+  const uint32_t listener = AddPool({0, 1, 2}, SLUICE_LEAST_TIME);
+  for (uint32_t slot = 0; slot < 3; slot++) loads_[slot].latency = slot == 2 ? 10000 : 1000;
+  for (uint32_t i = 0; i < 2100; i++) Open(Select(listener, random_()));
+  EXPECT_NEAR(static_cast<double>(traffic_[0].new_flows), 1000, 2);
+  EXPECT_NEAR(static_cast<double>(traffic_[2].new_flows), 100, 2);
+}
+
+// The largest of everything does not wrap around.
+TEST_F(SelectTest, LeastTimeOfTheLargest) {
+  const uint32_t listener = AddPool({0, 1}, SLUICE_LEAST_TIME);
+  loads_[0] = {INT32_MAX, 65535, 0xfffff, 0};
+  loads_[1] = {INT32_MAX, 65534, 0xfffff, 0};
+  for (uint32_t i = 0; i < 100; i++) EXPECT_EQ(Select(listener, random_()), 0u);
+}
+
+// Two at random: the fullest of all is selected only where both are it.
+TEST_F(SelectTest, RandomTakesTheLessLoadedOfTwo) {
+  const uint32_t listener = AddPool({0, 1, 2, 3}, SLUICE_RANDOM);
+  loads_[3].others = 100;
+  std::array<uint32_t, 4> count{};
+  constexpr uint32_t kFlows = 30000;
+  for (uint32_t i = 0; i < kFlows; i++) count.at(Select(listener, random_()))++;
+  EXPECT_EQ(count[3], 0u);
+  for (uint32_t slot = 0; slot < 3; slot++) EXPECT_NEAR(count.at(slot), kFlows / 3, 500);
 }
 
 }  // namespace

@@ -367,5 +367,42 @@ TEST(Builder, ListenersKeepTheirIndexWhileTheyAndTheirSessionsLive) {
   EXPECT_THAT(input.Build(builder)->listener_names(), ElementsAre("new", "", "dns", "web6"));
 }
 
+TEST(BuilderAlgorithmTest, PlacesAndWhatBackendsAreWeighedBy) {
+  TestInput input;
+  Builder builder;
+  const std::string listener =
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n";
+  const std::string backends =
+      "backends: [{name: a, address: 10.0.0.1, weight: 20}, {name: b, address: 10.0.0.2, weight: 10}, "
+      "{name: c, address: 10.0.0.3, weight: 0}]";
+  const auto build = [&](const std::string& algorithm) {
+    input.Load("engine: {interfaces: [{name: eth0}, {name: eth1}]}\n" + listener + "pools: [{name: web, " + backends +
+               ", health_check: {type: tcp}, algorithm: " + algorithm + "}]\n");
+    input.ResolveAll();
+    return input.Build(builder);
+  };
+  std::shared_ptr<const Tables> tables = build("source_hash");
+  EXPECT_EQ(PoolOf(*tables, "web").algorithm, SLUICE_SOURCE_HASH);
+  EXPECT_EQ(PoolOf(*tables, "web").size, 65537u);
+  EXPECT_TRUE(tables->load_terms().empty());
+  tables = build("round_robin");
+  const sluice_pool& pool = PoolOf(*tables, "web");
+  EXPECT_EQ(pool.algorithm, SLUICE_ROUND_ROBIN);
+  const uint32_t a = SlotOf(*tables, "web", "a");
+  const uint32_t b = SlotOf(*tables, "web", "b");
+  const uint32_t* places = tables->view().maglev + pool.offset;
+  EXPECT_EQ(std::vector<uint32_t>(places, places + pool.size), (std::vector<uint32_t>{a, b, a}));
+  EXPECT_TRUE(tables->load_terms().empty());
+  tables = build("least_time");
+  // The sequence is the same, so it stays.
+  EXPECT_EQ(builder.pools_rebuilt(), 0u);
+  EXPECT_EQ(PoolOf(*tables, "web").algorithm, SLUICE_LEAST_TIME);
+  ASSERT_EQ(tables->load_terms().size(), 2u);
+  EXPECT_EQ(tables->load_terms()[0].slot, a);
+  EXPECT_EQ(tables->load_terms()[0].weight, 20u);
+  EXPECT_TRUE(tables->load_terms()[0].by_time);
+  EXPECT_FALSE(tables->load_terms()[0].translates);
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,121 @@
+#include "engine/loads.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/container/flat_hash_map.h"
+
+namespace sluice {
+namespace {
+
+// A sweep takes a hundred calls.
+constexpr uint32_t kMidst = 50;
+// Records that one call writes, about; with more, some calls write none.
+constexpr size_t kRecordsAtOnce = 65536;
+// What the path takes (sluice_candidate).
+constexpr uint32_t kMostMicroseconds = 0xfffff;
+
+int64_t Counted(const sluice_traffic& traffic) {
+  const uint64_t begun = __atomic_load_n(&traffic.new_flows, __ATOMIC_RELAXED);
+  return static_cast<int64_t>(begun - __atomic_load_n(&traffic.ended, __ATOMIC_RELAXED));
+}
+
+void Store(uint32_t* to, uint32_t value) {
+  __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+
+int64_t CountedByAll(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone, uint32_t slot) {
+  int64_t sum = slot < gone.size() ? Counted(gone[slot]) : 0;
+  for (const LoadedWorker& worker : workers) {
+    if (slot < worker.slots) sum += Counted(worker.traffic[slot]);
+  }
+  return sum;
+}
+
+}  // namespace
+
+// A sweep takes a second, and who is found in it of flows that are shorter is chance: what may be chance counts an
+// eighth.
+void Loads::Backend::Take(int64_t swept) {
+  const double found = static_cast<double>(swept - counted_in_midst) - missed;
+  const double chance = 3 * std::sqrt(static_cast<double>(swept) + 1);
+  missed += std::abs(found) > chance ? found : found / 8;
+}
+
+void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers) {
+  absl::flat_hash_map<uint32_t, Backend> before;
+  for (const Backend& backend : backends_) before.emplace(backend.terms.slot, backend);
+  backends_.clear();
+  for (const LoadTerms& terms : all) {
+    const auto known = before.find(terms.slot);
+    const bool stays = known != before.end() && known->second.terms.translates == terms.translates;
+    Backend& backend = backends_.emplace_back(stays ? known->second : Backend{});
+    backend.terms = terms;
+    TellOf(backend, workers);
+  }
+}
+
+// What does not change by itself.
+void Loads::TellOf(const Backend& backend, const std::vector<LoadedWorker>& workers) {
+  for (const LoadedWorker& worker : workers) {
+    if (backend.terms.slot >= worker.slots) continue;
+    Store(&worker.loads[backend.terms.slot].weight, backend.terms.weight);
+    Store(&worker.loads[backend.terms.slot].latency, backend.latency);
+  }
+}
+
+void Loads::TellOf(const Backend& backend, int64_t active, const std::vector<LoadedWorker>& workers) {
+  const uint32_t slot = backend.terms.slot;
+  for (const LoadedWorker& worker : workers) {
+    if (slot >= worker.slots) continue;
+    const int64_t others = active - Counted(worker.traffic[slot]);
+    const auto told = static_cast<int32_t>(std::clamp<int64_t>(others, INT32_MIN, INT32_MAX));
+    __atomic_store_n(&worker.loads[slot].others, told, __ATOMIC_RELAXED);
+  }
+}
+
+Loads::Step Loads::Progress::Advance(uint64_t swept) {
+  calls++;
+  if (swept == sweeps) return calls == kMidst ? Step::kMidst : Step::kNone;
+  // Not the end of a sweep that was under way when all began.
+  const bool whole = sweeps != 0 || calls >= kMidst;
+  sweeps = swept;
+  calls = 0;
+  return whole ? Step::kEnd : Step::kNone;
+}
+
+void Loads::Tell(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone,
+                 const Engine::Occupancy& connections, const Engine::SessionOccupancy& sessions) {
+  const Step of_connections = connections_.Advance(connections.sweeps);
+  const Step of_sessions = sessions_.Advance(sessions.sweeps);
+  const size_t rest = 1 + backends_.size() * workers.size() / kRecordsAtOnce;
+  const bool due = calls_++ % rest == 0;
+  for (Backend& backend : backends_) {
+    const uint32_t slot = backend.terms.slot;
+    const Step step = backend.terms.translates ? of_sessions : of_connections;
+    if (!due && step == Step::kNone && backend.known) continue;
+    const std::vector<uint32_t>& active =
+        backend.terms.translates ? sessions.active_of_slot : connections.active_of_slot;
+    const int64_t counted = CountedByAll(workers, gone, slot);
+    if (step == Step::kMidst || !backend.known) backend.counted_in_midst = counted;
+    if (!backend.known) backend.missed = static_cast<double>(active[slot] - counted);
+    if (step == Step::kEnd) backend.Take(active[slot]);
+    backend.known = true;
+    // A worker of the kernel may be a new one.
+    TellOf(backend, workers);
+    TellOf(backend, std::max<int64_t>(0, counted + std::llround(backend.missed)), workers);
+  }
+}
+
+void Loads::SetLatencies(absl::Span<const BackendLatency> latencies, const std::vector<LoadedWorker>& workers) {
+  absl::flat_hash_map<uint32_t, uint32_t> by_slot;
+  for (const BackendLatency& latency : latencies) by_slot.emplace(latency.slot, latency.microseconds);
+  for (Backend& backend : backends_) {
+    const auto known = by_slot.find(backend.terms.slot);
+    if (known == by_slot.end()) continue;
+    backend.latency = std::clamp<uint32_t>(known->second, 1, kMostMicroseconds);
+    TellOf(backend, workers);
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,70 @@
+// What workers know of the load of backends, for algorithms that go by it (sluice/select.h).
+//
+// A worker counts at once the flows that it opens and those whose clients it sees end. Flows that end otherwise (idle,
+// evicted) are found by the sweep, about once a second, and what other workers have counted is known here alone: so the
+// control thread tells each worker, at every call, how many active flows a backend has beside those of the worker's own
+// count. What is wrong with that is at most what other workers have done since the last call.
+//
+// Thread-safety: the control thread's. Workers' records are read, and written, while they work.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/engine.h"
+#include "sluice/tables.h"
+#include "tables/tables.h"
+
+namespace sluice {
+
+// Of one worker, by slot: what it counts of clients' packets, and what it is told.
+struct LoadedWorker {
+  const sluice_traffic* traffic = nullptr;
+  sluice_load* loads = nullptr;
+  // Records of both; it has no flows of other slots.
+  uint32_t slots = 0;
+};
+
+class Loads {
+ public:
+  // Of tables that workers are about to get: the weights of their backends.
+  void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers);
+  // About a hundred times a second, behind the sweep: active flows. `gone` are counts of workers that are no more, by
+  // slot.
+  void Tell(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone,
+            const Engine::Occupancy& connections, const Engine::SessionOccupancy& sessions);
+  // For backends that it knows.
+  void SetLatencies(absl::Span<const BackendLatency> latencies, const std::vector<LoadedWorker>& workers);
+
+ private:
+  enum class Step { kNone, kMidst, kEnd };
+  struct Backend {
+    LoadTerms terms;
+    // Active flows beside what all workers have counted, as the sweeps have found.
+    double missed = 0;
+    // In the midst of the sweep that is under way: a flow that begins or ends during it is found and counted, or not,
+    // as often too early as too late.
+    int64_t counted_in_midst = 0;
+    bool known = false;
+    uint32_t latency = 0;
+    void Take(int64_t swept);
+  };
+  // One kind of sweep: of connections, of sessions.
+  struct Progress {
+    uint64_t sweeps = 0;
+    uint32_t calls = 0;
+    // Where it is at another call, after so many whole sweeps.
+    Step Advance(uint64_t swept);
+  };
+
+  static void TellOf(const Backend& backend, const std::vector<LoadedWorker>& workers);
+  static void TellOf(const Backend& backend, int64_t active, const std::vector<LoadedWorker>& workers);
+
+  std::vector<Backend> backends_;
+  Progress connections_;
+  Progress sessions_;
+  uint32_t calls_ = 0;
+};
+
+}  // namespace sluice

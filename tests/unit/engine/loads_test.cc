@@ -1,0 +1,163 @@
+#include "engine/loads.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace sluice {
+namespace {
+
+// Two workers and one backend, in slot 3; a sweep takes a hundred calls.
+class LoadsTest : public ::testing::Test {
+ protected:
+  static constexpr uint32_t kSlot = 3;
+  using Traffic = std::array<sluice_traffic, 8>;
+  using Told = std::array<sluice_load, 8>;
+
+  LoadsTest() {
+    connections_.active_of_slot.resize(8);
+    sessions_.active_of_slot.resize(8);
+  }
+  std::vector<LoadedWorker> Workers() {
+    return {{traffic_[0].data(), told_[0].data(), 8}, {traffic_[1].data(), told_[1].data(), 8}};
+  }
+  void Follow(uint32_t weight, bool translates = false) {
+    loads_.Follow(std::vector<LoadTerms>{{kSlot, weight, translates}}, Workers());
+  }
+  void Tell() { loads_.Tell(Workers(), gone_, connections_, sessions_); }
+  void Open(uint32_t worker, uint64_t flows) { traffic_.at(worker)[kSlot].new_flows += flows; }
+  void End(uint32_t worker, uint64_t flows) { traffic_.at(worker)[kSlot].ended += flows; }
+  // What the worker takes for the number of active flows.
+  int64_t SeenBy(uint32_t worker) const {
+    const sluice_traffic& traffic = traffic_.at(worker)[kSlot];
+    return static_cast<int64_t>(traffic.new_flows - traffic.ended) + told_.at(worker)[kSlot].others;
+  }
+  // A whole sweep; `change` happens in the midst of it, when the sweep has found `found` flows by its end.
+  template <typename Change>
+  void Sweep(uint32_t found, Change change) {
+    for (int i = 0; i < 50; i++) Tell();
+    change();
+    for (int i = 0; i < 49; i++) Tell();
+    connections_.active_of_slot[kSlot] = found;
+    connections_.sweeps++;
+    Tell();
+  }
+
+  Loads loads_;
+  std::array<Traffic, 2> traffic_{};
+  std::array<Told, 2> told_{};
+  std::vector<sluice_traffic> gone_;
+  Engine::Occupancy connections_;
+  Engine::SessionOccupancy sessions_;
+};
+
+TEST_F(LoadsTest, WorkersHearOfEachOther) {
+  Follow(5);
+  EXPECT_EQ(told_[1][kSlot].weight, 5u);
+  Open(0, 10);
+  Open(1, 1);
+  EXPECT_EQ(SeenBy(0), 10);
+  EXPECT_EQ(SeenBy(1), 1);
+  Tell();
+  // What has been there before the first sweep is not known.
+  EXPECT_EQ(SeenBy(0), SeenBy(1));
+  Open(0, 4);
+  End(1, 2);
+  Tell();
+  EXPECT_EQ(SeenBy(0), 2);
+  EXPECT_EQ(SeenBy(1), 2);
+}
+
+TEST_F(LoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
+  Follow(1);
+  Tell();
+  Open(0, 1000);
+  Open(1, 500);
+  Tell();
+  EXPECT_EQ(SeenBy(1), 1500);
+  // Three hundred of them have expired.
+  Sweep(1200, [] {});
+  EXPECT_EQ(SeenBy(0), 1200);
+  EXPECT_EQ(SeenBy(1), 1200);
+  // What comes in the second half of a sweep is not counted twice, nor forgotten.
+  Sweep(1200, [this] { Open(0, 70); });
+  EXPECT_EQ(SeenBy(1), 1270);
+  Sweep(1270, [this] { End(0, 200); });
+  EXPECT_EQ(SeenBy(0), 1070);
+}
+
+TEST_F(LoadsTest, WhatMayBeChanceIsTakenSlowly) {
+  Follow(1);
+  Tell();
+  Open(0, 100);
+  Sweep(116, [] {});
+  EXPECT_EQ(SeenBy(0), 102);
+  for (int i = 0; i < 40; i++) Sweep(100, [] {});
+  EXPECT_EQ(SeenBy(0), 100);
+  // And that they are few is no reason to be wrong for ever.
+  End(0, 97);
+  for (int i = 0; i < 40; i++) Sweep(0, [] {});
+  EXPECT_EQ(SeenBy(0), 0);
+}
+
+TEST_F(LoadsTest, NeverLessThanNone) {
+  Follow(1);
+  Tell();
+  End(0, 3);
+  Tell();
+  EXPECT_EQ(SeenBy(0), 0);
+  EXPECT_EQ(SeenBy(1), 0);
+}
+
+TEST_F(LoadsTest, AWorkerThatIsNoMore) {
+  Follow(1);
+  Tell();
+  Open(0, 10);
+  Open(1, 5);
+  Tell();
+  gone_.resize(8);
+  gone_[kSlot] = traffic_[0][kSlot];
+  traffic_[0][kSlot] = {};
+  told_[0][kSlot] = {};
+  Tell();
+  EXPECT_EQ(SeenBy(0), 15);
+  EXPECT_EQ(SeenBy(1), 15);
+  EXPECT_EQ(told_[0][kSlot].weight, 1u);
+}
+
+TEST_F(LoadsTest, SessionsHaveTheirOwnSweep) {
+  Follow(1, true);
+  Tell();
+  Open(0, 1000);
+  connections_.active_of_slot[kSlot] = 7777;
+  for (int i = 0; i < 60; i++) Tell();
+  connections_.sweeps++;
+  sessions_.active_of_slot[kSlot] = 800;
+  sessions_.sweeps++;
+  Tell();
+  EXPECT_EQ(SeenBy(1), 800);
+}
+
+TEST_F(LoadsTest, LatenciesStayUntilTheyAreToldAnew) {
+  Follow(1);
+  loads_.SetLatencies(std::vector<BackendLatency>{{kSlot, 1500}, {5, 9}}, Workers());
+  EXPECT_EQ(told_[0][kSlot].latency, 1500u);
+  EXPECT_EQ(told_[0][5].latency, 0u);
+  Follow(2);
+  EXPECT_EQ(told_[1][kSlot].latency, 1500u);
+  EXPECT_EQ(told_[1][kSlot].weight, 2u);
+  loads_.SetLatencies(std::vector<BackendLatency>{{kSlot, 10'000'000}}, Workers());
+  EXPECT_EQ(told_[1][kSlot].latency, 0xfffffu);
+}
+
+TEST_F(LoadsTest, AWorkerWithoutRoomForTheSlot) {
+  std::vector<LoadedWorker> workers = Workers();
+  workers[1].slots = kSlot;
+  loads_.Follow(std::vector<LoadTerms>{{kSlot, 9, false}}, workers);
+  loads_.Tell(workers, gone_, connections_, sessions_);
+  EXPECT_EQ(told_[0][kSlot].weight, 9u);
+  EXPECT_EQ(told_[1][kSlot].weight, 0u);
+}
+
+}  // namespace
+}  // namespace sluice
