@@ -16,8 +16,20 @@ namespace {
 
 using Check = v1::HealthCheck;
 
+constexpr char kBadHost[] = "host is not a name; write it like web.example or web.example:8080";
+constexpr char kTlsTypes[] = "https, and grpc with tls: true";
+
 bool IsHttp(const Check& check) {
   return check.type() == Check::HTTP || check.type() == Check::HTTPS;
+}
+
+bool HasTls(const Check& check) {
+  return check.type() == Check::HTTPS || (check.type() == Check::GRPC && check.tls());
+}
+
+bool Visible(const std::string& text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
 }
 
 bool Talks(const Check& check) {
@@ -41,11 +53,11 @@ class HealthChecks {
   void Run(bool has_listener) {
     if (check_.type() == Check::TYPE_UNSPECIFIED) {
       return Missing(report_, Path("type"),
-                     "a health_check needs a type; add type: tcp, http, https, udp, icmp or none");
+                     "a health_check needs a type; add type: tcp, http, https, grpc, udp, icmp or none");
     }
     if (!Check::Type_IsValid(check_.type())) {
       return Add("type", absl::StrCat("unknown type ", static_cast<int>(check_.type()),
-                                      "; use tcp, http, https, udp, icmp or none"));
+                                      "; use tcp, http, https, grpc, udp, icmp or none"));
     }
     CheckStrangers();
     if (check_.type() == Check::NONE) return;
@@ -54,7 +66,8 @@ class HealthChecks {
     CheckPort(has_listener);
     if (Talks(check_)) CheckTalk();
     if (IsHttp(check_)) CheckRequest();
-    if (check_.type() == Check::HTTPS) CheckTls();
+    if (check_.type() == Check::GRPC) CheckGrpc();
+    if (HasTls(check_)) CheckTls();
   }
 
  private:
@@ -64,9 +77,10 @@ class HealthChecks {
   // Keys that this type has no use for.
   void CheckStrangers() {
     const bool http = IsHttp(check_);
-    const bool tls = check_.type() == Check::HTTPS;
+    const bool grpc = check_.type() == Check::GRPC;
+    const bool tls = HasTls(check_);
     const bool any = check_.type() != Check::NONE;
-    Stranger("port", check_.has_port(), any && check_.type() != Check::ICMP, "tcp, http, https and udp");
+    Stranger("port", check_.has_port(), any && check_.type() != Check::ICMP, "tcp, http, https, grpc and udp");
     Stranger("interval", check_.has_interval(), any, "a check");
     Stranger("fast_interval", check_.has_fast_interval(), any, "a check");
     Stranger("down_interval", check_.has_down_interval(), any, "a check");
@@ -74,16 +88,18 @@ class HealthChecks {
     Stranger("rise", check_.has_rise(), any, "a check");
     Stranger("fall", check_.has_fall(), any, "a check");
     Stranger("path", !check_.path().empty(), http, "http and https");
-    Stranger("host", !check_.host().empty(), http, "http and https");
+    Stranger("host", !check_.host().empty(), http || grpc, "http, https and grpc");
+    Stranger("service", !check_.service().empty(), grpc, "grpc");
+    Stranger("tls", check_.has_tls(), grpc, "grpc");
     Stranger("method", !check_.method().empty(), http, "http and https");
     Stranger("expect_body", !check_.expect_body().empty(), http, "http and https");
     Stranger("expect", !check_.expect().empty(), http || Talks(check_), "tcp, http, https and udp");
     Stranger("send", !check_.send().empty(), Talks(check_), "tcp and udp");
-    Stranger("server_name", !check_.server_name().empty(), tls, "https");
-    Stranger("ca_file", !check_.ca_file().empty(), tls, "https");
-    Stranger("insecure", check_.has_insecure(), tls, "https");
-    Stranger("certificate_file", !check_.certificate_file().empty(), tls, "https");
-    Stranger("key_file", !check_.key_file().empty(), tls, "https");
+    Stranger("server_name", !check_.server_name().empty(), tls, kTlsTypes);
+    Stranger("ca_file", !check_.ca_file().empty(), tls, kTlsTypes);
+    Stranger("insecure", check_.has_insecure(), tls, kTlsTypes);
+    Stranger("certificate_file", !check_.certificate_file().empty(), tls, kTlsTypes);
+    Stranger("key_file", !check_.key_file().empty(), tls, kTlsTypes);
   }
   void Stranger(absl::string_view field, bool written, bool has_use, absl::string_view whose) {
     if (written && !has_use) Add(field, absl::StrCat(field, " is for ", whose, "; remove it or set another type"));
@@ -152,15 +168,18 @@ class HealthChecks {
     Add(field, absl::StrCat(field, " has ", text.size(), " bytes; at most ", kMaxCheckBytes, " are possible"));
   }
 
+  void CheckGrpc() {
+    if (!Visible(check_.service())) Add("service", "service is not a name; write it like package.Service");
+    if (!Visible(check_.host())) Add("host", kBadHost);
+    CheckLength("service", check_.service());
+    CheckLength("host", check_.host());
+  }
+
   void CheckRequest() {
-    const auto visible = [](const std::string& text) {
-      return std::all_of(text.begin(), text.end(),
-                         [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
-    };
-    if (check_.path()[0] != '/' || !visible(check_.path())) {
+    if (check_.path()[0] != '/' || !Visible(check_.path())) {
       Add("path", "path is not one of HTTP; begin with / and write spaces and the like as %20");
     }
-    if (!visible(check_.host())) Add("host", "host is not a name; write it like web.example or web.example:8080");
+    if (!Visible(check_.host())) Add("host", kBadHost);
     const bool method = std::all_of(check_.method().begin(), check_.method().end(),
                                     [](char c) { return absl::ascii_isupper(static_cast<unsigned char>(c)); });
     if (!method) Add("method", absl::StrCat("\"", check_.method(), "\" is not a method; write it like GET or HEAD"));

@@ -91,7 +91,9 @@ void FillRequest(v1::HealthCheck& check) {
   if (check.path().empty()) check.set_path("/");
   if (check.method().empty()) check.set_method("GET");
   if (check.expect().empty()) check.set_expect("200-399");
-  if (check.type() != v1::HealthCheck::HTTPS) return;
+}
+
+void FillTls(v1::HealthCheck& check) {
   if (!check.has_insecure()) check.set_insecure(false);
   // An address is not a name, and no SNI (RFC 6066).
   const std::string name = check.host().substr(0, check.host().find(':'));
@@ -110,6 +112,8 @@ void FillHealthCheck(v1::HealthCheck& check) {
   if (!check.has_rise()) check.set_rise(kRise);
   if (!check.has_fall()) check.set_fall(kFall);
   if (AsksByHttp(check)) FillRequest(check);
+  if (check.type() == v1::HealthCheck::GRPC && !check.has_tls()) check.set_tls(false);
+  if (check.type() == v1::HealthCheck::HTTPS || check.tls()) FillTls(check);
 }
 
 void FillPool(v1::Pool& pool) {

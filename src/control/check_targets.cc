@@ -23,6 +23,8 @@ CheckType TypeOf(const v1::HealthCheck& check) {
       return CheckType::kHttp;
     case v1::HealthCheck::HTTPS:
       return CheckType::kHttps;
+    case v1::HealthCheck::GRPC:
+      return CheckType::kGrpc;
     case v1::HealthCheck::UDP:
       return CheckType::kUdp;
     case v1::HealthCheck::ICMP:
@@ -33,8 +35,10 @@ CheckType TypeOf(const v1::HealthCheck& check) {
 }
 
 absl::Status ReadTls(const v1::HealthCheck& check, CheckSpec& spec) {
-  if (spec.type != CheckType::kHttps) return absl::OkStatus();
+  const bool grpc = spec.type == CheckType::kGrpc;
+  if (spec.type != CheckType::kHttps && !(grpc && check.tls())) return absl::OkStatus();
   TlsContext::Options options;
+  options.http2 = grpc;
   options.server_name = check.server_name();
   options.ca_file = check.ca_file();
   options.insecure = check.insecure();
@@ -54,6 +58,7 @@ absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck&
   spec->method = check.method();
   spec->path = check.path();
   spec->host = check.host();
+  spec->service = check.service();
   spec->expect_body = check.expect_body();
   if (spec->type == CheckType::kHttp || spec->type == CheckType::kHttps) {
     spec->expected_statuses = check.expect();

@@ -15,7 +15,7 @@ namespace sluice {
 
 class TlsContext;
 
-enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp };
+enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp, kGrpc };
 
 // How results make states.
 struct CheckTerms {
@@ -35,10 +35,11 @@ struct CheckSpec {
   CheckTerms terms;
   // Of the whole check, from opening the socket to the last byte that counts.
   absl::Duration timeout;
-  // http and https. `host` is the Host header; empty: the address and port that are asked.
+  // http and https; grpc, whose :authority is `host`. Empty: the address and port that are asked.
+  std::string host;
+  // http and https.
   std::string method;
   std::string path;
-  std::string host;
   std::vector<StatusRange> statuses;
   // As `statuses`, for the reader.
   std::string expected_statuses;
@@ -47,7 +48,9 @@ struct CheckSpec {
   // tcp and udp: what is sent, and what has to be in the beginning of the answer. May be empty.
   std::string send;
   std::string expect;
-  // https.
+  // grpc: the service that is asked for; empty: the server as a whole.
+  std::string service;
+  // https, and grpc where it is to be over TLS.
   std::shared_ptr<const TlsContext> tls;
 };
 

@@ -5,40 +5,30 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <optional>
 #include <string>
 
-#include "health/tcp_probe.h"
+#include "health/secure_probe.h"
 
 namespace sluice {
 
-class HttpProbe : public ConnectionProbe {
+class HttpProbe : public SecureProbe {
  public:
-  using ConnectionProbe::ConnectionProbe;
+  using SecureProbe::SecureProbe;
 
  private:
-  void Connected() override;
+  void Ready() override { SendRequest(); }
   void FailBy(const Error& error) override;
-  void Handshake();
-  bool Expect(SSL* connection);
   void SendRequest();
   void ReadHeader();
   void CheckStatus();
   void ReadBody();
   void LookAtBody(const Error& error);
-  // With the socket, or what is over it.
-  template <typename Use>
-  void WithStream(const Use& use) {
-    tls_.has_value() ? use(*tls_) : use(socket_);
-  }
 
-  std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls_;
   boost::beast::http::request<boost::beast::http::empty_body> request_;
   boost::beast::flat_buffer buffer_{kMaxAnswer};
   // Into a piece of ours: other bodies take as much memory as the server says that it will send.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "health/grpc_probe.h"
 #include "health/http_probe.h"
 #include "health/icmp_probe.h"
 #include "health/tcp_probe.h"
@@ -30,6 +31,9 @@ std::unique_ptr<Probe> SocketProber::Start(const CheckTarget& target, Done done)
     case CheckType::kHttp:
     case CheckType::kHttps:
       probe = std::make_shared<HttpProbe>(io_, target, std::move(done));
+      break;
+    case CheckType::kGrpc:
+      probe = std::make_shared<GrpcProbe>(io_, &grpc_, target, std::move(done));
       break;
     case CheckType::kUdp:
       probe = std::make_shared<UdpProbe>(io_, target, std::move(done));

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "health/grpc_calls.h"
 #include "health/icmp_socket.h"
 #include "health/prober.h"
 
@@ -13,12 +14,14 @@ namespace sluice {
 class SocketProber : public Prober {
  public:
   // `io` outlives the prober.
-  explicit SocketProber(boost::asio::io_context& io) : io_(io), icmp4_(io, /*ipv4=*/true), icmp6_(io, /*ipv4=*/false) {}
+  explicit SocketProber(boost::asio::io_context& io)
+      : io_(io), grpc_(io), icmp4_(io, /*ipv4=*/true), icmp6_(io, /*ipv4=*/false) {}
 
   std::unique_ptr<Probe> Start(const CheckTarget& target, Done done) override;
 
  private:
   boost::asio::io_context& io_;
+  GrpcCalls grpc_;
   IcmpSocket icmp4_;
   IcmpSocket icmp6_;
 };

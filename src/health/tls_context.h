@@ -1,4 +1,4 @@
-// What https checks of one pool have in common: whom they believe, and who they are.
+// What https checks (and grpc ones over TLS) of one pool have in common: whom they believe, and who they are.
 //
 // Thread-safety: const access from one thread at a time (OpenSSL counts references in it).
 #pragma once
@@ -24,6 +24,8 @@ class TlsContext {
     // The client's, PEM; both or none.
     std::string certificate_file;
     std::string key_file;
+    // Offers HTTP/2, as gRPC has to.
+    bool http2 = false;
   };
 
   // Reads the files. The error names the one that cannot be used.

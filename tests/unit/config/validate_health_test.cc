@@ -45,6 +45,9 @@ TEST(ValidateHealth, TheServerNameIsTheHostWhereThatIsAName) {
   EXPECT_EQ(name(", host: 'web.example:8443'"), "web.example");
   EXPECT_EQ(name(", host: 192.0.2.1"), "");
   EXPECT_EQ(name(", host: web.example, server_name: other.example"), "other.example");
+  const v1::HealthCheck grpc = Load("health_check: {type: grpc, tls: true, host: web.example}").health_check();
+  EXPECT_EQ(grpc.server_name(), "web.example");
+  EXPECT_FALSE(Load("health_check: {type: grpc}").health_check().tls());
 }
 
 TEST(ValidateHealth, Types) {
@@ -55,9 +58,11 @@ TEST(ValidateHealth, Types) {
             {"health_check: {type: icmp}", {}},
             {"health_check: {type: none}", {}},
             {"health_check: {type: http, path: /health, host: web.example, method: HEAD, expect: '200, 301-302'}", {}},
+            {"health_check: {type: grpc, service: shop.Cart, host: shop.example}", {}},
+            {"health_check: {type: grpc, tls: true, ca_file: /a, certificate_file: /b, key_file: /c}", {}},
             {"health_check: {type: https, insecure: true, certificate_file: /a, key_file: /b}", {}},
             {"health_check: {port: 80}",
-             {"4:15: a health_check needs a type; add type: tcp, http, https, udp, icmp or none"}},
+             {"4:15: a health_check needs a type; add type: tcp, http, https, grpc, udp, icmp or none"}},
             {"health_check: {type: htpp}", {"4:22: type \"htpp\" is not known; did you mean \"http\"?"}},
             {"health_check: {type: udp}",
              {"4:15: a check of type udp sends something that is answered; add send: 'text'"}},
@@ -66,22 +71,31 @@ TEST(ValidateHealth, Types) {
 }
 
 TEST(ValidateHealth, KeysOfOtherTypes) {
-  Check(kHead,
-        {
-            {"health_check: {type: none, interval: 1s}",
-             {"4:38: interval is for a check; remove it or set another type"}},
-            {"health_check: {type: icmp, port: 80}",
-             {"4:34: port is for tcp, http, https and udp; remove it or set another type"}},
-            {"health_check: {type: tcp, path: /}", {"4:33: path is for http and https; remove it or set another type"}},
-            {"health_check: {type: http, send: x, ca_file: /x}",
-             {"4:34: send is for tcp and udp; remove it or set another type",
-              "4:46: ca_file is for https; remove it or set another type"}},
-            {"health_check: {type: icmp, expect: x}",
-             {"4:36: expect is for tcp, http, https and udp; remove it or set another type"}},
-            {"health_check: {type: http, insecure: false}",
-             {"4:38: insecure is for https; remove it or set another type"}},
-        },
-        "}]\n");
+  Check(
+      kHead,
+      {
+          {"health_check: {type: none, interval: 1s}",
+           {"4:38: interval is for a check; remove it or set another type"}},
+          {"health_check: {type: icmp, port: 80}",
+           {"4:34: port is for tcp, http, https, grpc and udp; remove it or set another type"}},
+          {"health_check: {type: grpc, path: /}", {"4:34: path is for http and https; remove it or set another type"}},
+          {"health_check: {type: grpc, server_name: web.example}",
+           {"4:41: server_name is for https, and grpc with tls: true; remove it or set another type"}},
+          {"health_check: {type: https, tls: true, service: a}",
+           {"4:34: tls is for grpc; remove it or set another type",
+            "4:49: service is for grpc; remove it or set another type"}},
+          {"health_check: {type: grpc, service: 'a b'}",
+           {"4:37: service is not a name; write it like package.Service"}},
+          {"health_check: {type: tcp, path: /}", {"4:33: path is for http and https; remove it or set another type"}},
+          {"health_check: {type: http, send: x, ca_file: /x}",
+           {"4:34: send is for tcp and udp; remove it or set another type",
+            "4:46: ca_file is for https, and grpc with tls: true; remove it or set another type"}},
+          {"health_check: {type: icmp, expect: x}",
+           {"4:36: expect is for tcp, http, https and udp; remove it or set another type"}},
+          {"health_check: {type: http, insecure: false}",
+           {"4:38: insecure is for https, and grpc with tls: true; remove it or set another type"}},
+      },
+      "}]\n");
 }
 
 TEST(ValidateHealth, TimesAndCounts) {

@@ -72,6 +72,21 @@ TEST(CheckTargetsTest, EveryKeyArrives) {
   EXPECT_EQ(spec.tls->options().server_name, "web.example");
 }
 
+TEST(CheckTargetsTest, GrpcHasTlsWhereItIsWanted) {
+  const auto spec = [](const std::string& keys) {
+    const auto targets = Read("  - {name: web, health_check: {type: grpc, service: shop.Cart, host: shop.example" + keys +
+                              "}, backends: [{name: a, address: 10.0.0.1}]}");
+    return (*targets)[0].target.spec;
+  };
+  EXPECT_EQ(spec("")->type, CheckType::kGrpc);
+  EXPECT_EQ(spec("")->service, "shop.Cart");
+  EXPECT_EQ(spec("")->host, "shop.example");
+  EXPECT_EQ(spec("")->tls, nullptr);
+  ASSERT_NE(spec(", tls: true")->tls, nullptr);
+  EXPECT_EQ(spec(", tls: true")->tls->options().server_name, "shop.example");
+  EXPECT_TRUE(spec(", tls: true")->tls->options().http2);
+}
+
 TEST(CheckTargetsTest, EscapesAreRead) {
   const auto targets = Read(
       "  - {name: web, health_check: {type: udp, send: 'a\\x00\\r\\n', expect: \"\\\\xff\"}, "

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
@@ -105,6 +106,8 @@ class ProberTest : public testing::Test {
   }
 
   boost::asio::io_context io_;
+  // It is not stopped between two checks.
+  const boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_ = make_work_guard(io_);
   SocketProber prober_{io_};
   std::vector<std::string> requests_;
   std::vector<Socket> held_;
