@@ -79,6 +79,7 @@ inline constexpr int64_t kMinCheckTimeoutMs = 10;
 inline constexpr uint32_t kMaxRiseFall = 100;
 // Of everything that is sent or expected, each.
 inline constexpr size_t kMaxCheckBytes = 1'024;
+inline constexpr int kMaxCheckSteps = 32;
 // Of all pools together; above, one control thread may be late.
 inline constexpr double kManyChecksPerSecond = 10'000;
 

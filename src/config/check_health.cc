@@ -95,6 +95,8 @@ class HealthChecks {
     Stranger("expect_body", !check_.expect_body().empty(), http, "http and https");
     Stranger("expect", !check_.expect().empty(), http || Talks(check_), "tcp, http, https and udp");
     Stranger("send", !check_.send().empty(), Talks(check_), "tcp and udp");
+    Stranger("script", check_.script_size() > 0, check_.type() == Check::TCP, "tcp");
+    Stranger("flap_dampening", check_.has_flap_dampening(), any, "a check");
     Stranger("server_name", !check_.server_name().empty(), tls, kTlsTypes);
     Stranger("ca_file", !check_.ca_file().empty(), tls, kTlsTypes);
     Stranger("insecure", check_.has_insecure(), tls, kTlsTypes);
@@ -149,10 +151,29 @@ class HealthChecks {
   }
 
   void CheckTalk() {
+    CheckScript();
     CheckEscaped("send", check_.send());
     CheckEscaped("expect", check_.expect());
     if (check_.type() == Check::UDP && check_.send().empty()) {
       Missing(report_, Path("send"), "a check of type udp sends something that is answered; add send: 'text'");
+    }
+  }
+  void CheckScript() {
+    if (check_.script_size() == 0) return;
+    if (!check_.send().empty() || !check_.expect().empty()) {
+      Add("script", "a check has a script, or send and expect; write them as its first step");
+    }
+    if (check_.script_size() > kMaxCheckSteps) {
+      Add("script",
+          absl::StrCat("script has ", check_.script_size(), " steps; at most ", kMaxCheckSteps, " are possible"));
+    }
+    for (int i = 0; i < check_.script_size(); ++i) {
+      const v1::CheckStep& step = check_.script(i);
+      if (step.send().empty() && step.expect().empty()) {
+        Missing(report_, At(Path("script"), i, "send"), "a step does nothing; add send: or expect:");
+      }
+      CheckEscaped(At("script", i, "send"), step.send());
+      CheckEscaped(At("script", i, "expect"), step.expect());
     }
   }
   void CheckEscaped(absl::string_view field, const std::string& text) {

@@ -112,7 +112,8 @@ void BackendStates::TellOfPool(const std::string& name) {
 }
 
 void BackendStates::TellOfChecksNotMade() {
-  if (absl::Now() - told_ < kTellAgain) return;
+  // Also when the clock was set back.
+  if (absl::AbsDuration(absl::Now() - told_) < kTellAgain) return;
   const HealthChecker::NotMade not_made = checker_->TakeNotMade();
   if (not_made.count == 0) return;
   told_ = absl::Now();

@@ -53,7 +53,7 @@ absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck&
   auto spec = std::make_shared<CheckSpec>();
   spec->type = TypeOf(check);
   spec->terms = {Time(check.interval()), Time(check.fast_interval()), Time(check.down_interval()), check.rise(),
-                 check.fall()};
+                 check.fall(),           check.flap_dampening()};
   spec->timeout = Time(check.timeout());
   spec->method = check.method();
   spec->path = check.path();
@@ -65,6 +65,11 @@ absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck&
     spec->statuses = ParseStatusRanges(check.expect()).value_or(std::vector<StatusRange>());
   } else if (!absl::CUnescape(check.send(), &spec->send) || !absl::CUnescape(check.expect(), &spec->expect)) {
     return absl::InvalidArgumentError("health_check: send or expect has an escape that is none");
+  }
+  for (const v1::CheckStep& step : check.script()) {
+    CheckStep& to = spec->script.emplace_back();
+    if (absl::CUnescape(step.send(), &to.send) && absl::CUnescape(step.expect(), &to.expect)) continue;
+    return absl::InvalidArgumentError("health_check: its script has an escape that is none");
   }
   if (absl::Status status = ReadTls(check, *spec); !status.ok()) return status;
   return spec;

@@ -27,7 +27,15 @@ struct CheckTerms {
   // How many checks in a row have to pass, and to fail, for the state to change.
   uint32_t rise = 2;
   uint32_t fall = 3;
+  // Who falls soon after a return needs twice as many passed checks each time.
+  bool flap_dampening = false;
   bool operator==(const CheckTerms&) const = default;
+};
+
+// Either may be empty.
+struct CheckStep {
+  std::string send;
+  std::string expect;
 };
 
 struct CheckSpec {
@@ -48,6 +56,8 @@ struct CheckSpec {
   // tcp and udp: what is sent, and what has to be in the beginning of the answer. May be empty.
   std::string send;
   std::string expect;
+  // tcp: in place of the two, one after the other.
+  std::vector<CheckStep> script;
   // grpc: the service that is asked for; empty: the server as a whole.
   std::string service;
   // https, and grpc where it is to be over TLS.

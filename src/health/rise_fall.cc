@@ -1,8 +1,19 @@
 #include "health/rise_fall.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
+
+namespace {
+
+// 64 times as many.
+constexpr uint32_t kMostFlaps = 6;
+// Who has passed so many times as many checks as it needed to come back does not flap.
+constexpr uint32_t kSettled = 10;
+
+}  // namespace
 
 bool RiseFall::Take(const CheckTerms& terms, const CheckResult& result) {
   last_ = result;
@@ -11,12 +22,26 @@ bool RiseFall::Take(const CheckTerms& terms, const CheckResult& result) {
   const HealthState speaks_for = passed ? HealthState::kHealthy : HealthState::kUnhealthy;
   if (state_ == speaks_for) {
     against_ = 0;
+    if (passed && passed_since_ < UINT32_MAX) passed_since_++;
     return false;
   }
   against_++;
-  if (state_ != HealthState::kInitial && against_ < (passed ? terms.rise : terms.fall)) return false;
+  if (state_ != HealthState::kInitial && against_ < (passed ? NeededToRise(terms) : terms.fall)) return false;
+  if (state_ == HealthState::kHealthy) CountFlaps(terms);
+  came_back_ = state_ == HealthState::kUnhealthy;
   Enter(speaks_for, result);
+  if (!passed && flaps_ > 0) {
+    absl::StrAppend(&reason_, "; it has flapped ", flaps_, flaps_ == 1 ? " time" : " times", ", so ",
+                    NeededToRise(terms), " in a row have to pass");
+  }
   return true;
+}
+
+// It falls.
+void RiseFall::CountFlaps(const CheckTerms& terms) {
+  const bool soon = came_back_ && passed_since_ < uint64_t{kSettled} * NeededToRise(terms);
+  flaps_ = terms.flap_dampening && soon ? std::min(flaps_ + 1, kMostFlaps) : 0;
+  passed_since_ = 0;
 }
 
 void RiseFall::Enter(HealthState state, const CheckResult& result) {

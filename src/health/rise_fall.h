@@ -36,6 +36,8 @@ class RiseFall {
 
  private:
   void Enter(HealthState state, const CheckResult& result);
+  uint32_t NeededToRise(const CheckTerms& terms) const { return terms.rise << flaps_; }
+  void CountFlaps(const CheckTerms& terms);
 
   HealthState state_ = HealthState::kInitial;
   absl::Time since_;
@@ -43,6 +45,11 @@ class RiseFall {
   std::optional<CheckResult> last_;
   // Results in a row that speak against the state.
   uint32_t against_ = 0;
+  // Flap dampening: how often in a row it fell soon after it had come back; whether it has come back, and how many
+  // checks have passed since.
+  uint32_t flaps_ = 0;
+  bool came_back_ = false;
+  uint32_t passed_since_ = 0;
 };
 
 }  // namespace sluice

@@ -33,7 +33,7 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
   virtual void Close() = 0;
 
   // What it waits for from now on: "no answer within 1s" when it does not come.
-  void WaitFor(const char* what) { waiting_for_ = what; }
+  void WaitFor(std::string what) { waiting_for_ = std::move(what); }
   void Pass(const std::string& reason) { End(CheckResult::Outcome::kPassed, reason); }
   void Fail(const std::string& reason) { End(CheckResult::Outcome::kFailed, reason); }
   // What an error of a socket says about the backend, or about this node.
@@ -64,7 +64,7 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
   Prober::Done done_;
   boost::asio::steady_timer deadline_;
   Clock::time_point started_;
-  const char* waiting_for_ = "answer";
+  std::string waiting_for_ = "answer";
   bool extended_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "health/tcp_probe.h"
 
+#include <algorithm>
 #include <boost/asio/write.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -27,28 +28,56 @@ void ConnectionProbe::Close() {
 }
 
 void TcpProbe::Connected() {
-  if (spec().send.empty()) return spec().expect.empty() ? Pass("connected") : Read();
-  asio::async_write(socket_, asio::buffer(spec().send), Then([this](size_t bytes) {
-                      spec().expect.empty() ? Pass(absl::StrCat("connected, ", bytes, " bytes sent")) : Read();
+  script_ = spec().script.empty() ? std::vector<CheckStep>{{spec().send, spec().expect}} : spec().script;
+  Say();
+}
+
+void TcpProbe::Say() {
+  if (step().send.empty()) return Listen();
+  asio::async_write(socket_, asio::buffer(step().send), Then([this](size_t bytes) {
+                      sent_ += bytes;
+                      Listen();
                     }));
 }
 
-void TcpProbe::Read() {
-  WaitFor("expected answer");
-  socket_.async_read_some(asio::buffer(piece_), Then([this](size_t bytes) { Look(bytes); }));
+void TcpProbe::Listen() {
+  if (step().expect.empty()) return StepDone();
+  WaitFor("expected answer" + WhichStep());
+  Look(0);
 }
 
-void TcpProbe::Look(size_t bytes) {
-  const size_t before = answer_.size();
-  answer_.append(piece_.data(), bytes);
-  if (Has(answer_, before, spec().expect)) return Pass("answered as expected");
-  if (answer_.size() < kMaxAnswer) return Read();
-  Fail(absl::StrCat("the expected answer is not in its first ", answer_.size(), " bytes"));
+void TcpProbe::Look(size_t before) {
+  const size_t from = before - std::min(before, step().expect.size());
+  const size_t at = answer_.find(step().expect, from);
+  if (at != std::string::npos) {
+    // What came behind it may be what the next step expects.
+    answer_.erase(0, at + step().expect.size());
+    return StepDone();
+  }
+  if (read_ >= kMaxAnswer) {
+    return Fail(absl::StrCat("the expected answer", WhichStep(), " is not in its first ", read_, " bytes"));
+  }
+  socket_.async_read_some(asio::buffer(piece_), Then([this](size_t bytes) {
+                            const size_t looked_at = answer_.size();
+                            answer_.append(piece_.data(), bytes);
+                            read_ += bytes;
+                            Look(looked_at);
+                          }));
+}
+
+void TcpProbe::StepDone() {
+  if (++step_ < script_.size()) return Say();
+  if (read_ > 0) return Pass("answered as expected");
+  Pass(sent_ == 0 ? "connected" : absl::StrCat("connected, ", sent_, " bytes sent"));
+}
+
+std::string TcpProbe::WhichStep() const {
+  return script_.size() == 1 ? "" : absl::StrCat(" of step ", step_ + 1);
 }
 
 void TcpProbe::FailBy(const Error& error) {
   if (error != asio::error::eof) return ConnectionProbe::FailBy(error);
-  Fail(absl::StrCat("closed after ", answer_.size(), " bytes without the expected answer"));
+  Fail(absl::StrCat("closed after ", read_, " bytes without the expected answer", WhichStep()));
 }
 
 }  // namespace sluice

@@ -1,4 +1,5 @@
-// Checks over TCP: the connection that all of them begin with, and the check `tcp`, which may send and expect bytes.
+// Checks over TCP: the connection that all of them begin with, and the check `tcp`, which may send and expect bytes,
+// step by step.
 //
 // Thread-safety: the thread that runs the io_context.
 #pragma once
@@ -6,6 +7,7 @@
 #include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <string>
+#include <vector>
 
 #include "health/socket_probe.h"
 
@@ -31,10 +33,19 @@ class TcpProbe : public ConnectionProbe {
  private:
   void Connected() override;
   void FailBy(const Error& error) override;
-  void Read();
-  void Look(size_t bytes);
+  const CheckStep& step() const { return script_[step_]; }
+  std::string WhichStep() const;
+  void Say();
+  void Listen();
+  void Look(size_t before);
+  void StepDone();
 
+  std::vector<CheckStep> script_;
+  size_t step_ = 0;
+  uint64_t sent_ = 0;
+  uint64_t read_ = 0;
   std::array<char, 4096> piece_;
+  // What has come and was not expected yet.
   std::string answer_;
 };
 

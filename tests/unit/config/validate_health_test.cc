@@ -54,6 +54,8 @@ TEST(ValidateHealth, Types) {
   Check(kHead,
         {
             {"health_check: {type: tcp, port: 8080, send: 'PING\\r\\n', expect: PONG}", {}},
+            {"health_check: {type: tcp, flap_dampening: true, script: [{expect: '220 '}, {send: QUIT, expect: '221'}]}",
+             {}},
             {"health_check: {type: udp, send: '\\x00\\x01', expect: '\\x80'}", {}},
             {"health_check: {type: icmp}", {}},
             {"health_check: {type: none}", {}},
@@ -78,6 +80,14 @@ TEST(ValidateHealth, KeysOfOtherTypes) {
            {"4:38: interval is for a check; remove it or set another type"}},
           {"health_check: {type: icmp, port: 80}",
            {"4:34: port is for tcp, http, https, grpc and udp; remove it or set another type"}},
+          {"health_check: {type: http, script: [{send: x}]}",
+           {"4:36: script is for tcp; remove it or set another type"}},
+          {"health_check: {type: tcp, send: x, script: [{send: x}]}",
+           {"4:44: a check has a script, or send and expect; write them as its first step"}},
+          {"health_check: {type: tcp, script: [{}, {send: '\\q'}]}",
+           {"4:36: a step does nothing; add send: or expect:",
+            "4:47: script[1].send has an escape that is none (Unknown escape sequence: \\q); write \\\\ for a "
+            "backslash"}},
           {"health_check: {type: grpc, path: /}", {"4:34: path is for http and https; remove it or set another type"}},
           {"health_check: {type: grpc, server_name: web.example}",
            {"4:41: server_name is for https, and grpc with tls: true; remove it or set another type"}},

@@ -74,8 +74,8 @@ TEST(CheckTargetsTest, EveryKeyArrives) {
 
 TEST(CheckTargetsTest, GrpcHasTlsWhereItIsWanted) {
   const auto spec = [](const std::string& keys) {
-    const auto targets = Read("  - {name: web, health_check: {type: grpc, service: shop.Cart, host: shop.example" + keys +
-                              "}, backends: [{name: a, address: 10.0.0.1}]}");
+    const auto targets = Read("  - {name: web, health_check: {type: grpc, service: shop.Cart, host: shop.example" +
+                              keys + "}, backends: [{name: a, address: 10.0.0.1}]}");
     return (*targets)[0].target.spec;
   };
   EXPECT_EQ(spec("")->type, CheckType::kGrpc);
@@ -94,6 +94,18 @@ TEST(CheckTargetsTest, EscapesAreRead) {
   ASSERT_TRUE(targets.ok()) << targets.status();
   EXPECT_EQ((*targets)[0].target.spec->send, std::string("a\0\r\n", 4));
   EXPECT_EQ((*targets)[0].target.spec->expect, "\xff");
+}
+
+TEST(CheckTargetsTest, AScriptAndDampeningArrive) {
+  const auto targets = Read(
+      "  - {name: web, health_check: {type: tcp, flap_dampening: true, script: [{expect: '220 '}, {send: 'QUIT\\r\\n', "
+      "expect: '221'}]}, backends: [{name: a, address: 10.0.0.1}]}");
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  const CheckSpec& spec = *(*targets)[0].target.spec;
+  EXPECT_TRUE(spec.terms.flap_dampening);
+  ASSERT_THAT(spec.script, SizeIs(2));
+  EXPECT_EQ(spec.script[0].expect, "220 ");
+  EXPECT_EQ(spec.script[1].send, "QUIT\r\n");
 }
 
 TEST(CheckTargetsTest, AFileThatCannotBeReadIsNamedWithItsPool) {

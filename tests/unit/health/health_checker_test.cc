@@ -215,5 +215,31 @@ TEST_F(HealthCheckerTest, ChecksThatCouldNotBeMadeAreCounted) {
   EXPECT_EQ(checker_.TakeNotMade().count, 0u);
 }
 
+TEST(HealthCheckerClockTest, AWallClockThatIsSetBackChangesNoRhythm) {
+  FakeProber prober;
+  absl::Time wall = absl::FromUnixSeconds(1'000'000);
+  HealthChecker checker({&prober, [&prober] { return prober.now; }, [&wall] { return wall; }});
+  checker.Watch({{Backend(1)}});
+  const auto run = [&](absl::Duration time, Outcome outcome) {
+    int checks = 0;
+    for (absl::Duration done; done < time; done += absl::Milliseconds(10)) {
+      prober.now += absl::Milliseconds(10);
+      checker.Tick();
+      for (const FakeProber::Started& one : std::exchange(prober.started, {})) {
+        checks++;
+        prober.End(one.number, outcome);
+      }
+    }
+    return checks;
+  };
+  EXPECT_EQ(run(absl::Seconds(5), Outcome::kPassed), 5);
+  wall -= absl::Hours(24);
+  EXPECT_EQ(run(absl::Seconds(5), Outcome::kFailed), 5);
+  EXPECT_EQ(checker.Find({"web", "1"})->state(), HealthState::kUnhealthy);
+  wall += absl::Hours(48);
+  EXPECT_EQ(run(absl::Seconds(5), Outcome::kPassed), 5);
+  EXPECT_EQ(checker.Find({"web", "1"})->state(), HealthState::kHealthy);
+}
+
 }  // namespace
 }  // namespace sluice

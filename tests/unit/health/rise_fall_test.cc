@@ -116,5 +116,56 @@ TEST(RiseFallTest, OtherTermsCountFromTheNextResultOn) {
   EXPECT_TRUE(health.Take(Terms(2, 2), Result(false)));
 }
 
+// Takes `count` results alike; whether the last one has changed the state, and none before.
+bool TakeAll(RiseFall& health, const CheckTerms& terms, bool passed, uint32_t count) {
+  for (uint32_t i = 1; i < count; i++) {
+    if (health.Take(terms, Result(passed))) return false;
+  }
+  return health.Take(terms, Result(passed));
+}
+
+TEST(RiseFallTest, WhoFlapsNeedsTwiceAsManyEachTime) {
+  CheckTerms terms = Terms(2, 3);
+  terms.flap_dampening = true;
+  RiseFall health(absl::FromUnixSeconds(0));
+  ASSERT_TRUE(health.Take(terms, Result(true)));
+  // The first fall is no flap, however soon it comes.
+  ASSERT_TRUE(TakeAll(health, terms, false, 3));
+  EXPECT_THAT(health.reason(), testing::Not(HasSubstr("flapped")));
+  ASSERT_TRUE(TakeAll(health, terms, true, 2));
+  uint32_t needed = 2;
+  for (int flap = 1; flap <= 8; flap++) {
+    needed = std::min(2 * needed, 128U);
+    ASSERT_TRUE(TakeAll(health, terms, false, 3));
+    EXPECT_THAT(health.reason(), HasSubstr("it has flapped")) << flap;
+    EXPECT_THAT(health.reason(), HasSubstr(std::to_string(needed) + " in a row have to pass"));
+    ASSERT_TRUE(TakeAll(health, terms, true, needed)) << flap;
+  }
+}
+
+TEST(RiseFallTest, WhoHasBeenWellForLongDoesNotFlap) {
+  CheckTerms terms = Terms(2, 1);
+  terms.flap_dampening = true;
+  RiseFall health(absl::FromUnixSeconds(0));
+  for (const bool passed : {true, false}) ASSERT_TRUE(health.Take(terms, Result(passed)));
+  ASSERT_TRUE(TakeAll(health, terms, true, 2));
+  ASSERT_TRUE(health.Take(terms, Result(false)));
+  ASSERT_TRUE(TakeAll(health, terms, true, 4));
+  for (int i = 0; i < 40; i++) EXPECT_FALSE(health.Take(terms, Result(true)));
+  ASSERT_TRUE(health.Take(terms, Result(false)));
+  EXPECT_THAT(health.reason(), testing::Not(HasSubstr("flapped")));
+  ASSERT_TRUE(TakeAll(health, terms, true, 2));
+}
+
+TEST(RiseFallTest, WithoutDampeningNobodyWaitsLonger) {
+  const CheckTerms terms = Terms(2, 1);
+  RiseFall health(absl::FromUnixSeconds(0));
+  ASSERT_TRUE(health.Take(terms, Result(true)));
+  for (int i = 0; i < 5; i++) {
+    ASSERT_TRUE(health.Take(terms, Result(false)));
+    ASSERT_TRUE(TakeAll(health, terms, true, 2));
+  }
+}
+
 }  // namespace
 }  // namespace sluice

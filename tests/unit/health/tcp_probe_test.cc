@@ -52,6 +52,28 @@ TEST_F(TcpProbeTest, SendsAndExpects) {
   EXPECT_THAT(Check(spec, Listen(Hang())), Is(Outcome::kFailed, "no expected answer within 300ms"));
 }
 
+TEST_F(TcpProbeTest, AScriptGoesStepByStep) {
+  // As a mail server talks: a banner, then an answer to each line.
+  const auto mail = [this](const std::string& goodbye) {
+    return Listen([this, goodbye](const Socket& socket) {
+      boost::asio::write(*socket, boost::asio::buffer(std::string("220 mail.example\r\n")));
+      Answer(goodbye)(socket);
+    });
+  };
+  CheckSpec spec = Spec(CheckType::kTcp);
+  spec.script = {{"", "220 "}, {"QUIT\r\n\r\n", "221 "}};
+  EXPECT_THAT(Check(spec, mail("221 bye\r\n")), Is(Outcome::kPassed, "answered as expected"));
+  EXPECT_EQ(requests_.back(), "QUIT\r\n\r\n");
+  EXPECT_THAT(Check(spec, mail("500 what\r\n")),
+              Is(Outcome::kFailed, "closed after 28 bytes without the expected answer of step 2"));
+  EXPECT_THAT(Check(spec, Listen(Hang())), Is(Outcome::kFailed, "no expected answer of step 1 within 300ms"));
+  // What the first step has seen does not count for the second; what came behind it does.
+  spec.script = {{"", "220 "}, {"", "220 "}};
+  EXPECT_EQ(Check(spec, mail("x")).outcome, Outcome::kFailed);
+  spec.script = {{"", "220 "}, {"", "mail"}, {"QUIT\r\n\r\n", ""}};
+  EXPECT_THAT(Check(spec, mail("x")), Is(Outcome::kPassed, "answered as expected"));
+}
+
 TEST_F(TcpProbeTest, ABannerIsExpectedWithoutSending) {
   CheckSpec spec = Spec(CheckType::kTcp);
   spec.expect = std::string("220 \0 ready", 11);
