@@ -42,6 +42,8 @@ class WatchedEngine : public Engine {
   void Sweep() override { engine_->Sweep(); }
   const Occupancy& occupancy() const override { return engine_->occupancy(); }
   const SessionOccupancy& session_occupancy() const override { return engine_->session_occupancy(); }
+  const std::vector<Partition>& partitions() const override { return engine_->partitions(); }
+  const std::vector<SessionPartition>& session_partitions() const override { return engine_->session_partitions(); }
   void SetLatencies(absl::Span<const BackendLatency> latencies) override { engine_->SetLatencies(latencies); }
   void Announce(absl::Span<const Address> addresses) override { engine_->Announce(addresses); }
   EngineNews Poll() override { return engine_->Poll(); }
