@@ -1,6 +1,8 @@
 #include "engine/xdp/kernel_sessions.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -87,13 +89,11 @@ SessionCounters KernelSessions::Counted() const {
 }
 
 void KernelSessions::AddCounters(EngineCounters* sum) const {
-  const SessionCounters now = Counted();
-  sum->sessions.opened += now.opened - before_.opened;
-  sum->sessions.expired += now.expired - before_.expired;
-  sum->sessions.evicted_closed += now.evicted_closed - before_.evicted_closed;
-  sum->sessions.evicted_handshake += now.evicted_handshake - before_.evicted_handshake;
-  sum->sessions.ports_taken_early += now.ports_taken_early - before_.ports_taken_early;
-  sum->sessions.answers_elsewhere += now.answers_elsewhere - before_.answers_elsewhere;
+  using Words = std::array<uint64_t, sizeof(SessionCounters) / sizeof(uint64_t)>;
+  auto since = std::bit_cast<Words>(Counted());
+  const auto before = std::bit_cast<Words>(before_);
+  for (size_t i = 0; i < since.size(); i++) since[i] -= before[i];
+  sluice::AddCounters(std::bit_cast<SessionCounters>(since), sum);
 }
 
 }  // namespace sluice
