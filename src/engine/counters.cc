@@ -92,6 +92,8 @@ void AddCounters(const EngineCounters& counters, EngineCounters* sum) {
     sum->workers[i].bytes += counters.workers[i].bytes;
     sum->workers[i].dropped += counters.workers[i].dropped;
   }
+  sum->listener_answers.resize(sum->listeners.size());
+  sum->backend_answers.resize(sum->backends.size());
   AddTraffic(counters.listeners.data(), counters.listeners.size(), &sum->listeners);
   AddTraffic(counters.backends.data(), counters.backends.size(), &sum->backends);
   AddTraffic(counters.listener_answers.data(), counters.listener_answers.size(), &sum->listener_answers);

@@ -51,6 +51,20 @@ TEST_F(CountersTest, TellsWorkersApart) {
   EXPECT_EQ(all.workers[1].dropped, 2u);
 }
 
+TEST_F(CountersTest, AddsAnswersToWhatHasNoneYet) {
+  EngineCounters before;
+  before.listeners.resize(1);
+  before.backends.resize(2);
+  AddCounters(paths_[0].counters(), &before);
+  before.backend_answers[1].packets = 7;
+  EngineCounters sum;
+  sum.listeners.resize(1);
+  sum.backends.resize(3);
+  AddCounters(before, &sum);
+  ASSERT_EQ(sum.backend_answers.size(), 3u);
+  EXPECT_EQ(sum.backend_answers[1].packets, 7u);
+}
+
 TEST_F(CountersTest, NumbersOnlyGrowForAReaderBesideTheWorker) {
   std::atomic<bool> stop = false;
   std::thread worker([&] {
