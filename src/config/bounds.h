@@ -72,6 +72,9 @@ inline constexpr uint64_t kMaxMaglevEntries = uint64_t{1} << 28;
 // Below this many entries a backend, shares are off by more than about 1 % (Maglev, NSDI 2016, section 5.3).
 inline constexpr uint64_t kGoodMaglevEntriesPerBackend = 100;
 
+inline constexpr int64_t kMaxDrainSeconds = 86'400;
+inline constexpr int64_t kMaxSlowStartSeconds = 3'600;
+
 // Health checks.
 inline constexpr int64_t kMinCheckIntervalMs = 100;
 inline constexpr int64_t kMaxCheckIntervalMs = 3'600'000;

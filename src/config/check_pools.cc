@@ -154,12 +154,51 @@ void CheckForwarding(const v1::Pool& pool, const PoolFacts& facts, const std::st
   }
 }
 
+void CheckSeconds(const google::protobuf::Duration& time, int64_t most, const std::string& path,
+                  absl::string_view field, Report& report) {
+  if (time.seconds() >= 1 && time.seconds() + (time.nanos() > 0 ? 1 : 0) <= most) return;
+  report.AddError(absl::StrCat(path, ".", field),
+                  absl::StrCat(field, " is out of range; choose from 1s to ", most / 3'600, "h"));
+}
+
+// Which backends of it are used when, and how they come and go.
+void CheckRoles(const v1::Config& config, const v1::Pool& pool, const std::string& path, Report& report) {
+  if (pool.has_drain_timeout()) CheckSeconds(pool.drain_timeout(), kMaxDrainSeconds, path, "drain_timeout", report);
+  if (pool.has_slow_start()) CheckSeconds(pool.slow_start(), kMaxSlowStartSeconds, path, "slow_start", report);
+  bool any_backup = false;
+  for (int i = 0; i < pool.backends_size(); ++i) {
+    const v1::Backend& backend = pool.backends(i);
+    any_backup |= backend.backup();
+    if (!backend.zone().empty() && !IsName(backend.zone())) {
+      AddBadName(report, At(absl::StrCat(path, ".backends"), i, "zone"), backend.zone());
+    }
+  }
+  if (!v1::Pool::CrossZone_IsValid(pool.cross_zone())) {
+    report.AddError(absl::StrCat(path, ".cross_zone"), "unknown cross_zone; use always, prefer_local or never");
+  } else if (pool.cross_zone() != v1::Pool::ALWAYS && config.engine().zone().empty() &&
+             !report.MissingIsExplained("engine.zone")) {
+    report.AddError(absl::StrCat(path, ".cross_zone"),
+                    "this node has no zone to compare with; add zone: to engine, or remove this");
+  }
+  if (!pool.has_minimum_healthy()) return;
+  if (pool.minimum_healthy() < 1 || pool.minimum_healthy() > kMaxBackends) {
+    report.AddError(absl::StrCat(path, ".minimum_healthy"),
+                    absl::StrCat("minimum_healthy is out of range; choose from 1 to ", kMaxBackends));
+  } else if (!any_backup && pool.cross_zone() != v1::Pool::PREFER_LOCAL) {
+    report.AddError(absl::StrCat(path, ".minimum_healthy"),
+                    "minimum_healthy has nobody to call: no backend has backup: true, and cross_zone is not "
+                    "prefer_local; add one, or remove this");
+  }
+}
+
 }  // namespace
 
 void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
   if (static_cast<size_t>(config.pools_size()) > kMaxPools) {
     report.AddError(kList, absl::StrCat(config.pools_size(), " pools; at most ", kMaxPools, " are possible"));
   }
+  const std::string& zone = config.engine().zone();
+  if (!zone.empty() && !IsName(zone)) AddBadName(report, "engine.zone", zone);
   facts.pool_by_name = CheckNames(report, kList, "a pool", config.pools());
   size_t backends = 0;
   uint64_t entries = 0;
@@ -174,6 +213,7 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
     CheckForwarding(pool, facts.pools.back(), path, report);
     CheckTableSize(pool, absl::StrCat(path, ".maglev_table_size"), report);
     CheckWeights(pool, path, report);
+    CheckRoles(config, pool, path, report);
   }
   if (backends > kMaxBackends) {
     report.AddError(kList, absl::StrCat(backends, " backends in all pools; at most ", kMaxBackends, " are possible"));

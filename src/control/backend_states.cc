@@ -56,7 +56,9 @@ void BackendStates::Watch(const v1::Config& config, const std::vector<CheckedBac
       const Address address = ParseAddress(backend.address()).value_or(Address());
       const auto same = old.find(backend.name());
       const bool stays = same != old.end() && same->second.address == address;
-      known.backends[backend.name()] = stays ? same->second : Backend{address, absl::Now()};
+      Backend& now = known.backends[backend.name()];
+      now = stays ? same->second : Backend{address, absl::Now(), backend.state(), absl::Now()};
+      if (std::exchange(now.wanted, backend.state()) != backend.state()) now.wanted_since = absl::Now();
       addresses.insert(address);
     }
   }
@@ -131,6 +133,18 @@ void BackendStates::NextHopMissing(const Address& address, const std::string& re
 std::string BackendStates::WhyMissing(const Address& address) const {
   const auto missing = missing_.find(address);
   return missing == missing_.end() ? "" : missing->second.reason;
+}
+
+absl::Time BackendStates::WantedSince(const std::string& pool, const std::string& backend) const {
+  const auto known = pools_.find(pool);
+  if (known == pools_.end()) return absl::Now();
+  const auto at = known->second.backends.find(backend);
+  return at == known->second.backends.end() ? absl::Now() : at->second.wanted_since;
+}
+
+absl::Time BackendStates::MissingSince(const Address& address) const {
+  const auto missing = missing_.find(address);
+  return missing == missing_.end() ? absl::Now() : missing->second.since;
 }
 
 std::optional<BackendStatus> BackendStates::Find(const std::string& pool, const std::string& backend) const {

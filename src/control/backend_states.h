@@ -69,6 +69,9 @@ class BackendStates {
   }
   // None: there is no such backend.
   std::optional<BackendStatus> Find(const std::string& pool, const std::string& backend) const;
+  // Since when the operator wants of it what it shall do now, and since when it has no next hop; by the wall clock.
+  absl::Time WantedSince(const std::string& pool, const std::string& backend) const;
+  absl::Time MissingSince(const Address& address) const;
   // For the builder.
   const BackendNames& unhealthy() const { return unhealthy_; }
 
@@ -79,8 +82,10 @@ class BackendStates {
   };
   struct Backend {
     Address address;
-    // Since when it is watched.
+    // Since when it is watched, and since when the operator wants of it what it shall do now.
     absl::Time since;
+    v1::Backend::State wanted = v1::Backend::READY;
+    absl::Time wanted_since;
   };
   struct Pool {
     absl::flat_hash_map<std::string, Backend> backends;

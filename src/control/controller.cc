@@ -52,11 +52,17 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   if (absl::Status status = CheckFixed(config); !status.ok()) return status;
   const absl::StatusOr<std::vector<CheckedBackend>> checked = ReadCheckTargets(config);
   if (!checked.ok()) return checked.status();
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config, states_.UnhealthyOf(*checked));
+  const BackendNames unhealthy = states_.UnhealthyOf(*checked);
+  const absl::Time now = options_.clock();
+  Effective next = effective_.Next(config, now);
+  next.Refresh(unhealthy, states_, now);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(next.config(), unhealthy);
   if (!tables.ok()) return tables.status();
   if (absl::Status status = Publish(*tables); !status.ok()) return status;
   config_ = config;
-  WatchBackends(config);
+  effective_ = std::move(next);
+  effective_.MoveTo(config_);
+  WatchBackends(effective_.config());
   states_.Watch(config, *checked);
   AnnounceNew(**tables);
   return generation_;
@@ -140,7 +146,7 @@ void Controller::Tick() {
   options_.engine->Sweep();
   FollowPorts();
   FollowNextHops();
-  if (states_.Tick()) stale_ = true;
+  if (states_.Tick() || effective_.IsDue(options_.clock())) stale_ = true;
   ReleaseSlots();
   TellLatencies();
   if (stale_ && generation_ > 0) Rebuild();
@@ -206,15 +212,19 @@ void Controller::Learn(const Address& address) {
   }
   if (next_hops_.erase(address) > 0) stale_ = true;
   if (resolution.state == Resolution::State::kResolving) return;
+  // Others may have to be used in its place.
+  if (!states_.IsMissing(address)) stale_ = true;
   states_.NextHopMissing(address, reason);
 }
 
 void Controller::Rebuild() {
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(config_, states_.unhealthy());
+  const bool left = effective_.Refresh(states_.unhealthy(), states_, options_.clock());
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(effective_.config(), states_.unhealthy());
   absl::Status status = tables.status();
   if (status.ok()) status = Publish(*std::move(tables));
   stale_ = false;
   retry_ = !status.ok();
+  if (left) WatchBackends(effective_.config());
   if (!status.ok())
     spdlog::error("a change of next hops, ports or health is not published: {}", std::string(status.message()));
 }
@@ -264,6 +274,10 @@ void Controller::ReportRefusals() {
   }
   ports_refused_ = ports;
   sessions_refused_ = sessions;
+}
+
+absl::Time Controller::SteadyTime() {
+  return absl::FromUnixNanos(static_cast<int64_t>(MonotonicNow()));
 }
 
 void Controller::Timing::Add(uint64_t duration) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "config/sluice.pb.h"
 #include "control/backend_states.h"
+#include "control/effective.h"
 #include "control/latencies.h"
 #include "control/next_hop_source.h"
 #include "control/traffic.h"
@@ -32,6 +34,8 @@ class Controller {
     NextHopSource* next_hops = nullptr;
     HealthChecker* health = nullptr;
     std::array<uint8_t, 32> hash_key{};
+    // A clock that never goes back.
+    std::function<absl::Time()> clock = &SteadyTime;
   };
 
   explicit Controller(const Options& options);
@@ -53,6 +57,8 @@ class Controller {
   uint32_t generation() const { return generation_; }
   // How each backend of the configuration is.
   const BackendStates& backend_states() const { return states_; }
+  // What the tables are built from, and what the roles of backends make of them.
+  const Effective& effective() const { return effective_; }
 
   // Why Apply would refuse `config`, as far as it can be told without doing it: only a restart can change what it
   // changes, or a file of its health checks can't be used.
@@ -99,6 +105,7 @@ class Controller {
   void Rebuild();
   void Learn(const Address& address);
   void WatchBackends(const v1::Config& config);
+  static absl::Time SteadyTime();
 
   Options options_;
   Builder builder_;
@@ -107,6 +114,7 @@ class Controller {
   Timing build_timing_;
   Timing publish_timing_;
   v1::Config config_;
+  Effective effective_;
   std::vector<EnginePort> ports_;
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;
   BackendStates states_;

@@ -44,24 +44,44 @@ uint32_t At(const std::vector<uint32_t>& numbers, uint32_t index) {
 struct Condition {
   v1::BackendStatus::Condition is = v1::BackendStatus::READY;
   std::string reason;
+  absl::Time since;
 
   // What the operator wants is no problem.
   bool is_problem() const { return is == v1::BackendStatus::NO_NEXT_HOP || is == v1::BackendStatus::UNHEALTHY; }
 };
 
+Condition RoleOf(const Controller& controller, const std::string& pool, const v1::Backend& backend,
+                 const RiseFall* health) {
+  const Effective::RoleStatus role = controller.effective().Role(pool, backend.name());
+  if (role.role == Share::Role::kReserve) {
+    return {v1::BackendStatus::BACKUP, "a backup, and enough other backends take flows", role.since};
+  }
+  if (role.role == Share::Role::kOtherZone) {
+    return {v1::BackendStatus::OTHER_ZONE, absl::StrCat("of zone ", backend.zone(), ", not this node's"), role.since};
+  }
+  const absl::Time wanted = controller.backend_states().WantedSince(pool, backend.name());
+  return {v1::BackendStatus::READY, role.starts_slowly ? "it starts slowly, with a growing share" : "",
+          health == nullptr ? wanted : std::max(wanted, health->since())};
+}
+
 Condition ConditionOf(const Controller& controller, const std::string& pool, const v1::Backend& backend) {
-  if (backend.state() == v1::Backend::DISABLED) return {v1::BackendStatus::DISABLED, "disabled"};
-  if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained"};
-  if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0"};
+  const BackendStates& states = controller.backend_states();
+  const absl::Time wanted = states.WantedSince(pool, backend.name());
+  if (backend.state() == v1::Backend::DISABLED) return {v1::BackendStatus::DISABLED, "disabled", wanted};
+  if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained", wanted};
+  if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0", wanted};
   const absl::StatusOr<Address> address = ParseAddress(backend.address());
   if (address.ok() && !controller.HasNextHop(*address)) {
-    const std::string reason = controller.backend_states().WhyMissing(*address);
+    const std::string reason = states.WhyMissing(*address);
     return {v1::BackendStatus::NO_NEXT_HOP,
-            reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason)};
+            reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason),
+            reason.empty() ? wanted : states.MissingSince(*address)};
   }
-  const RiseFall* health = controller.backend_states().FindHealth(pool, backend.name());
-  if (health == nullptr || health->state() != HealthState::kUnhealthy) return {};
-  return {v1::BackendStatus::UNHEALTHY, absl::StrCat("unhealthy: ", health->reason())};
+  const RiseFall* health = states.FindHealth(pool, backend.name());
+  if (health == nullptr || health->state() != HealthState::kUnhealthy) {
+    return RoleOf(controller, pool, backend, health);
+  }
+  return {v1::BackendStatus::UNHEALTHY, absl::StrCat("unhealthy: ", health->reason()), health->since()};
 }
 
 v1::Health::State StateOf(HealthState state) {
@@ -157,6 +177,14 @@ class InventoryView {
     to->set_algorithm(pool.algorithm());
     to->mutable_backends()->Reserve(pool.backends_size());
     for (const v1::Backend& backend : pool.backends()) Add(pool, backend, to->add_backends());
+    const auto leaving = controller_.effective().leaving().find(pool.name());
+    if (leaving == controller_.effective().leaving().end()) return;
+    for (const Effective::Leaving& one : leaving->second) {
+      v1::BackendStatus* const status = to->add_backends();
+      Add(pool, one.backend, status);
+      status->set_reason("removed; its flows go on until drain_timeout");
+      SetTime(one.since, status->mutable_since());
+    }
   }
 
  private:
@@ -229,6 +257,7 @@ v1::BackendStatus ViewBackend(const Controller& controller, const std::string& p
   Condition condition = ConditionOf(controller, pool, backend);
   status.set_condition(condition.is);
   status.set_reason(std::move(condition.reason));
+  SetTime(condition.since, status.mutable_since());
   return status;
 }
 

@@ -246,10 +246,11 @@ std::string ShowHealth(const v1::Inventory& inventory, Format format) {
   for (const v1::PoolStatus& pool : inventory.pools()) {
     for (const v1::BackendStatus& backend : pool.backends()) {
       const v1::Health& health = backend.health();
+      const bool known = backend.has_since() || health.has_since();
+      const google::protobuf::Timestamp& since = backend.has_since() ? backend.since() : health.since();
       table.rows.push_back({pool.name(), backend.name(), AddressOf(backend), StateOf(backend),
-                            Word(v1::Health::State_Name, health.state()),
-                            health.has_since() ? TimeText(health.since()) : "", LastCheck(health),
-                            backend.reason().empty() ? health.reason() : backend.reason()});
+                            Word(v1::Health::State_Name, health.state()), known ? TimeText(since) : "",
+                            LastCheck(health), backend.reason().empty() ? health.reason() : backend.reason()});
     }
   }
   return FormatTables({table}, format);

@@ -47,7 +47,7 @@ inline v1::Config WithoutB() {
 
 class ControllerTest : public testing::Test {
  protected:
-  ControllerTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
+  ControllerTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}, [this] { return prober_.now; }}) {
     engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
     next_hops_.Resolve(At("10.0.1.1"), Hop(1));
     next_hops_.Resolve(At("10.0.1.2"), Hop(2));

@@ -1,0 +1,191 @@
+#include "control/effective.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "control/overlay.h"
+
+namespace sluice {
+namespace {
+
+// However many start slowly: so often the tables are published for it at most.
+constexpr absl::Duration kLeastPause = absl::Seconds(1);
+
+absl::Duration Time(const google::protobuf::Duration& time) {
+  return absl::Seconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+absl::flat_hash_set<absl::string_view> NamesOf(const v1::Pool& pool) {
+  absl::flat_hash_set<absl::string_view> names;
+  for (const v1::Backend& backend : pool.backends()) names.insert(backend.name());
+  return names;
+}
+
+}  // namespace
+
+Effective Effective::Next(const v1::Config& wanted, absl::Time now) const {
+  Effective next;
+  next.wanted_ = &wanted;
+  for (int i = 0; i < wanted.pools_size(); i++) {
+    const v1::Pool& pool = wanted.pools(i);
+    if (!HasRoles(pool) && !pool.has_drain_timeout()) continue;
+    const v1::Pool* before = wanted_ == nullptr ? nullptr : FindPool(*wanted_, pool.name());
+    if (HasRoles(pool)) next.TakeMemory(*this, before, pool);
+    if (pool.has_drain_timeout()) {
+      next.TakeLeaving(*this, before, pool, now);
+      next.TakeDrains(*this, pool, now);
+    }
+    next.shaped_pools_.push_back(i);
+  }
+  if (!next.shaped_pools_.empty()) next.shaped_ = wanted;
+  return next;
+}
+
+// A backend that comes to a pool that there was starts slowly.
+void Effective::TakeMemory(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool) {
+  absl::flat_hash_map<absl::string_view, absl::string_view> addresses;
+  if (pool_before != nullptr) {
+    for (const v1::Backend& backend : pool_before->backends()) addresses[backend.name()] = backend.address();
+  }
+  for (const v1::Backend& backend : pool.backends()) {
+    const BackendId id{pool.name(), backend.name()};
+    const auto known = before.memory_.find(id);
+    const auto address = addresses.find(backend.name());
+    const bool stays = address != addresses.end() && address->second == backend.address();
+    Memory& memory = memory_[id];
+    if (stays && known != before.memory_.end()) {
+      memory = known->second;
+    } else {
+      memory.usable = stays || pool_before == nullptr;
+      memory.role.since = absl::Now();
+    }
+  }
+}
+
+void Effective::TakeLeaving(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool,
+                            absl::Time now) {
+  if (pool_before == nullptr || pool_before->forwarding() != pool.forwarding()) return;
+  const absl::flat_hash_set<absl::string_view> names = NamesOf(pool);
+  std::vector<Leaving> leaving;
+  const auto earlier = before.leaving_.find(pool.name());
+  if (earlier != before.leaving_.end()) {
+    for (const Leaving& one : earlier->second) {
+      if (!names.contains(one.backend.name())) leaving.push_back(one);
+    }
+  }
+  for (const v1::Backend& backend : pool_before->backends()) {
+    if (names.contains(backend.name()) || backend.state() == v1::Backend::DISABLED) continue;
+    leaving.push_back({backend, now + Time(pool.drain_timeout()), absl::Now()});
+    leaving.back().backend.set_state(v1::Backend::DRAIN);
+  }
+  if (!leaving.empty()) leaving_[pool.name()] = std::move(leaving);
+}
+
+void Effective::TakeDrains(const Effective& before, const v1::Pool& pool, absl::Time now) {
+  for (const v1::Backend& backend : pool.backends()) {
+    if (backend.state() != v1::Backend::DRAIN) continue;
+    const BackendId id{pool.name(), backend.name()};
+    const auto since = before.drains_.find(id);
+    drains_[id] = since == before.drains_.end() ? now : since->second;
+  }
+}
+
+bool Effective::Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now) {
+  due_ = absl::InfiniteFuture();
+  bool left = false;
+  for (const int i : shaped_pools_) {
+    const v1::Pool& pool = wanted_->pools(i);
+    v1::Pool* const to = shaped_.mutable_pools(i);
+    if (HasRoles(pool)) Weigh(pool, Look(pool, unhealthy, states, now), to);
+    if (!pool.has_drain_timeout()) continue;
+    EndDrains(pool, now, to);
+    left |= EndLeaving(pool, now, to);
+  }
+  return left;
+}
+
+std::vector<Candidate> Effective::Look(const v1::Pool& pool, const BackendNames& unhealthy, const BackendStates& states,
+                                       absl::Time now) {
+  const auto names = unhealthy.find(pool.name());
+  std::vector<Candidate> candidates;
+  for (const v1::Backend& backend : pool.backends()) {
+    const absl::StatusOr<Address> address = ParseAddress(backend.address());
+    const bool is_unhealthy = names != unhealthy.end() && names->second.contains(backend.name());
+    const bool usable = !is_unhealthy && address.ok() && !states.IsMissing(*address);
+    const bool takes = usable && backend.state() == v1::Backend::READY && backend.weight() > 0;
+    Memory& memory = memory_[{pool.name(), backend.name()}];
+    if (takes && !memory.usable) memory.started = now;
+    memory.usable = takes;
+    candidates.push_back({usable, StepsOf(pool, memory, now)});
+    memory.role.starts_slowly = takes && candidates.back().steps < kSlowStartSteps;
+  }
+  return candidates;
+}
+
+uint32_t Effective::StepsOf(const v1::Pool& pool, const Memory& memory, absl::Time now) {
+  if (!pool.has_slow_start() || !memory.usable) return kSlowStartSteps;
+  const absl::Duration step = Time(pool.slow_start()) / kSlowStartSteps;
+  const int64_t done = memory.started == absl::InfinitePast() ? kSlowStartSteps : (now - memory.started) / step;
+  if (done + 1 >= kSlowStartSteps) return kSlowStartSteps;
+  DueAt(std::max(memory.started + step * (done + 1), now + kLeastPause));
+  return static_cast<uint32_t>(done + 1);
+}
+
+void Effective::Weigh(const v1::Pool& pool, const std::vector<Candidate>& candidates, v1::Pool* to) {
+  const std::vector<Share> shares = ShareOut(pool, wanted_->engine().zone(), candidates);
+  for (int i = 0; i < pool.backends_size(); i++) {
+    const Share& share = shares[static_cast<size_t>(i)];
+    to->mutable_backends(i)->set_weight(share.weight);
+    RoleStatus& role = memory_[{pool.name(), pool.backends(i).name()}].role;
+    if (std::exchange(role.role, share.role) == share.role) continue;
+    role.since = absl::Now();
+    const bool in_use = share.role == Share::Role::kInUse;
+    spdlog::info("backend {}/{}: {}", pool.name(), pool.backends(i).name(),
+                 in_use ? "in use, for want of others" : "in reserve, there are enough others");
+  }
+}
+
+// A drained backend's flows have had their time: from here on it is as if it were disabled.
+void Effective::EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
+  for (int i = 0; i < pool.backends_size(); i++) {
+    if (pool.backends(i).state() != v1::Backend::DRAIN) continue;
+    const absl::Time end = drains_[{pool.name(), pool.backends(i).name()}] + Time(pool.drain_timeout());
+    if (end > now) {
+      DueAt(end);
+    } else {
+      to->mutable_backends(i)->set_state(v1::Backend::DISABLED);
+    }
+  }
+}
+
+bool Effective::EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
+  to->mutable_backends()->DeleteSubrange(pool.backends_size(), to->backends_size() - pool.backends_size());
+  const auto at = leaving_.find(pool.name());
+  if (at == leaving_.end()) return false;
+  const bool left =
+      std::erase_if(at->second, [&](const Leaving& one) {
+        if (one.until > now) return false;
+        spdlog::info("backend {}/{}: its flows have had their drain_timeout", pool.name(), one.backend.name());
+        return true;
+      }) > 0;
+  for (const Leaving& one : at->second) {
+    *to->add_backends() = one.backend;
+    DueAt(one.until);
+  }
+  return left;
+}
+
+const v1::Config& Effective::config() const {
+  return shaped_pools_.empty() && wanted_ != nullptr ? *wanted_ : shaped_;
+}
+
+Effective::RoleStatus Effective::Role(const std::string& pool, const std::string& backend) const {
+  const auto known = memory_.find(BackendId{pool, backend});
+  return known == memory_.end() ? RoleStatus() : known->second.role;
+}
+
+}  // namespace sluice

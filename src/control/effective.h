@@ -1,0 +1,87 @@
+// The configuration as the tables are built from it at this moment: what is wanted, with the weights that roles and
+// slow start make of it (shares.h), and with backends whose flows may still end in peace though they are removed.
+//
+// Thread-safety: the control thread. Times are of a clock that never goes back.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "config/sluice.pb.h"
+#include "control/backend_states.h"
+#include "control/shares.h"
+
+namespace sluice {
+
+class Effective {
+ public:
+  // As long as nothing was followed: an empty configuration.
+  Effective() = default;
+
+  // What it is after this one once `wanted` counts, which outlives it. Nothing starts slowly with the first one.
+  Effective Next(const v1::Config& wanted, absl::Time now) const;
+  // The same configuration from now on at another place.
+  void MoveTo(const v1::Config& wanted) { wanted_ = &wanted; }
+
+  // Takes the backends' states and the time into the weights; whether backends have left that were leaving.
+  bool Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now);
+  // Whether time alone has made Refresh necessary: a step of a slow start, the end of a drain. At most once a second.
+  bool IsDue(absl::Time now) const { return now >= due_; }
+
+  // For the builder.
+  const v1::Config& config() const;
+
+  // What the roles make of a backend, and since when by the wall clock.
+  struct RoleStatus {
+    Share::Role role = Share::Role::kInUse;
+    absl::Time since;
+    bool starts_slowly = false;
+  };
+  RoleStatus Role(const std::string& pool, const std::string& backend) const;
+
+  // A backend that is removed, and when its flows end at the latest.
+  struct Leaving {
+    v1::Backend backend;
+    absl::Time until;
+    // By the wall clock.
+    absl::Time since;
+  };
+  const absl::flat_hash_map<std::string, std::vector<Leaving>>& leaving() const { return leaving_; }
+
+ private:
+  // Of a backend of a pool that has roles.
+  struct Memory {
+    std::string address;
+    RoleStatus role;
+    bool usable = true;
+    absl::Time started = absl::InfinitePast();
+  };
+  // Of a drained one, since when.
+  using Drains = absl::flat_hash_map<BackendId, absl::Time>;
+
+  void TakeMemory(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool);
+  void TakeLeaving(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool, absl::Time now);
+  void TakeDrains(const Effective& before, const v1::Pool& pool, absl::Time now);
+  std::vector<Candidate> Look(const v1::Pool& pool, const BackendNames& unhealthy, const BackendStates& states,
+                              absl::Time now);
+  uint32_t StepsOf(const v1::Pool& pool, const Memory& memory, absl::Time now);
+  void Weigh(const v1::Pool& pool, const std::vector<Candidate>& candidates, v1::Pool* to);
+  void EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to);
+  bool EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to);
+  void DueAt(absl::Time at) { due_ = std::min(due_, at); }
+
+  const v1::Config* wanted_ = nullptr;
+  // Positions of pools of `wanted_` whose part of `shaped_` is not just a copy.
+  std::vector<int> shaped_pools_;
+  // Unused when there are none.
+  v1::Config shaped_;
+  absl::flat_hash_map<BackendId, Memory> memory_;
+  absl::flat_hash_map<std::string, std::vector<Leaving>> leaving_;
+  Drains drains_;
+  absl::Time due_ = absl::InfiniteFuture();
+};
+
+}  // namespace sluice

@@ -1,0 +1,88 @@
+#include "control/shares.h"
+
+#include <algorithm>
+
+#include "config/bounds.h"
+
+namespace sluice {
+namespace {
+
+bool TakesFlows(const v1::Backend& backend, const Candidate& candidate) {
+  return candidate.usable && backend.weight() > 0 && backend.state() == v1::Backend::READY;
+}
+
+class Selection {
+ public:
+  Selection(const v1::Pool& pool, const std::string& zone, absl::Span<const Candidate> candidates)
+      : pool_(pool), zone_(zone), candidates_(candidates), shares_(candidates.size()) {}
+
+  // One group after the other comes in, until there are enough.
+  std::vector<Share> Run() {
+    const bool zones = pool_.cross_zone() != v1::Pool::ALWAYS && !zone_.empty();
+    const bool others = !zones || pool_.cross_zone() == v1::Pool::PREFER_LOCAL;
+    for (Share& share : shares_) share.role = Share::Role::kReserve;
+    Let(false, true, zones);
+    if (zones && others && !Enough()) Let(false, false, zones);
+    if (!Enough()) Let(true, true, zones);
+    if (zones && others && !Enough()) Let(true, false, zones);
+    for (size_t i = 0; i < shares_.size(); i++) {
+      const bool waits = shares_[i].role == Share::Role::kReserve && !Backend(i).backup();
+      if (waits) shares_[i].role = Share::Role::kOtherZone;
+    }
+    Weigh();
+    return std::move(shares_);
+  }
+
+ private:
+  const v1::Backend& Backend(size_t i) const { return pool_.backends(static_cast<int>(i)); }
+  bool Enough() const { return taking_ >= std::max(1U, pool_.minimum_healthy()); }
+
+  void Let(bool backup, bool local, bool zones) {
+    for (size_t i = 0; i < shares_.size(); i++) {
+      const v1::Backend& backend = Backend(i);
+      const bool is_local = !zones || backend.zone().empty() || backend.zone() == zone_;
+      if (backend.backup() != backup || is_local != local) continue;
+      shares_[i].role = Share::Role::kInUse;
+      if (TakesFlows(backend, candidates_[i])) taking_++;
+    }
+  }
+
+  // While one starts slowly, all weights are so many times larger that its own has room to grow.
+  void Weigh() {
+    uint32_t largest = 0;
+    bool any_starts = false;
+    for (size_t i = 0; i < shares_.size(); i++) {
+      if (shares_[i].role != Share::Role::kInUse) continue;
+      largest = std::max(largest, Backend(i).weight());
+      any_starts |= TakesFlows(Backend(i), candidates_[i]) && candidates_[i].steps < kSlowStartSteps;
+    }
+    const uint32_t scale =
+        any_starts && largest > 0 ? std::clamp(config::kMaxWeight / largest, 1U, kSlowStartSteps) : 1;
+    for (size_t i = 0; i < shares_.size(); i++) {
+      if (shares_[i].role != Share::Role::kInUse) continue;
+      const uint32_t whole = scale * Backend(i).weight();
+      shares_[i].weight = whole == 0 ? 0 : std::max(1U, whole * candidates_[i].steps / kSlowStartSteps);
+    }
+  }
+
+  const v1::Pool& pool_;
+  const std::string& zone_;
+  absl::Span<const Candidate> candidates_;
+  std::vector<Share> shares_;
+  // Backends that are in use and take flows.
+  uint32_t taking_ = 0;
+};
+
+}  // namespace
+
+std::vector<Share> ShareOut(const v1::Pool& pool, const std::string& zone, absl::Span<const Candidate> candidates) {
+  return Selection(pool, zone, candidates).Run();
+}
+
+bool HasRoles(const v1::Pool& pool) {
+  return pool.has_slow_start() || pool.cross_zone() != v1::Pool::ALWAYS ||
+         std::any_of(pool.backends().begin(), pool.backends().end(),
+                     [](const v1::Backend& backend) { return backend.backup(); });
+}
+
+}  // namespace sluice

@@ -1,0 +1,49 @@
+// Backups, zones, slow start and drains of a pool.
+#include "validate_case.h"
+
+namespace sluice {
+namespace {
+
+const char kHead[] =
+    "engine: {interfaces: [{name: eth0}]}\n"
+    "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n"
+    "pools: [{name: web, backends: [{name: a, address: 10.0.0.1, zone: b}, {name: c, address: 10.0.0.2, backup: "
+    "true}],\n";
+
+TEST(ValidateRoles, Times) {
+  Check(kHead,
+        {
+            {"drain_timeout: 300s, slow_start: 30s, minimum_healthy: 2", {}},
+            {"drain_timeout: 500ms", {"4:16: drain_timeout is out of range; choose from 1s to 24h"}},
+            {"drain_timeout: 25h", {"4:16: drain_timeout is out of range; choose from 1s to 24h"}},
+            {"slow_start: 0s", {"4:13: slow_start is out of range; choose from 1s to 1h"}},
+            {"slow_start: 3601s", {"4:13: slow_start is out of range; choose from 1s to 1h"}},
+            {"minimum_healthy: 0", {"4:18: minimum_healthy is out of range; choose from 1 to 1000000"}},
+        },
+        "}]\n");
+}
+
+TEST(ValidateRoles, Zones) {
+  Check(kHead,
+        {
+            {"cross_zone: always", {}},
+            {"cross_zone: never", {"4:13: this node has no zone to compare with; add zone: to engine, or remove this"}},
+        },
+        "}]\n");
+  Check(
+      "engine: {interfaces: [{name: eth0}], zone: a}\n",
+      {
+          {"pools: [{name: web, cross_zone: prefer_local, minimum_healthy: 2, backends: [{name: a, address: 10.0.0.1, "
+           "zone: a}]}]\n",
+           {}},
+          {"pools: [{name: web, minimum_healthy: 2, backends: [{name: a, address: 10.0.0.1}]}]\n",
+           {"2:38: minimum_healthy has nobody to call: no backend has backup: true, and cross_zone is not "
+            "prefer_local; add one, or remove this"}},
+          {"pools: [{name: web, backends: [{name: a, address: 10.0.0.1, zone: 'b b'}]}]\n",
+           {"2:67: \"b b\" is not a name; use letters, digits, \"_\", \".\" and \"-\""}},
+      },
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n");
+}
+
+}  // namespace
+}  // namespace sluice
