@@ -87,7 +87,7 @@ void SetFlow(const Tables& tables, const FlowRecord& from, v1::Flow* to) {
   to->mutable_idle()->set_seconds(from.age);
   to->set_partition(from.partition);
   if (!from.session.has_value()) return;
-  const FlowRecord::Session& session = *from.session;
+  const SessionRecord& session = *from.session;
   const sluice_flow& flow = session.flow;
   SetTuple(flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port, to->mutable_flow());
   SetTuple(flow.protocol, session.source, session.source_port, tables.view().backends[from.slot].destination,

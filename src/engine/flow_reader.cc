@@ -159,7 +159,7 @@ std::optional<FlowRecord> FlowReader::ReadSession(uint32_t partition, uint32_t i
   flow.slot = session->backend;
   flow.state = StateOfSession(*session);
   flow.age = Seconds(sluice_session_age(session->forward, session->reverse, tick_));
-  FlowRecord::Session& own = flow.session.emplace();
+  SessionRecord& own = flow.session.emplace();
   own.flow = sluice_session_forward_flow(&*session, &terms.address);
   own.listener = session->listener;
   own.source = *sluice_session_source(&tables_, &*session);

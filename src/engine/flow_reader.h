@@ -16,6 +16,17 @@
 
 namespace sluice {
 
+// What is known of a NAT session alone.
+struct SessionRecord {
+  // As its client sends it.
+  sluice_flow flow{};
+  uint32_t listener = 0;
+  // As its server sees it.
+  sluice_address source{};
+  uint16_t source_port = 0;
+  uint16_t server_port = 0;
+};
+
 // A connection entry or a NAT session.
 struct FlowRecord {
   enum class State {
@@ -38,16 +49,7 @@ struct FlowRecord {
   uint32_t age = 0;
 
   // An entry has no five-tuple.
-  struct Session {
-    // As its client sends it.
-    sluice_flow flow{};
-    uint32_t listener = 0;
-    // As its server sees it.
-    sluice_address source{};
-    uint16_t source_port = 0;
-    uint16_t server_port = 0;
-  };
-  std::optional<Session> session;
+  std::optional<SessionRecord> session;
 };
 
 class FlowReader {
