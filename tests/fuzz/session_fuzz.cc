@@ -60,11 +60,13 @@ struct Owner {
   std::array<sluice_session, kSessions> sessions{};
   std::vector<sluice_fragment> fragments = std::vector<sluice_fragment>(SLUICE_FRAGMENTS);
   std::array<uint32_t, kSessions> free{};
+  sluice_session_owner state{};
   ExpiredSessions expired{};
 
   SessionPartition View() {
     for (uint32_t i = 0; i < kSessions; i++) free[i] = i;
-    return {buckets.data(), kBuckets, kSessions, sessions.data(), fragments.data(), free.data(), &expired};
+    sluice_session_owner_begin(&state, kSessions);
+    return {buckets.data(), kBuckets, kSessions, sessions.data(), fragments.data(), free.data(), &state, &expired};
   }
 };
 
