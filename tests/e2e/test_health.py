@@ -18,16 +18,27 @@ SLACK = 0.1
 TERMS = {"interval": "200ms", "timeout": "150ms", "rise": RISE, "fall": FALL}
 CHECKS = {
     "tcp": {"type": "tcp", "port": servers.HEALTH_PORT, "send": "GET / HTTP/1.0\\r\\n\\r\\n", "expect": "200 OK"},
+    "script": {"type": "tcp", "port": servers.HEALTH_PORT,
+               "script": [{"send": "GET / HTTP/1.0\\r\\n\\r\\n", "expect": "200 OK"}, {"expect": "healthy"}]},
     "http": {"type": "http", "port": servers.HEALTH_PORT, "path": "/health", "expect_body": "healthy"},
     "https": {"type": "https", "port": servers.HEALTH_PORT, "host": "web.example"},
+    "grpc": {"type": "grpc", "port": servers.HEALTH_PORT, "service": "shop.Cart"},
+    "grpc_tls": {"type": "grpc", "port": servers.HEALTH_PORT, "tls": True, "host": "web.example"},
     "udp": {"type": "udp", "port": servers.HEALTH_PORT, "send": "\\x00how are you?", "expect": "healthy"},
 }
+PROTOCOLS = {"udp": "udp", "grpc": "grpc", "grpc_tls": "grpc"}
 REASONS = {
     ("tcp", "down"): "refused", ("tcp", "hang"): "no expected answer within 150ms",
     ("tcp", "wrong"): "closed after 61 bytes without the expected answer",
+    ("script", "down"): "refused", ("script", "hang"): "no expected answer of step 1 within 150ms",
+    ("script", "wrong"): "closed after 61 bytes without the expected answer of step 1",
     ("http", "down"): "refused", ("http", "hang"): "no answer within 150ms", ("http", "wrong"): "answered 500",
     ("https", "down"): "refused", ("https", "hang"): "no TLS handshake within 150ms",
     ("https", "wrong"): "answered 500",
+    ("grpc", "down"): "refused", ("grpc", "hang"): "no answer within 150ms",
+    ("grpc", "wrong"): "answered NOT_SERVING; expected SERVING",
+    ("grpc_tls", "down"): "refused", ("grpc_tls", "hang"): "no answer within 150ms",
+    ("grpc_tls", "wrong"): "answered NOT_SERVING; expected SERVING",
     ("udp", "down"): "refused", ("udp", "hang"): "no answer within 150ms", ("udp", "wrong"): "not as expected",
 }
 
@@ -66,10 +77,10 @@ def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind
     client = site.add_client()
     site.add_backends(2)
     check = dict(CHECKS[kind])
-    pem = servers.certificate(lab.folder, "web.example") if kind == "https" else None
+    pem = servers.certificate(lab.folder, "web.example") if kind in ("https", "grpc_tls") else None
     if pem:
         check["ca_file"] = str(pem[0])
-    health = [servers.Health(backend.node, "udp" if kind == "udp" else "tcp", pem) for backend in site.backends]
+    health = [servers.Health(backend.node, PROTOCOLS.get(kind, "tcp"), pem) for backend in site.backends]
     balancer = site.balancer(configuration(site, check)).start()
     wait_until_healthy(balancer, site)
     watch = clients.HttpWatch(client, VIRTUAL[4])

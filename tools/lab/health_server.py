@@ -1,7 +1,8 @@
-"""health_server.py PORT MODE_FILE [--udp] [--certificate=PEM --key=PEM]: what health checks ask, as a test wants it.
+"""health_server.py PORT MODE_FILE [--udp | --grpc] [--certificate=PEM --key=PEM]
 
-The file says what it does at this moment: `ok` answers well, `wrong` answers something else, `hang` says nothing. Over
-TCP it speaks HTTP, with a certificate inside TLS; over UDP `healthy` and `sick`.
+What health checks ask, as a test wants it. The file says what it does at this moment: `ok` answers well, `wrong`
+answers something else, `hang` says nothing. Over TCP it speaks HTTP, or gRPC (grpc.health.v1), with a certificate
+inside TLS; over UDP `healthy` and `sick`.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import time
 
 ANSWERS = {"ok": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy",
            "wrong": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nsick"}
+# grpc.health.v1.HealthCheckResponse: SERVING, NOT_SERVING.
+MESSAGES = {"ok": b"\x08\x01", "wrong": b"\x08\x02"}
 DATAGRAMS = {"ok": b"healthy", "wrong": b"sick"}
 
 
@@ -73,10 +76,33 @@ def serve_udp():
             endpoint.sendto(DATAGRAMS[mode()], sender)
 
 
+def check(request, call):
+    del request
+    while mode() not in MESSAGES and call.is_active():
+        time.sleep(0.02)
+    return MESSAGES.get(mode(), b"")
+
+
+def serve_grpc():
+    import grpc  # which takes its time to load
+    from concurrent import futures
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+    if options.certificate:
+        pair = pathlib.Path(options.key).read_bytes(), pathlib.Path(options.certificate).read_bytes()
+        server.add_secure_port(f"[::]:{options.port}", grpc.ssl_server_credentials([pair]))
+    else:
+        server.add_insecure_port(f"[::]:{options.port}")
+    server.start()
+    server.wait_for_termination()
+
+
 parser = argparse.ArgumentParser()
 parser.add_argument("port", type=int)
 parser.add_argument("mode_file")
 parser.add_argument("--udp", action="store_true")
+parser.add_argument("--grpc", action="store_true")
 parser.add_argument("--certificate")
 parser.add_argument("--key")
 options = parser.parse_args()
@@ -87,5 +113,7 @@ if options.certificate:
 threading.stack_size(256 * 1024)
 if options.udp:
     serve_udp()
+elif options.grpc:
+    serve_grpc()
 else:
     Server(("::", options.port), Handler).serve_forever()

@@ -101,13 +101,15 @@ class Health:
     """What health checks ask on HEALTH_PORT of all addresses of a node, apart from what its clients ask."""
 
     def __init__(self, node, protocol="tcp", certificate=None):
-        """`certificate`: (PEM, key), then it speaks TLS."""
+        """`protocol`: tcp (HTTP), udp or grpc. `certificate`: (PEM, key), then it speaks TLS."""
         self.node = node
         self._mode_file = node.lab.folder / f"{node.name}-health"
         self._protocol = "-u" if protocol == "udp" else "-t"
         self._command = [PYTHON, "-B", HERE / "health_server.py", HEALTH_PORT, self._mode_file]
         if protocol == "udp":
             self._command.append("--udp")
+        if protocol == "grpc":
+            self._command.append("--grpc")
         if certificate is not None:
             self._command += [f"--certificate={certificate[0]}", f"--key={certificate[1]}"]
         self._process = None
