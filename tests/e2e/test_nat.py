@@ -189,15 +189,14 @@ def held_open(held):
 def test_sixty_thousand_connections_from_one_address(lab, engine):
     """More than an address has ports: each is used again toward another server."""
     site = Site(lab, "full_nat", engine=engine)
-    client = site.add_client()
-    client.sysctl(net__ipv4__ip_local_port_range="1024 65535")
-    # So many that no process has to hold more than it may.
+    # So many that no process has to hold more than it may, and no client looks for a free port for long.
+    many = [site.add_client(f"client{number}", 100 + number) for number in range(4)]
     for backend in site.add_backends(5):
         servers.many(backend.node)
     configuration = site.configuration(4)
     configuration["engine"].update(nat_addresses=["203.0.113.64"], max_sessions="100k")
     balancer = site.balancer(configuration).start()
-    held = [clients.ManyConnections(client, VIRTUAL[4], 15_000, name=f"many{number}") for number in range(4)]
+    held = [clients.ManyConnections(client, VIRTUAL[4], 15_000) for client in many]
     assert [part.first for part in held] == 4 * [{"open": 15_000, "failed": {}}]
     assert [part.command("ask") for part in held] == 4 * [{"open": 15_000, "failed": {}}]
     balancer.stop()
