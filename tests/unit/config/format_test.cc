@@ -81,7 +81,7 @@ TEST(FormatTest, WhatIsUnsetCanBeShown) {
   backend.set_name("a");
   EXPECT_EQ(FormatYaml(backend), "name: a\n");
   // Weight and port tell by being there whether they were given.
-  EXPECT_EQ(FormatYaml(backend, Unset::kShow), "name: a\naddress: \"\"\nstate: ready\n");
+  EXPECT_EQ(FormatYaml(backend, Unset::kShow), "name: a\naddress: \"\"\nstate: ready\nzone: \"\"\n");
 }
 
 }  // namespace
