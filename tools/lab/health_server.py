@@ -13,6 +13,8 @@ import ssl
 import threading
 import time
 
+from tcp_server import TcpServer, read_request
+
 ANSWERS = {"ok": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy",
            "wrong": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nsick"}
 # grpc.health.v1.HealthCheckResponse: SERVING, NOT_SERVING.
@@ -34,13 +36,8 @@ def serve(connection):
             return
         if context is not None:
             connection = context.wrap_socket(connection, server_side=True)
-        request = b""
-        while b"\r\n\r\n" not in request:
-            piece = connection.recv(4096)
-            if not piece:
-                return
-            request += piece
-        connection.sendall(ANSWERS[mode()])
+        if read_request(connection):
+            connection.sendall(ANSWERS[mode()])
     except OSError:
         pass  # the check has seen enough
     finally:
@@ -50,20 +47,6 @@ def serve(connection):
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         serve(self.request)
-
-
-class Server(socketserver.ThreadingTCPServer):
-    address_family = socket.AF_INET6
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128
-
-    def server_bind(self):
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-    def handle_error(self, request, client_address):
-        pass  # a check that ended by RST
 
 
 def serve_udp():
@@ -116,4 +99,4 @@ if options.udp:
 elif options.grpc:
     serve_grpc()
 else:
-    Server(("::", options.port), Handler).serve_forever()
+    TcpServer(("::", options.port), Handler).serve_forever()
