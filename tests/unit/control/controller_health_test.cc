@@ -23,20 +23,6 @@ v1::Config Checked(const std::string& more = "") {
 
 class ControllerHealthTest : public ControllerTest {
  protected:
-  void Apply(const v1::Config& config) {
-    const absl::StatusOr<uint32_t> generation = controller_.Apply(config);
-    ASSERT_TRUE(generation.ok()) << generation.status();
-    controller_.Tick();
-  }
-  // Seconds of ticks, in which each check ends at once.
-  void Run(int seconds) {
-    for (int tick = 0; tick < 100 * seconds; tick++) {
-      prober_.now += absl::Milliseconds(10);
-      controller_.Tick();
-      prober_.EndAll([this](const CheckTarget& target) { return !down_.contains(FormatAddress(target.address)); });
-    }
-    controller_.Tick();
-  }
   std::set<std::string> Takers() const {
     const sluice_tables& view = engine_.published->view();
     const sluice_pool& pool = view.pools[view.listeners[0].pool];
@@ -50,8 +36,6 @@ class ControllerHealthTest : public ControllerTest {
   BackendStatus Status(const std::string& name) const {
     return controller_.backend_states().Find("web", name).value_or(BackendStatus());
   }
-
-  std::set<std::string> down_;
 };
 
 // The latest check counts a quarter.

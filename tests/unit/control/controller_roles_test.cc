@@ -36,19 +36,6 @@ class ControllerRolesTest : public ControllerTest {
     return Load(absl::StrCat(kEngine, kListener, "pools: [{name: web, backends: [", absl::StrJoin(backends, ", "),
                              "], health_check: {type: tcp, interval: 1s, rise: 2, fall: 3}", keys, "}]\n"));
   }
-  void Apply(const v1::Config& config) {
-    const absl::StatusOr<uint32_t> generation = controller_.Apply(config);
-    ASSERT_TRUE(generation.ok()) << generation.status();
-    controller_.Tick();
-  }
-  void Run(int seconds) {
-    for (int tick = 0; tick < 100 * seconds; tick++) {
-      prober_.now += absl::Milliseconds(10);
-      controller_.Tick();
-      prober_.EndAll([this](const CheckTarget& target) { return !down_.contains(FormatAddress(target.address)); });
-    }
-    controller_.Tick();
-  }
   // Percent of the places, by backend.
   std::map<std::string, uint32_t> Shares() const {
     const sluice_tables& view = engine_.published->view();
@@ -75,8 +62,6 @@ class ControllerRolesTest : public ControllerTest {
   bool Live(const std::string& name) const {
     return SlotOf(name) != SLUICE_NO_BACKEND && Backend(name).flags & SLUICE_BACKEND_LIVE;
   }
-
-  std::set<std::string> down_;
 };
 
 TEST_F(ControllerRolesTest, ABackupIsUsedWhileAllOthersAreDown) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +73,20 @@ class ControllerTest : public testing::Test {
     return engine_.published->view().backends[SlotOf(name)];
   }
   bool HasNextHop(const std::string& name) const { return Backend(name).flags & SLUICE_BACKEND_NEXT_HOP; }
+  void Apply(const v1::Config& config) {
+    const absl::StatusOr<uint32_t> generation = controller_.Apply(config);
+    ASSERT_TRUE(generation.ok()) << generation.status();
+    controller_.Tick();
+  }
+  // Seconds of ticks, in which each check ends at once; those of `down_` fail.
+  void Run(int seconds) {
+    for (int tick = 0; tick < 100 * seconds; tick++) {
+      prober_.now += absl::Milliseconds(10);
+      controller_.Tick();
+      prober_.EndAll([this](const CheckTarget& target) { return !down_.contains(FormatAddress(target.address)); });
+    }
+    controller_.Tick();
+  }
   void EndOfSweep() {
     engine_.swept.sweeps++;
     controller_.Tick();
@@ -80,6 +95,7 @@ class ControllerTest : public testing::Test {
   FakeEngine engine_;
   FakeNextHops next_hops_;
   FakeProber prober_;
+  std::set<std::string> down_;
   HealthChecker health_{prober_.Options()};
   Controller controller_;
 };
