@@ -62,6 +62,7 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   config_ = config;
   effective_ = std::move(next);
   effective_.MoveTo(config_);
+  TellRoles();
   WatchBackends(effective_.config());
   states_.Watch(config, *checked);
   AnnounceNew(**tables);
@@ -152,6 +153,10 @@ void Controller::Tick() {
   if (stale_ && generation_ > 0) Rebuild();
 }
 
+void Controller::TellRoles() {
+  for (const std::string& news : effective_.TakeNews()) spdlog::info("{}", news);
+}
+
 void Controller::TellLatencies() {
   if (tables_ == nullptr || ++ticks_ < kTicksBetweenLatencies) return;
   ticks_ = 0;
@@ -225,8 +230,8 @@ void Controller::Rebuild() {
   stale_ = false;
   retry_ = !status.ok();
   if (left) WatchBackends(effective_.config());
-  if (!status.ok())
-    spdlog::error("a change of next hops, ports or health is not published: {}", std::string(status.message()));
+  if (status.ok()) return TellRoles();
+  spdlog::error("a change of next hops, ports or health is not published: {}", std::string(status.message()));
 }
 
 void Controller::ReleaseSlots() {

@@ -100,6 +100,7 @@ class Controller {
   void FollowPorts();
   void FollowRetired(const std::vector<uint32_t>& slots, Retired* retired) const;
   void ReleaseSlots();
+  void TellRoles();
   void TellLatencies();
   void ReportRefusals();
   void Rebuild();

@@ -1,10 +1,9 @@
 #include "control/effective.h"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "control/overlay.h"
@@ -23,6 +22,17 @@ absl::flat_hash_set<absl::string_view> NamesOf(const v1::Pool& pool) {
   absl::flat_hash_set<absl::string_view> names;
   for (const v1::Backend& backend : pool.backends()) names.insert(backend.name());
   return names;
+}
+
+const char* WordsFor(Share::Role role) {
+  switch (role) {
+    case Share::Role::kReserve:
+      return "in reserve, there are enough others";
+    case Share::Role::kOtherZone:
+      return "not in use, it is of another zone";
+    default:
+      return "in use, for want of others";
+  }
 }
 
 }  // namespace
@@ -143,9 +153,7 @@ void Effective::Weigh(const v1::Pool& pool, const std::vector<Candidate>& candid
     RoleStatus& role = memory_[{pool.name(), pool.backends(i).name()}].role;
     if (std::exchange(role.role, share.role) == share.role) continue;
     role.since = absl::Now();
-    const bool in_use = share.role == Share::Role::kInUse;
-    spdlog::info("backend {}/{}: {}", pool.name(), pool.backends(i).name(),
-                 in_use ? "in use, for want of others" : "in reserve, there are enough others");
+    news_.push_back(absl::StrCat("backend ", pool.name(), "/", pool.backends(i).name(), ": ", WordsFor(share.role)));
   }
 }
 
@@ -166,12 +174,12 @@ bool Effective::EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
   to->mutable_backends()->DeleteSubrange(pool.backends_size(), to->backends_size() - pool.backends_size());
   const auto at = leaving_.find(pool.name());
   if (at == leaving_.end()) return false;
-  const bool left =
-      std::erase_if(at->second, [&](const Leaving& one) {
-        if (one.until > now) return false;
-        spdlog::info("backend {}/{}: its flows have had their drain_timeout", pool.name(), one.backend.name());
-        return true;
-      }) > 0;
+  const bool left = std::erase_if(at->second, [&](const Leaving& one) {
+                      if (one.until > now) return false;
+                      news_.push_back(absl::StrCat("backend ", pool.name(), "/", one.backend.name(),
+                                                   ": its flows have had their drain_timeout"));
+                      return true;
+                    }) > 0;
   for (const Leaving& one : at->second) {
     *to->add_backends() = one.backend;
     DueAt(one.until);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -51,6 +52,9 @@ class Effective {
   };
   const absl::flat_hash_map<std::string, std::vector<Leaving>>& leaving() const { return leaving_; }
 
+  // Sentences about what Refresh has changed, to be told once it counts.
+  std::vector<std::string> TakeNews() { return std::exchange(news_, {}); }
+
  private:
   // Of a backend of a pool that has roles.
   struct Memory {
@@ -81,6 +85,7 @@ class Effective {
   absl::flat_hash_map<BackendId, Memory> memory_;
   absl::flat_hash_map<std::string, std::vector<Leaving>> leaving_;
   Drains drains_;
+  std::vector<std::string> news_;
   absl::Time due_ = absl::InfiniteFuture();
 };
 
