@@ -84,7 +84,7 @@ KernelSessionArrays KernelSessions::arrays() const {
 
 SessionCounters KernelSessions::Counted() const {
   EngineCounters sum;
-  for (uint32_t i = 0; i < arrays_.shape().partitions; i++) sluice::AddCounters(arrays_.owner(i)->counters, &sum);
+  for (const SessionPartition& partition : tables_->partitions()) sluice::AddCounters(partition.state->counters, &sum);
   return sum.sessions;
 }
 

@@ -73,10 +73,9 @@ absl::StatusOr<SessionArrays> SessionArrays::Make(const Shape& shape) {
     arrays.fds_[kind] = *fd;
   }
   if (absl::Status status = arrays.Map(); !status.ok()) return status;
-  for (uint32_t i = 0; i < shape.partitions; i++) {
-    sluice_session_owner_begin(arrays.owner(i), shape.records);
-    uint32_t* free = arrays.regions_[kFree].As<uint32_t>() + size_t{i} * shape.records;
-    for (uint32_t record = 0; record < shape.records; record++) free[record] = record;
+  for (const SessionPartition& partition : arrays.partitions()) {
+    sluice_session_owner_begin(partition.state, shape.records);
+    for (uint32_t record = 0; record < shape.records; record++) partition.free[record] = record;
   }
   return arrays;
 }

@@ -44,9 +44,6 @@ class SessionArrays {
   // Stays this object's.
   int fd(Kind kind) const { return fds_[kind]; }
   std::vector<SessionPartition> partitions() const;
-  sluice_session_owner* owner(uint32_t partition) const {
-    return regions_[kOwners].As<sluice_session_owner>() + partition;
-  }
 
  private:
   absl::Status Map();
