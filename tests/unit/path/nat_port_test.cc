@@ -32,6 +32,20 @@ TEST(NatPortTest, AllThatTheKernelLeavesAndNoOther) {
   }
 }
 
+TEST(NatPortTest, PartsAreTheSamePortsInTheSameOrder) {
+  for (const auto& [first, last] : {std::pair<uint32_t, uint32_t>{32768, 60999}, {1024, 60000}, {40000, 65535}}) {
+    const sluice_nat_ports ports = sluice_nat_ports_around(first, last);
+    const std::vector<uint16_t> all = All(ports);
+    for (const uint32_t at : {uint32_t{1}, ports.count / 8u, uint32_t{ports.first_count}, ports.count - 1u}) {
+      if (at == 0 || at >= ports.count) continue;
+      std::vector<uint16_t> together = All(sluice_nat_ports_part(&ports, 0, at));
+      ASSERT_EQ(together.size(), at);
+      for (const uint16_t port : All(sluice_nat_ports_part(&ports, at, ports.count - at))) together.push_back(port);
+      ASSERT_EQ(together, all) << first << " to " << last << ", at " << at;
+    }
+  }
+}
+
 TEST(NatPortTest, EveryPortHasOneOwner) {
   for (uint32_t owners = 1; owners <= 64; owners++) {
     for (uint32_t port = 0; port < 65536; port++) {
