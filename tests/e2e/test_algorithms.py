@@ -57,7 +57,8 @@ def test_a_slow_server_gets_less_from_those_that_look_at_load(lab, engine, forwa
     choose(balancer, "least_time")
     by_time = measure(client, "least_time", 3 * REQUESTS)
     assert by_time["seconds"] < 0.5 * 3 * turns["seconds"], (by_time, turns)
-    assert by_time["spread"].get("web1", 0) <= connections["spread"]["web1"], (by_time, connections)
+    # Its health check tells that it is slow: it gets nearly nothing, whatever few connections it has.
+    assert by_time["spread"].get("web1", 0) < 0.1 * REQUESTS, by_time
     balancer.stop()
 
 

@@ -12,6 +12,8 @@ from lab.network import NAMESPACES, PREFIX
 from lab.process import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# Other tests run beside these: of what has the name of a lab, only the run's own counts.
+NAMED_BY_A_LAB = re.compile(f"/{PREFIX}-")
 
 
 class Quickstart:
@@ -43,17 +45,18 @@ class Quickstart:
 def traces(pid):
     """What a run (the process of that id becomes it) left on this machine."""
     namespaces = [path.name for path in NAMESPACES.glob(f"{PREFIX}-{pid}-*")]
-    folders = [str(path) for path in pathlib.Path("/tmp").glob(f"{PREFIX}-quickstart-*")]
-    processes = [entry for entry in os.listdir("/proc") if entry.isdigit() and _belongs(entry, folders)]
-    return namespaces + folders + processes + [line for line in _shared() if line not in _before]
+    folders = [str(path) for path in pathlib.Path("/tmp").glob(f"{PREFIX}-quickstart-{pid}-*")]
+    processes = [entry for entry in os.listdir("/proc") if entry.isdigit() and _belongs(entry, pid)]
+    return namespaces + folders + processes + [line for line in _shared() if line not in _before
+                                               and not NAMED_BY_A_LAB.search(line)]
 
 
-def _belongs(entry, folders):
+def _belongs(entry, pid):
     try:
         words = pathlib.Path(f"/proc/{entry}/cmdline").read_text()
     except OSError:
         return False
-    return f"{PREFIX}-quickstart-" in words or any(folder in words for folder in folders)
+    return f"{PREFIX}-quickstart-{pid}-" in words
 
 
 def _shared():

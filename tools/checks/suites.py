@@ -1,6 +1,7 @@
 """Each suite of check: what it builds, what it runs, what it adds to the results."""
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -99,14 +100,15 @@ def tidy(results):
     results.add("tools/lint --tidy", ran.returncode == 0)
 
 
-def pytest(results, name, folder):
-    """Runs the cases of a folder with pytest, their output shown as it comes."""
+def pytest(results, name, folder, processes=0):
+    """Runs the cases of a folder with pytest, in so many processes if any, their output shown as it comes."""
     begin = time.monotonic()
     say(f"== {name} (pytest {folder})")
     junit = ROOT / "build" / "check" / f"{name}.xml"
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", folder], cwd=ROOT,
+    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2",
+                           f"--numprocesses={processes}", folder], cwd=ROOT,
                           stdin=subprocess.DEVNULL).returncode
     if junit.exists():
         results.add_junit(name, junit)
@@ -166,7 +168,8 @@ def run(results, names):
         tidy(results)
     if "e2e" in names and build(results, "gcc", DAEMON):
         have_servers(results)
-        pytest(results, "e2e", "tests/e2e")
+        # They wait more than they compute.
+        pytest(results, "e2e", "tests/e2e", processes=len(os.sched_getaffinity(0)) + 1)
 
 
 def have_servers(results):

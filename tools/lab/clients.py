@@ -148,7 +148,7 @@ address, (port, size, count, attempts) = sys.argv[1], map(int, sys.argv[2:])
 names = set()
 for number in range(count):
     endpoint = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    endpoint.settimeout(5)
+    endpoint.settimeout(5 if attempts == 1 else 1)
     if size > 1400 and ":" not in address:
         endpoint.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT: fragment freely
     endpoint.connect((address, port))
