@@ -69,13 +69,13 @@ class Run {
   const XdpFixture& fixture() const { return *fixture_; }
 
  private:
-  absl::Status Establish(Side side);
+  absl::Status Check();
   absl::Status Fill();
   absl::StatusOr<double> Measure(Side side);
 
   const Row& row_;
   std::unique_ptr<XdpFixture> fixture_;
-  // Of the reference: how many flows there have been.
+  // How many flows there have been where they are not forgotten: the reference's, and sessions.
   uint32_t next_ = 0;
   uint32_t rounds_ = 0;
 };
@@ -84,17 +84,21 @@ absl::Status Run::Prepare() {
   absl::StatusOr<std::unique_ptr<XdpFixture>> fixture = XdpFixture::Open(row_.traffic, row_.room, kReferenceRoom);
   if (!fixture.ok()) return fixture.status();
   fixture_ = *std::move(fixture);
-  for (const Side side : {Side::kPath, Side::kReference}) {
-    // The second packet confirms a flow.
-    for (int packet = 0; packet < 2 && row_.flows != 0; packet++) {
-      if (absl::Status status = Establish(side); !status.ok()) return status;
-    }
+  next_ = 0;
+  if (row_.flows != 0) {
+    if (absl::Status status = fixture_->Establish(row_.flows); !status.ok()) return status;
   }
+  if (absl::Status status = Check(); !status.ok()) return status;
   return row_.history == History::kNone ? absl::OkStatus() : Fill();
 }
 
-absl::Status Run::Establish(Side side) {
-  return fixture_->RunEach(side, row_.flows, 0, false).status();
+// What is measured is what leaves.
+absl::Status Run::Check() {
+  for (const Side side : {Side::kPath, Side::kReference}) {
+    if (absl::Status status = fixture_->Check(side, row_.flows == 0); !status.ok()) return status;
+  }
+  next_ += row_.flows == 0;
+  return absl::OkStatus();
 }
 
 // Both tables have been full; of a used one, half has gone again.
@@ -117,15 +121,15 @@ absl::StatusOr<double> Run::Measure(Side side) {
     if (row_.history == History::kNone) fixture_->Clear();
     return fixture_->RunEach(side, kNewFlows, next_, true);
   }
-  if (absl::Status status = Establish(side); !status.ok()) return status;
+  if (auto status = fixture_->RunEach(side, row_.flows, 0, false).status(); !status.ok()) return status;
   return fixture_->RunRandom(side, packets(), row_.flows);
 }
 
 absl::StatusOr<std::array<double, kSides.size()>> Run::Round() {
-  // A fresh reference has room for so many rounds.
-  if (row_.flows == 0 && row_.history == History::kNone && next_ + kNewFlows > kReferenceRoom / 2) {
+  // Fresh ones have room for so many rounds.
+  const uint64_t most = row_.traffic.translates() ? row_.room / 2 : kReferenceRoom / 2;
+  if (row_.flows == 0 && row_.history == History::kNone && next_ + kNewFlows > most) {
     if (absl::Status status = Prepare(); !status.ok()) return status;
-    next_ = 0;
   }
   std::array<double, kSides.size()> result{};
   for (size_t i = 0; i < kSides.size(); i++) {
@@ -197,15 +201,21 @@ double EstablishedPeer(const Traffic& traffic, uint32_t flows) {
 }
 
 std::string NameOf(const Traffic& traffic) {
-  return absl::StrCat(traffic.forwarding, traffic.ipv6 ? "/ipv6" : "/ipv4", traffic.udp ? "/udp" : "/tcp");
+  return absl::StrCat(traffic.forwarding, traffic.ipv6 ? "/ipv6" : "/ipv4", traffic.udp ? "/udp" : "/tcp",
+                      traffic.reverse ? "/answers" : "");
 }
 
 std::vector<Row> Rows() {
   std::vector<Row> rows;
   std::vector<Traffic> all;
-  for (const char* forwarding : {"ipip", "gue", "dsr_l2"}) {
+  for (const char* forwarding : {"ipip", "gue", "dsr_l2", "nat", "full_nat"}) {
     for (const bool ipv6 : {false, true}) {
-      for (const bool udp : {false, true}) all.push_back({forwarding, ipv6, udp, true});
+      for (const bool udp : {false, true}) {
+        all.push_back({forwarding, ipv6, udp});
+        Traffic answers = all.back();
+        answers.reverse = true;
+        if (answers.translates()) all.push_back(answers);
+      }
     }
   }
   for (const Traffic& traffic : all) {
@@ -218,6 +228,7 @@ std::vector<Row> Rows() {
     }
   }
   for (const Traffic& traffic : all) {
+    if (traffic.reverse) continue;
     const bool measured = NameOf(traffic) == "ipip/ipv4/tcp";
     rows.push_back(
         {absl::StrCat("new/", NameOf(traffic), "/fresh"), traffic, 0, kRoom, History::kNone, measured ? 450.0 : 0});

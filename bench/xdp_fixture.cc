@@ -21,6 +21,7 @@
 #include "engine/xdp/bpf_status.h"
 #include "engine/xdp/inheritance.h"
 #include "tables/builder.h"
+#include "xdp_sessions.h"
 // The last ones: their types are those of the path.
 #include "xdp_reference.skel.h"
 #include "xdp_wrapper.skel.h"
@@ -30,27 +31,32 @@ namespace {
 
 constexpr std::array<uint8_t, 32> kHashKey = {5, 4, 3, 2, 1};
 constexpr uint32_t kBackends = 64;
+// Room for a packet as it leaves.
+constexpr size_t kMostBytes = 256;
 // Where packets come in: any interface has a receive queue to come by.
 constexpr const char* kInterface = "lo";
-// Ethernet, IP and what fits into 78 bytes, of both families.
-constexpr size_t kPacketBytes = 78;
 
-absl::StatusOr<std::shared_ptr<const Tables>> MakeTables(const std::string& forwarding) {
-  std::string yaml =
-      "engine: {interfaces: [{name: eth0}], tunnel_source: {ipv4: 198.51.100.2}}\n"
+absl::StatusOr<std::shared_ptr<const Tables>> MakeTables(Traffic traffic) {
+  std::string yaml = "engine:\n  interfaces: [{name: eth0}]\n  tunnel_source: {ipv4: 198.51.100.2}\n";
+  if (traffic.translates()) {
+    absl::StrAppend(&yaml, "  nat_addresses: [", NatNetwork(false), "64/28, \"", NatNetwork(true), "40/124\"]\n");
+  }
+  yaml +=
       "listeners:\n"
       "  - {name: four, address: 203.0.113.10, protocol: tcp_udp, ports: [80], pool: four}\n"
       "  - {name: six, address: \"2001:db8::10\", protocol: tcp_udp, ports: [80], pool: six}\n"
       "pools:\n";
   absl::flat_hash_map<Address, BackendNextHop> hops;
   for (const bool ipv6 : {false, true}) {
-    absl::StrAppend(&yaml, "  - name: ", ipv6 ? "six" : "four", "\n    forwarding: ", forwarding, "\n    backends:\n");
-    // Only what stays in the client's packet is of its family.
-    const std::string network = !ipv6 ? "10.0.0." : forwarding == "dsr_l2" ? "2001:db8:1::" : "10.0.1.";
+    traffic.ipv6 = ipv6;
+    absl::StrAppend(&yaml, "  - name: ", ipv6 ? "six" : "four", "\n    forwarding: ", traffic.forwarding,
+                    "\n    backends:\n");
     for (uint32_t i = 1; i <= kBackends; i++) {
-      const std::string address = absl::StrCat(network, i);
+      const std::string address = absl::StrCat(ServerNetwork(traffic), i);
       absl::StrAppend(&yaml, "      - {name: b", i, ", address: \"", address, "\"}\n");
-      hops[*ParseAddress(address)] = {0, 0, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 1, static_cast<uint8_t>(i)}, 1500};
+      Mac server = kServerMac;
+      server.back() = static_cast<uint8_t>(i);
+      hops[*ParseAddress(address)] = {0, 0, {2, 0, 0, 0, 0, 1}, server, 1500};
     }
   }
   absl::StatusOr<LoadedConfig> loaded = LoadConfigText(yaml, "benchmark");
@@ -81,10 +87,6 @@ int OpenMap(int program, std::string_view name, uint32_t record) {
   return -1;
 }
 
-void Put(std::array<uint8_t, kPacketBytes>& packet, size_t at, std::initializer_list<uint8_t> bytes) {
-  std::copy(bytes.begin(), bytes.end(), packet.begin() + static_cast<std::ptrdiff_t>(at));
-}
-
 double ThreadNs() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -99,7 +101,9 @@ absl::StatusOr<std::unique_ptr<XdpFixture>> XdpFixture::Open(const Traffic& traf
   auto fixture = std::unique_ptr<XdpFixture>(new XdpFixture(traffic));
   if (absl::Status status = fixture->OpenPath(connections); !status.ok()) return status;
   if (absl::Status status = fixture->OpenReference(reference_flows); !status.ok()) return status;
-  if (absl::Status status = fixture->OpenWrapper(); !status.ok()) return status;
+  // One of each session.
+  const uint32_t answers = traffic.translates() ? static_cast<uint32_t>(connections) : 1;
+  if (absl::Status status = fixture->OpenWrapper(answers); !status.ok()) return status;
   return fixture;
 }
 
@@ -110,8 +114,9 @@ XdpFixture::~XdpFixture() {
 }
 
 absl::Status XdpFixture::OpenPath(uint64_t connections) {
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = MakeTables(traffic_.forwarding);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = MakeTables(traffic_);
   if (!tables.ok()) return tables.status();
+  tables_ = *tables;
   const uint32_t buckets = BucketsFor(connections);
   const absl::StatusOr<int> array = MakeConnectionArray(buckets);
   if (!array.ok()) return array.status();
@@ -123,11 +128,25 @@ absl::Status XdpFixture::OpenPath(uint64_t connections) {
   options.room = room_ = KernelRoom::For(**tables);
   options.buckets = buckets;
   options.connections = connections_;
+  if (traffic_.translates()) {
+    if (absl::Status status = OpenSessions(connections); !status.ok()) return status;
+    options.sessions = sessions_->arrays();
+  }
   absl::StatusOr<std::unique_ptr<KernelPath>> path = KernelPath::Load(options);
   if (!path.ok()) return path.status();
   path_ = *std::move(path);
   path_->SetIngress({{if_nametoindex(kInterface), 0, 1, 0, 0, 0, 0, {}}});
   return path_->Publish(*std::move(tables));
+}
+
+// With those that an owner keeps free.
+absl::Status XdpFixture::OpenSessions(uint64_t sessions) {
+  const sluice_nat_ports ports = sluice_nat_ports_around(32768, 60999);
+  absl::StatusOr<std::unique_ptr<KernelSessions>> opened =
+      KernelSessions::Open({0, 1}, sessions + SLUICE_MOST_SPARE, ports, {});
+  if (!opened.ok()) return opened.status();
+  sessions_ = *std::move(opened);
+  return absl::OkStatus();
 }
 
 // Over the memory of the path.
@@ -142,7 +161,16 @@ absl::Status XdpFixture::OpenReference(uint32_t flows) {
   constants->sluice_backends_room = room_.backends;
   constants->sluice_ports_room = room_.ports;
   constants->sluice_partition_buckets = BucketsFor(1);
-  bpf_map__set_max_entries(reference_->maps.reference_flows, flows);
+  constants->sluice_session_terms_room = room_.listeners;
+  constants->sluice_nat_addresses_room = room_.nat_addresses;
+  if (sessions_ != nullptr) {
+    const KernelSessionArrays arrays = sessions_->arrays();
+    constants->sluice_session_records = arrays.records;
+    constants->sluice_session_buckets = arrays.buckets;
+    std::memcpy(const_cast<sluice_nat_ports*>(&constants->sluice_nat_ranges), &arrays.ports, sizeof(arrays.ports));
+  }
+  const auto& maps = reference_->maps;
+  bpf_map__set_max_entries(traffic_.translates() ? maps.reference_sessions : maps.reference_flows, flows);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, reference_->obj) {
     const int fd = OpenMap(path_->program(), bpf_map__name(map), bpf_map__value_size(map));
@@ -158,11 +186,13 @@ absl::Status XdpFixture::OpenReference(uint32_t flows) {
   return absl::OkStatus();
 }
 
-absl::Status XdpFixture::OpenWrapper() {
-  wrapper_ = xdp_wrapper_bpf::open_and_load();
-  if (wrapper_ == nullptr) return BpfStatus(errno, "loading the wrapper");
+absl::Status XdpFixture::OpenWrapper(uint32_t answers) {
+  wrapper_ = xdp_wrapper_bpf::open();
+  if (wrapper_ == nullptr) return BpfStatus(errno, "opening the wrapper");
+  bpf_map__set_max_entries(wrapper_->maps.wrapper_answers, answers);
+  if (const int error = xdp_wrapper_bpf::load(wrapper_); error != 0) return BpfStatus(-error, "loading the wrapper");
   wrapper_->bss->wrapper_ipv6 = traffic_.ipv6;
-  wrapper_->bss->wrapper_grows = traffic_.ours && traffic_.forwarding != "dsr_l2";
+  wrapper_->bss->wrapper_grows = traffic_.ours && traffic_.tunnels();
   const int bodies = bpf_map__fd(wrapper_->maps.wrapper_bodies);
   for (const Side side : {Side::kNothing, Side::kPath, Side::kReference}) {
     const auto key = static_cast<uint32_t>(side);
@@ -190,35 +220,49 @@ XdpFixture::Size XdpFixture::SizeOf(Side side) const {
   return {info.verified_insns, info.jited_prog_len};
 }
 
-// As its client sends it, but for what is the flow's. Checksums are 0: the path does not look at them.
-void XdpFixture::WritePacket(bool opening) {
-  std::array<uint8_t, kPacketBytes> packet{};
-  Put(packet, 0, {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xaa});
-  const auto protocol = static_cast<uint8_t>(traffic_.udp ? SLUICE_IP_UDP : SLUICE_IP_TCP);
-  const size_t l4 = traffic_.ipv6 ? 54 : 34;
-  const auto l4_length = static_cast<uint8_t>(kPacketBytes - l4);
-  const uint8_t host = traffic_.ours ? 0x10 : 0x11;
-  if (traffic_.ipv6) {
-    Put(packet, 12, {0x86, 0xdd, 0x60, 0, 0, 0, 0, l4_length, protocol, 64});
-    Put(packet, 22, {0x20, 0x01, 0x0d, 0xb8});
-    Put(packet, 38, {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host});
-  } else {
-    Put(packet, 12,
-        {0x08, 0, 0x45, 0, 0, static_cast<uint8_t>(SLUICE_IPV4_BYTES + l4_length), 0, 1, 0x40, 0, 64, protocol});
-    Put(packet, 30, {203, 0, 113, static_cast<uint8_t>(host - 6)});
+absl::Status XdpFixture::Establish(uint32_t flows) {
+  if (traffic_.translates()) return EstablishSessions(flows);
+  for (const Side side : {Side::kPath, Side::kReference}) {
+    // The second packet confirms a flow.
+    for (int packet = 0; packet < 2; packet++) {
+      if (auto status = RunClients(side, flows, 0, kAck).status(); !status.ok()) return status;
+    }
   }
-  Put(packet, l4 + 2, {0, 80});
-  if (traffic_.udp) {
-    Put(packet, l4 + 4, {0, l4_length});
-  } else {
-    Put(packet, l4 + 12, {0x50, static_cast<uint8_t>(opening ? 0x02 : 0x10)});
+  return absl::OkStatus();
+}
+
+// The reference gets the very sessions that the path has opened.
+absl::Status XdpFixture::EstablishSessions(uint32_t flows) {
+  if (auto status = RunClients(Side::kPath, flows, 0, kSyn).status(); !status.ok()) return status;
+  const SessionPartition& partition = sessions_->tables().partitions().front();
+  answers_ = MakeAnswers(partition, tables_->view());
+  if (answers_.size() != flows) {
+    return absl::InternalError(absl::StrCat(flows, " flows have ", answers_.size(), " sessions"));
   }
+  if (absl::Status status = ShareAnswers(); !status.ok()) return status;
+  if (auto status = RunAnswers(Side::kPath, flows, kSynAck).status(); !status.ok()) return status;
+  if (auto status = RunClients(Side::kPath, flows, 0, kAck).status(); !status.ok()) return status;
+  return CopySessions(partition, tables_->view(), bpf_map__fd(reference_->maps.reference_sessions));
+}
+
+absl::Status XdpFixture::ShareAnswers() {
+  const size_t bytes = answers_.size() * sizeof(wrapper_answer);
+  absl::StatusOr<Region> region = Region::Share(bpf_map__fd(wrapper_->maps.wrapper_answers), bytes);
+  if (!region.ok()) return region.status();
+  std::memcpy(region->data(), answers_.data(), bytes);
+  return absl::OkStatus();
+}
+
+void XdpFixture::WritePacket(bool answer, uint8_t tcp_flags) {
+  const Packet packet = MakePacket(traffic_, answer, tcp_flags);
+  wrapper_->bss->wrapper_answering = answer ? static_cast<uint32_t>(answers_.size()) : 0;
   std::memcpy(&wrapper_->bss->wrapper_first, packet.data(), sizeof(uint64_t));
   std::memcpy(wrapper_->bss->wrapper_packet, packet.data() + 6, sizeof(wrapper_->bss->wrapper_packet));
 }
 
 absl::StatusOr<double> XdpFixture::RunRandom(Side side, uint32_t packets, uint32_t flows) {
-  WritePacket(false);
+  if (traffic_.reverse) return RunAnswers(side, packets, kAck);
+  WritePacket(false, kAck);
   wrapper_->bss->wrapper_flows = flows;
   // The same for every side.
   wrapper_->bss->wrapper_random = 0x9e3779b97f4a7c15ull + packets;
@@ -226,22 +270,56 @@ absl::StatusOr<double> XdpFixture::RunRandom(Side side, uint32_t packets, uint32
 }
 
 absl::StatusOr<double> XdpFixture::RunEach(Side side, uint32_t packets, uint32_t first, bool opening) {
-  WritePacket(opening);
+  if (traffic_.reverse) return RunAnswers(side, packets, kAck);
+  return RunClients(side, packets, first, opening ? kSyn : kAck);
+}
+
+absl::StatusOr<double> XdpFixture::RunClients(Side side, uint32_t packets, uint32_t first, uint8_t tcp_flags) {
+  WritePacket(false, tcp_flags);
   wrapper_->bss->wrapper_flows = 0;
   wrapper_->bss->wrapper_next = first;
   return Run(side, packets);
 }
 
+absl::StatusOr<double> XdpFixture::RunAnswers(Side side, uint32_t packets, uint8_t tcp_flags) {
+  WritePacket(true, tcp_flags);
+  wrapper_->bss->wrapper_next = 0;
+  return Run(side, packets);
+}
+
+absl::StatusOr<std::vector<uint8_t>> XdpFixture::Become(Side side, bool answer, uint32_t flow, uint8_t tcp_flags) {
+  auto status = answer ? RunAnswers(side, 1, tcp_flags).status() : RunClients(side, 1, flow, tcp_flags).status();
+  if (!status.ok()) return status;
+  return output_;
+}
+
+absl::Status XdpFixture::Check(Side side, bool opening) {
+  const uint8_t flags = opening ? kSyn : kAck;
+  const absl::StatusOr<std::vector<uint8_t>> in = Become(Side::kNothing, traffic_.reverse, 0, flags);
+  if (!in.ok()) return in.status();
+  const absl::StatusOr<std::vector<uint8_t>> out = Become(side, traffic_.reverse, 0, flags);
+  if (!out.ok()) return out.status();
+  if (absl::Status status = CheckOutput(traffic_, *in, *out); !status.ok() || !traffic_.reverse) return status;
+  // An answer is to the client whose packets come from where it goes.
+  const Ends answer = EndsOf(traffic_, *in);
+  const absl::StatusOr<std::vector<uint8_t>> sent = Become(side, false, FlowTo(EndsOf(traffic_, *out)), kAck);
+  if (!sent.ok()) return sent.status();
+  const Ends turned = {answer.destination, answer.source, answer.destination_port, answer.source_port};
+  return EndsOf(traffic_, *sent) == turned ? absl::OkStatus() : absl::InternalError("an answer is to somebody else");
+}
+
 uint64_t XdpFixture::CountExpected() const {
   EngineCounters counters;
   path_->AddCounters(&counters);
-  return counters.verdicts[traffic_.ours ? SLUICE_VERDICT_forwarded : SLUICE_VERDICT_pass_not_virtual];
+  if (!traffic_.ours) return counters.verdicts[SLUICE_VERDICT_pass_not_virtual];
+  return counters.verdicts[wrapper_->bss->wrapper_answering != 0 ? SLUICE_VERDICT_returned : SLUICE_VERDICT_forwarded];
 }
 
 absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
   const bpf_program* const wrappers[] = {wrapper_->progs.wrapper_of_nothing, wrapper_->progs.wrapper_of_path,
                                          wrapper_->progs.wrapper_of_reference};
-  std::array<uint8_t, kPacketBytes> packet{};
+  Packet packet{};
+  output_.resize(kMostBytes);
   xdp_md context{};
   context.data_end = packet.size();
   context.ingress_ifindex = if_nametoindex(kInterface);
@@ -249,6 +327,8 @@ absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
   PrepareBpfOptions(&options);
   options.data_in = packet.data();
   options.data_size_in = packet.size();
+  options.data_out = output_.data();
+  options.data_size_out = static_cast<uint32_t>(output_.size());
   options.ctx_in = &context;
   options.ctx_size_in = sizeof(context);
   options.repeat = static_cast<int>(packets);
@@ -257,6 +337,7 @@ absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
   const int error = bpf_prog_test_run_opts(bpf_program__fd(wrappers[static_cast<size_t>(side)]), &options);
   const double end = ThreadNs();
   if (error != 0) return BpfStatus(-error, "running the program");
+  output_.resize(options.data_size_out);
   const uint64_t counted = CountExpected() - before;
   if (counted != (side == Side::kNothing ? 0 : packets)) {
     return absl::InternalError(

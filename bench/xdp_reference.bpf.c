@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // The path of the engine in the kernel with its flows in the kernel's own LRU hash, by their addresses, ports and
-// protocol, as XDP balancers have them: what the connection table is measured against. Everything else is the same.
+// protocol, as XDP balancers have them: what the connection table and NAT sessions are measured against. Everything
+// else is the same.
 
 #include "bpf/connect.h"
+#include "bpf/session_resolve.h"
 
 struct reference_flow {
   uint32_t slot;
@@ -39,8 +41,73 @@ STAGE int reference_connect(struct engine_job* job) {
   return SLUICE_CONTINUE;
 }
 
-// The one step that is another one.
+// A translation, by the flow that its client sends and by the one that its server sends: an entry for each side, which
+// is that side's alone to write.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct sluice_flow);
+  __type(value, struct sluice_session);
+} reference_sessions SEC(".maps");
+
+// Ports that a new flow tries, from a random one on.
+#define REFERENCE_PORTS 32
+
+// A source port of ours for the session that is to be, on an address of ours.
+static __always_inline void propose_source(const struct engine_job* job, struct session_job* session,
+                                           const struct sluice_settings* settings, uint32_t random) {
+  struct sluice_session* wanted = &session->session;
+  const uint32_t hash = (uint32_t)job->hash;
+  const bool ipv6 = wanted->flags & SLUICE_SESSION_SERVER_IPV6;
+  wanted->nat_address = (uint16_t)(ipv6 ? settings->nat_ipv4 + sluice_scale(hash, settings->nat_ipv6)
+                                        : sluice_scale(hash, settings->nat_ipv4));
+  const struct sluice_nat_ports* ports = &session->own.ports;
+  wanted->source_port = SLUICE_16(sluice_nat_port(ports, sluice_scale(random, ports->count)));
+}
+
+// The entry of the answers, which has to be nobody else's. SLUICE_CONTINUE, or why there is none.
+STAGE uint32_t reference_enter(struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return SLUICE_VERDICT_no_table;
+  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, session->session.backend);
+  if (!settings || !backend) return SLUICE_VERDICT_no_table;
+  const bool keeps_source = backend->forwarding == SLUICE_NAT;
+  uint32_t random = (uint32_t)(job->hash >> 32);
+  for (uint32_t i = 0; i < REFERENCE_PORTS; i++) {
+    if (!keeps_source || i > 0) propose_source(job, session, settings, random);
+    if (!sluice_session_add_sums(&session->own, &session->session, &job->packet.flow)) return SLUICE_VERDICT_no_table;
+    if (bpf_map_update_elem(&reference_sessions, &session->own.scratch.answer, &session->session, BPF_NOEXIST) == 0) {
+      bpf_map_update_elem(&reference_sessions, &job->packet.flow, &session->session, BPF_ANY);
+      return SLUICE_CONTINUE;
+    }
+    random += 0x9e3779b9;
+  }
+  return SLUICE_VERDICT_no_nat_port;
+}
+
+// As find_session.
+static __always_inline uint32_t reference_find_session(struct xdp_md* context, struct engine_scratch* scratch) {
+  struct engine_job* job = &scratch->job;
+  struct session_job* session = &scratch->session;
+  struct sluice_session* live = bpf_map_lookup_elem(&reference_sessions, &job->packet.flow);
+  if (live) {
+    sluice_load_words(&session->session, live, sizeof(*live));
+    if (session_use(job, session) == SESSION_GOES_ON) {
+      const uint32_t verdict = note_packet(context, job, session, live);
+      return verdict == SLUICE_CONTINUE ? FOUND : verdict;
+    }
+  }
+  if (job->reverse) return session_stranger(job);
+  uint32_t verdict = session_begin(context, job, session);
+  if (verdict == SLUICE_CONTINUE) verdict = reference_enter(job, session);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  job->opened = 1;
+  return FOUND;
+}
+
+// The steps that are other ones.
 #define engine_connect reference_connect
+#define find_session reference_find_session
 #include "bpf/engine.h"
 
 SEC("xdp")

@@ -5,6 +5,7 @@
 // itself.
 
 #include "bpf/frame.h"
+#include "xdp_answer.h"
 
 #define PACKET_WORDS 10
 
@@ -20,6 +21,8 @@ uint32_t wrapper_ipv6 = 0;
 uint32_t wrapper_flows = 0;
 uint32_t wrapper_next = 0;
 uint64_t wrapper_random = 0;
+// Or, when it is not 0, the first ones of `wrapper_answers`, in their order and then from the beginning again.
+uint32_t wrapper_answering = 0;
 // The body gives the packet another length.
 uint32_t wrapper_grows = 0;
 
@@ -29,6 +32,15 @@ struct {
   __type(key, uint32_t);
   __type(value, uint32_t);
 } wrapper_bodies SEC(".maps");
+
+// Room is the loader's.
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, uint32_t);
+  __type(value, struct wrapper_answer);
+} wrapper_answers SEC(".maps");
 
 static __always_inline uint32_t next_flow(void) {
   if (wrapper_flows == 0) return wrapper_next++;
@@ -40,17 +52,12 @@ static __always_inline uint32_t next_flow(void) {
   return (uint32_t)((random >> 32) * wrapper_flows >> 32);
 }
 
-static __always_inline bool restore(struct xdp_md* context) {
-  // A body that leaves the head where it is pays for this as well, so that it costs nothing beside another one.
-  if (wrapper_grows && bpf_xdp_adjust_head(context, (int)packet_length(context) - PACKET_BYTES) != 0) return false;
-  uint8_t* data = (uint8_t*)packet_data(context);
-  if (data + PACKET_BYTES > packet_end(context)) return false;
+// Whose the packet is: the words between its Ethernet header and what the transport has behind its ports.
+static __always_inline void write_client(uint64_t* words) {
   // 2^15 ports on each of as many clients as it takes.
   const uint32_t flow = next_flow();
   const uint64_t client = 0x0b000000u + (flow >> 15);
   const uint64_t port = 0x4000u + (flow & 0x7fff);
-  uint64_t words[PACKET_WORDS - 1];
-  for (int i = 0; i < PACKET_WORDS - 1; i++) words[i] = wrapper_packet[i];
   if (wrapper_ipv6) {
     // Bytes 30 to 37: the rest of the source address. 54: ports.
     words[3] = __builtin_bswap64(client);
@@ -59,6 +66,37 @@ static __always_inline bool restore(struct xdp_md* context) {
     // Bytes 26 to 29: the source address. 34: ports.
     words[2] |= (uint64_t)__builtin_bswap32(client) << 32;
     words[3] |= (uint64_t)__builtin_bswap16(port) << 32;
+  }
+}
+
+static __always_inline bool write_server(uint64_t* words) {
+  const uint32_t at = wrapper_next;
+  wrapper_next = at + 1 >= wrapper_answering ? 0 : at + 1;
+  const struct wrapper_answer* answer = bpf_map_lookup_elem(&wrapper_answers, &at);
+  if (!answer) return false;
+  if (wrapper_ipv6) {
+    // And bytes 46 to 53: the rest of the destination address.
+    words[3] = answer->source;
+    words[5] = answer->destination;
+    words[6] |= answer->ports;
+  } else {
+    words[2] |= answer->source & 0xffffffff00000000;
+    words[3] = answer->destination >> 32 | (uint64_t)answer->ports << 32;
+  }
+  return true;
+}
+
+static __always_inline bool restore(struct xdp_md* context) {
+  // A body that leaves the head where it is pays for this as well, so that it costs nothing beside another one.
+  if (wrapper_grows && bpf_xdp_adjust_head(context, (int)packet_length(context) - PACKET_BYTES) != 0) return false;
+  uint8_t* data = (uint8_t*)packet_data(context);
+  if (data + PACKET_BYTES > packet_end(context)) return false;
+  uint64_t words[PACKET_WORDS - 1];
+  for (int i = 0; i < PACKET_WORDS - 1; i++) words[i] = wrapper_packet[i];
+  if (wrapper_answering == 0) {
+    write_client(words);
+  } else if (!write_server(words)) {
+    return false;
   }
   *(uint64_t*)data = wrapper_first;
   for (int i = 0; i < PACKET_WORDS - 1; i++) *(uint64_t*)(data + 6 + 8 * i) = words[i];

@@ -7,8 +7,7 @@
 #include "connect.h"
 #include "emit.h"
 #include "session_emit.h"
-#include "session_fragment.h"
-#include "session_open.h"
+#include "session_resolve.h"
 
 // The packet's port and partition. False when the interface is none of ours.
 static __always_inline bool engine_arrive(const struct xdp_md* context, struct engine_job* job) {
@@ -67,27 +66,6 @@ static __always_inline void engine_count(const struct engine_job* job, uint32_t 
   if (verdict != SLUICE_VERDICT_forwarded && verdict != SLUICE_VERDICT_returned) return;
   const uint32_t backend = traffic_at(job, sluice_backends_room, job->slot);
   add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, job->new_flow | job->opened);
-}
-
-// Step 4 of a packet that may be translated: its session, also a new one. FOUND, or its verdict; SLUICE_CONTINUE: it is
-// nobody's here.
-static __always_inline uint32_t find_session(struct xdp_md* context, struct engine_scratch* scratch) {
-  struct engine_job* job = &scratch->job;
-  struct session_job* session = &scratch->session;
-  if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return session_find_fragment(job, session);
-  const bool flow = job->packet.kind == SLUICE_PACKET_FLOW || is_echo(job);
-  uint32_t verdict = session_find(job, session);
-  if (verdict == FOUND) {
-    verdict = flow ? session_note(context, job, session) : SLUICE_CONTINUE;
-    if (verdict != SLUICE_CONTINUE) return verdict;
-  } else {
-    if (job->reverse) return session_stranger(job);
-    if (!flow) return SLUICE_VERDICT_no_session;
-    verdict = session_open(context, job, session, &scratch->other);
-    if (verdict != FOUND) return verdict;
-  }
-  if (flow && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) session_remember_fragment(job, session);
-  return FOUND;
 }
 
 // Steps 4 and 5 of a packet that may be translated; SLUICE_CONTINUE as find_session.

@@ -146,11 +146,9 @@ static __always_inline void note_way_back(const uint8_t* data, const struct engi
   SLUICE_STORE(&live->client_egress, (uint8_t)job->ingress);
 }
 
-// What a packet says about its session.
-STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job, const struct session_job* session) {
-  if (!job || !session) return SLUICE_VERDICT_no_table;
-  struct sluice_session* live = session_record(session->owner, session->found);
-  if (!live) return SLUICE_VERDICT_no_table;
+// What a packet says about its session, whose record is `live`.
+static __always_inline uint32_t note_packet(struct xdp_md* context, const struct engine_job* job,
+                                            const struct session_job* session, struct sluice_session* live) {
   const struct sluice_packet* packet = &job->packet;
   const struct sluice_session* record = &session->session;
   if (!job->reverse && packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES)
@@ -183,4 +181,10 @@ STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job
   if (record->protocol == SLUICE_IP_TCP && sluice_word_ends(own, after)) count_end(job, record->backend);
   note_way_back(data, job, live);
   return SLUICE_CONTINUE;
+}
+
+STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job, const struct session_job* session) {
+  if (!job || !session) return SLUICE_VERDICT_no_table;
+  struct sluice_session* live = session_record(session->owner, session->found);
+  return live ? note_packet(context, job, session, live) : SLUICE_VERDICT_no_table;
 }

@@ -21,7 +21,7 @@ SANITIZER_ENVIRONMENT = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
 # Of a benchmark whose rows take minutes: those that are run to see that it runs.
-BENCH_ROWS = {"xdp_bench": "flows:1000/room:1000000|new/ipip/ipv4/tcp/fresh|not_ours"}
+BENCH_ROWS = {"xdp_bench": "flows:1000/room:1000000|new/(ipip|full_nat)/ipv4/tcp/fresh|not_ours"}
 PYTEST = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q"]
 
 
