@@ -37,26 +37,30 @@ void Call::Finish(const absl::Status& status) {
   std::exchange(reactor_, nullptr)->Finish(ToGrpc(status));
 }
 
-absl::Status CallQueue::Admit(Shared& shared, const std::shared_ptr<Call>& call) {
-  const std::lock_guard lock(shared.mutex);
-  if (shared.closed) return Stopping();
+bool Call::EndIfAbandoned() {
+  // Closed meanwhile.
+  if (finished()) return true;
+  if (!context_->IsCancelled() && context_->deadline() > std::chrono::system_clock::now()) return false;
+  Finish(absl::CancelledError("given up by its client before it was begun"));
+  return true;
+}
+
+absl::Status CallQueue::Admit(const std::shared_ptr<Call>& call) {
+  const std::lock_guard lock(shared_->mutex);
+  if (shared_->closed) return Stopping();
+  auto& calls = shared_->calls;
   // Those that were finished later than their work.
-  absl::erase_if(shared.calls, [](const std::shared_ptr<Call>& one) { return one.use_count() == 1; });
-  if (shared.calls.size() >= kCalls) {
-    return absl::ResourceExhaustedError(absl::StrCat(kCalls, " calls are under way already; try again"));
+  if (calls.size() >= limit_) absl::erase_if(calls, [](const auto& one) { return one.use_count() == 1; });
+  if (calls.size() >= limit_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(limit_, " calls of this kind are under way already; wait for answers, then send it again"));
   }
-  shared.calls.insert(call);
+  calls.insert(call);
   return absl::OkStatus();
 }
 
 void CallQueue::Run(const std::shared_ptr<Shared>& shared, const std::shared_ptr<Call>& call, const Work& work) {
-  // Closed meanwhile.
-  if (call->finished()) return;
-  if (call->abandoned()) {
-    call->Finish(absl::CancelledError("given up by its client before it was begun"));
-  } else {
-    work(call);
-  }
+  if (!call->EndIfAbandoned()) work(call);
   if (!call->finished()) return;
   const std::lock_guard lock(shared->mutex);
   shared->calls.erase(call);
@@ -65,7 +69,7 @@ void CallQueue::Run(const std::shared_ptr<Shared>& shared, const std::shared_ptr
 grpc::ServerUnaryReactor* CallQueue::Submit(grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto call = std::make_shared<Call>(context, reactor);
-  if (const absl::Status status = Admit(*shared_, call); !status.ok()) {
+  if (const absl::Status status = Admit(call); !status.ok()) {
     call->Finish(status);
   } else {
     boost::asio::post(io_, [shared = shared_, call, work = std::move(work)] { Run(shared, call, work); });

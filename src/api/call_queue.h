@@ -1,5 +1,6 @@
 // Calls of the API on their way from gRPC's threads to the control thread and back. Each is answered exactly once,
-// whatever happens to the daemon meanwhile; there are at most kCalls of them at a time.
+// whatever happens to the daemon meanwhile; there is a limit to how many there are at a time, beyond which they are
+// refused at once.
 //
 // Thread-safety: Submit from any thread, Close from the control thread.
 #pragma once
@@ -31,8 +32,9 @@ class Call {
   // Request and reply are gone after the first Finish; further ones do nothing.
   void Finish(const absl::Status& status);
   bool finished() const { return reactor_ == nullptr; }
-  // The client has gone, or its deadline is over.
-  bool abandoned() const { return context_->IsCancelled() || context_->deadline() <= std::chrono::system_clock::now(); }
+  // Whether there is nothing to be done any more: it is finished, or its client has gone or will not wait any longer,
+  // which finishes it.
+  bool EndIfAbandoned();
 
  private:
   grpc::CallbackServerContext* context_;
@@ -41,10 +43,9 @@ class Call {
 
 class CallQueue {
  public:
-  static constexpr size_t kCalls = 64;
   using Work = std::function<void(const std::shared_ptr<Call>& call)>;
 
-  explicit CallQueue(boost::asio::io_context& io) : io_(io) {}
+  CallQueue(boost::asio::io_context& io, size_t limit) : io_(io), limit_(limit) {}
 
   // Has `work` done on the control thread; it finishes the call, at once or later. A call that is abandoned before that
   // is not done.
@@ -62,10 +63,11 @@ class CallQueue {
     absl::flat_hash_set<std::shared_ptr<Call>> calls;
   };
 
-  static absl::Status Admit(Shared& shared, const std::shared_ptr<Call>& call);
+  absl::Status Admit(const std::shared_ptr<Call>& call);
   static void Run(const std::shared_ptr<Shared>& shared, const std::shared_ptr<Call>& call, const Work& work);
 
   boost::asio::io_context& io_;
+  const size_t limit_;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 

@@ -93,7 +93,7 @@ absl::Status ApiServer::Listen(const Options& options) {
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kMessageBytes);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(CallQueue::kCalls));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(ApiService::kCalls));
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   // Two processes would share a port otherwise.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -3,12 +3,12 @@
 #include <grpc/grpc_security_constants.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "config/bounds.h"
 #include "config/validate.h"
 #include "control/flow_view.h"
 #include "control/view.h"
@@ -19,6 +19,29 @@ namespace {
 constexpr std::chrono::milliseconds kStatsInterval(1'000);
 constexpr std::chrono::milliseconds kShortestInterval(100);
 constexpr std::chrono::seconds kLongestInterval(3'600);
+
+// Room for every valid one.
+constexpr size_t kChangeBytes = 4'096;
+
+// At once, without a look at anything.
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+absl::Status MayOnlyLook() {
+  return absl::PermissionDeniedError(
+      "this client may look and change nothing; its certificate's common name is not in api.tls.admins");
+}
+
+BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options) {
+  BackendEdit edit;
+  edit.change.set_pool(pool);
+  edit.change.set_name(name);
+  edit.options = options;
+  return edit;
+}
 
 absl::Status NoPool() {
   return absl::NotFoundError("there is no such pool; list without one shows all");
@@ -35,31 +58,25 @@ bool ApiService::MayChange(const grpc::CallbackServerContext& context) const {
   return false;
 }
 
-// The answer waits until the change is kept, the control thread does not.
 grpc::ServerUnaryReactor* ApiService::Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
                                              std::function<Changed(Wanted& wanted)> change) {
-  if (!MayChange(*context)) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(
-        {grpc::StatusCode::PERMISSION_DENIED,
-         "this client may look and change nothing; its certificate's common name is not in api.tls.admins"});
-    return reactor;
-  }
+  if (!MayChange(*context)) return Refuse(context, MayOnlyLook());
   return queue_.Submit(context, [this, reply, change = std::move(change)](const std::shared_ptr<Call>& call) {
-    Changed changed = change(*backing_.wanted);
-    if (!changed.ok() || changed->dry_run()) {
-      if (changed.ok()) *reply = *std::move(changed);
-      return call->Finish(changed.status());
-    }
-    backing_.wanted->WhenKept([call, reply, changed = *std::move(changed)](const absl::Status& kept) {
-      // Else the reply is gone.
-      if (call->finished()) return;
-      *reply = changed;
-      if (kept.ok()) return call->Finish(kept);
-      call->Finish(
-          absl::DataLossError(absl::StrCat("generation ", changed.generation(),
-                                           " runs, but would be lost by a restart: ", std::string(kept.message()))));
-    });
+    batch_->MakeAll();
+    AnswerWhenKept(*backing_.wanted, call, reply, change(*backing_.wanted));
+  });
+}
+
+grpc::ServerUnaryReactor* ApiService::ChangeBackend(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
+                                                    BackendEdit edit, size_t bytes) {
+  if (!MayChange(*context)) return Refuse(context, MayOnlyLook());
+  if (bytes > kChangeBytes) {
+    return Refuse(context, absl::InvalidArgumentError(
+                               absl::StrCat("a change of a backend of ", bytes, " bytes, where none needs more than ",
+                                            kChangeBytes, "; use at most ", config::kMaxNameBytes, " in a name")));
+  }
+  return changes_.Submit(context, [this, reply, edit = std::move(edit)](const std::shared_ptr<Call>& call) {
+    batch_->Add(call, reply, edit);
   });
 }
 
@@ -69,11 +86,7 @@ grpc::ServerUnaryReactor* ApiService::Apply(grpc::CallbackServerContext* context
   v1::Config config = request->config();
   config::Report report;
   ValidateConfig(config, report);
-  if (!report.ok()) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(ToGrpc(report.ToStatus()));
-    return reactor;
-  }
+  if (!report.ok()) return Refuse(context, report.ToStatus());
   return Change(context, reply, [request, config = std::move(config)](Wanted& wanted) {
     return wanted.Apply(config, request->options());
   });
@@ -86,25 +99,24 @@ grpc::ServerUnaryReactor* ApiService::Rollback(grpc::CallbackServerContext* cont
 
 grpc::ServerUnaryReactor* ApiService::AddBackend(grpc::CallbackServerContext* context,
                                                  const v1::AddBackendRequest* request, v1::ChangeReply* reply) {
-  return Change(context, reply, [request](Wanted& wanted) {
-    return wanted.AddBackend(request->pool(), request->backend(), request->options());
-  });
+  BackendEdit edit = EditOf(request->pool(), request->backend().name(), request->options());
+  *edit.change.mutable_added() = request->backend();
+  return ChangeBackend(context, reply, std::move(edit), request->ByteSizeLong());
 }
 
 grpc::ServerUnaryReactor* ApiService::RemoveBackend(grpc::CallbackServerContext* context,
                                                     const v1::RemoveBackendRequest* request, v1::ChangeReply* reply) {
-  return Change(context, reply, [request](Wanted& wanted) {
-    return wanted.RemoveBackend(request->pool(), request->backend(), request->options());
-  });
+  BackendEdit edit = EditOf(request->pool(), request->backend(), request->options());
+  edit.change.set_removed(true);
+  return ChangeBackend(context, reply, std::move(edit), request->ByteSizeLong());
 }
 
 grpc::ServerUnaryReactor* ApiService::UpdateBackend(grpc::CallbackServerContext* context,
                                                     const v1::UpdateBackendRequest* request, v1::ChangeReply* reply) {
-  return Change(context, reply, [request](Wanted& wanted) {
-    return wanted.UpdateBackend(
-        request->pool(), request->backend(), request->has_weight() ? std::optional(request->weight()) : std::nullopt,
-        request->has_state() ? std::optional(request->state()) : std::nullopt, request->options());
-  });
+  BackendEdit edit = EditOf(request->pool(), request->backend(), request->options());
+  if (request->has_weight()) edit.change.set_weight(request->weight());
+  if (request->has_state()) edit.change.set_state(request->state());
+  return ChangeBackend(context, reply, std::move(edit), request->ByteSizeLong());
 }
 
 grpc::ServerUnaryReactor* ApiService::Get(grpc::CallbackServerContext* context, const v1::GetRequest*,

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "api/api.grpc.pb.h"
 #include "api/call_queue.h"
+#include "api/change_batch.h"
 #include "api/streams.h"
 #include "control/controller.h"
 #include "control/events.h"
@@ -30,12 +32,21 @@ class ApiService : public v1::LoadBalancer::CallbackService {
     std::vector<std::string> admins;
   };
 
+  // Calls under way at a time: changes of backends, which are small and made together, and all others.
+  static constexpr size_t kChanges = 512;
+  static constexpr size_t kCalls = 64;
+
   ApiService(boost::asio::io_context& io, Backing backing)
-      : queue_(io), streams_(io, backing.events), backing_(std::move(backing)) {}
+      : queue_(io, kCalls),
+        changes_(io, kChanges),
+        batch_(std::make_shared<ChangeBatch>(io, backing.wanted)),
+        streams_(io, backing.events),
+        backing_(std::move(backing)) {}
 
   // For the control thread: no call is under way afterwards, and none is taken.
   void Close() {
     queue_.Close();
+    changes_.Close();
     streams_.Close();
   }
 
@@ -73,8 +84,13 @@ class ApiService : public v1::LoadBalancer::CallbackService {
   using Changed = absl::StatusOr<v1::ChangeReply>;
   grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
                                    std::function<Changed(Wanted& wanted)> change);
+  // `bytes` is what the request takes.
+  grpc::ServerUnaryReactor* ChangeBackend(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
+                                          BackendEdit edit, size_t bytes);
 
   CallQueue queue_;
+  CallQueue changes_;
+  std::shared_ptr<ChangeBatch> batch_;
   Streams streams_;
   Backing backing_;
 };

@@ -121,12 +121,14 @@ void FillPool(v1::Pool& pool) {
   if (!pool.has_maglev_table_size()) pool.set_maglev_table_size(kMaglevTableSize);
   if (pool.forwarding() == v1::Pool::GUE && !pool.has_gue_port()) pool.set_gue_port(kGuePort);
   if (pool.has_health_check()) FillHealthCheck(*pool.mutable_health_check());
-  for (v1::Backend& backend : *pool.mutable_backends()) {
-    if (!backend.has_weight()) backend.set_weight(kWeight);
-  }
+  for (v1::Backend& backend : *pool.mutable_backends()) FillDefaults(backend);
 }
 
 }  // namespace
+
+void FillDefaults(v1::Backend& backend) {
+  if (!backend.has_weight()) backend.set_weight(kWeight);
+}
 
 void FillDefaults(v1::Config& config) {
   FillEngine(*config.mutable_engine());

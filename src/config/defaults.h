@@ -14,5 +14,7 @@ namespace sluice::config {
 // of a pool, gue_port of a gue pool; weight of a backend. hash_key has no default here: the daemon keeps one in its
 // state folder.
 void FillDefaults(v1::Config& config);
+// Those of a backend alone.
+void FillDefaults(v1::Backend& backend);
 
 }  // namespace sluice::config

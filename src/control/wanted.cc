@@ -3,10 +3,12 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "config/bounds.h"
+#include "config/defaults.h"
 #include "config/diff.h"
 #include "config/suggest.h"
 #include "config/validate.h"
@@ -14,6 +16,8 @@
 
 namespace sluice {
 namespace {
+
+using google::protobuf::util::MessageDifferencer;
 
 absl::Status Validate(v1::Config& config, google::protobuf::RepeatedPtrField<std::string>* warnings) {
   config::Report report;
@@ -40,6 +44,16 @@ absl::Status NoBackend(const v1::Pool& pool, const std::string& name) {
                                           SuggestName(name, pool.backends())));
 }
 
+absl::Status IsThere(const v1::Pool& pool, const v1::Backend& backend) {
+  return absl::AlreadyExistsError(absl::StrCat("pool ", pool.name(), " has a backend \"", backend.name(), "\" (",
+                                               backend.address(), "); remove it first, or change its weight"));
+}
+
+// Whether what was asked for is the reason, and not what the machine can't do just now.
+bool IsOfTheirs(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status);
+}
+
 // The backend alone, in a configuration of its own, to tell what changes of it.
 v1::Config Alone(const std::string& pool, const v1::Backend* backend) {
   v1::Config config;
@@ -50,6 +64,20 @@ v1::Config Alone(const std::string& pool, const v1::Backend* backend) {
 }
 
 }  // namespace
+
+// What changes of backends that are made together come to, until they are published.
+struct Wanted::Draft {
+  // One that changes something: its reply's place, and the backend before and after it.
+  struct Step {
+    size_t reply = 0;
+    v1::Config before;
+    v1::Config after;
+  };
+  v1::Config config;
+  v1::StoredState stored;
+  Replies replies;
+  std::vector<Step> steps;
+};
 
 void Wanted::Serve(Controller* controller) {
   controller_ = controller;
@@ -82,15 +110,15 @@ v1::Config Wanted::Begin(const LoadedConfig& file, const v1::StoredState& kept, 
   notes->insert(notes->end(), merged.dropped.begin(), merged.dropped.end());
   *stored_.mutable_wanted()->mutable_changes() = std::move(merged.changes);
   stored_.set_file_sha256(file.sha256);
-  begun_anew_ = !google::protobuf::util::MessageDifferencer::Equals(stored_.wanted(), kept.wanted());
+  begun_anew_ = !MessageDifferencer::Equals(stored_.wanted(), kept.wanted());
   config_ = std::move(merged.config);
   return config_;
 }
 
-absl::Status Wanted::CheckOptions(const v1::ChangeOptions& options) const {
+absl::Status Wanted::CheckOptions(const v1::ChangeOptions& options, uint64_t revision) const {
   if (controller_ == nullptr) return absl::UnavailableError("sluiced is still starting; try again");
-  if (!options.has_revision() || options.revision() == revision()) return absl::OkStatus();
-  return absl::AbortedError(absl::StrCat("the configuration is at revision ", revision(), ", not ", options.revision(),
+  if (!options.has_revision() || options.revision() == revision) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("the configuration is at revision ", revision, ", not ", options.revision(),
                                          ": somebody has changed it; look at it and try again"));
 }
 
@@ -112,7 +140,7 @@ void Wanted::Tell(const char* what, const v1::ChangeReply& reply) const {
 }
 
 absl::StatusOr<v1::ChangeReply> Wanted::Reload(const LoadedConfig& file) {
-  if (absl::Status status = CheckOptions({}); !status.ok()) return status;
+  if (absl::Status status = CheckOptions({}, revision()); !status.ok()) return status;
   v1::StoredState next = stored_;
   *next.mutable_previous() = Current();
   next.mutable_wanted()->clear_applied();
@@ -121,7 +149,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::Reload(const LoadedConfig& file) {
 }
 
 absl::StatusOr<v1::ChangeReply> Wanted::Apply(const v1::Config& config, const v1::ChangeOptions& options) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  if (absl::Status status = CheckOptions(options, revision()); !status.ok()) return status;
   v1::StoredState next = stored_;
   *next.mutable_previous() = Current();
   *next.mutable_wanted()->mutable_applied() = config;
@@ -129,7 +157,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::Apply(const v1::Config& config, const v1
 }
 
 absl::StatusOr<v1::ChangeReply> Wanted::Rollback(const v1::ChangeOptions& options) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  if (absl::Status status = CheckOptions(options, revision()); !status.ok()) return status;
   if (!stored_.has_previous()) {
     return absl::FailedPreconditionError("there is nothing to go back to: nothing was applied or reloaded");
   }
@@ -164,72 +192,88 @@ absl::StatusOr<v1::ChangeReply> Wanted::Replace(const char* what, v1::Config bas
   return reply;
 }
 
-absl::StatusOr<v1::ChangeReply> Wanted::AddBackend(const std::string& pool, const v1::Backend& backend,
-                                                   const v1::ChangeOptions& options) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  const v1::Pool* in = FindPool(config_, pool);
-  if (in == nullptr) return NoPool(config_, pool);
-  const v1::Backend* there = FindBackend(*in, backend.name());
-  if (there != nullptr) {
-    return absl::AlreadyExistsError(absl::StrCat("pool ", pool, " has a backend \"", there->name(), "\" (",
-                                                 there->address(), "); remove it first, or change its weight"));
-  }
-  return ChangeBackend(pool, backend.name(), &backend, options.dry_run());
-}
-
-absl::StatusOr<v1::ChangeReply> Wanted::RemoveBackend(const std::string& pool, const std::string& backend,
-                                                      const v1::ChangeOptions& options) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  const v1::Pool* in = FindPool(config_, pool);
-  if (in == nullptr) return NoPool(config_, pool);
-  if (FindBackend(*in, backend) == nullptr) return NoBackend(*in, backend);
-  return ChangeBackend(pool, backend, nullptr, options.dry_run());
-}
-
-absl::StatusOr<v1::ChangeReply> Wanted::UpdateBackend(const std::string& pool, const std::string& backend,
-                                                      std::optional<uint32_t> weight,
-                                                      std::optional<v1::Backend::State> state,
-                                                      const v1::ChangeOptions& options) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  const v1::Pool* in = FindPool(config_, pool);
-  if (in == nullptr) return NoPool(config_, pool);
-  const v1::Backend* there = FindBackend(*in, backend);
-  if (there == nullptr) return NoBackend(*in, backend);
-  v1::Backend wanted = *there;
-  if (weight.has_value()) wanted.set_weight(*weight);
-  if (state.has_value()) wanted.set_state(*state);
-  return ChangeBackend(pool, backend, &wanted, options.dry_run());
-}
-
-// `wanted` is the backend as it shall be, null when it shall be gone. Required: the pool is there.
-absl::StatusOr<v1::ChangeReply> Wanted::ChangeBackend(const std::string& pool, const std::string& name,
-                                                      const v1::Backend* wanted, bool dry_run) {
-  v1::BackendChange change;
-  change.set_pool(pool);
-  change.set_name(name);
-  change.set_removed(FindBackend(*FindPool(config_, pool), name) != nullptr);
-  if (wanted != nullptr) *change.mutable_added() = *wanted;
-  v1::Config next = config_;
-  if (absl::Status status = ApplyChange(change, next); !status.ok()) return status;
+absl::StatusOr<v1::ChangeReply> Wanted::Draw(const BackendEdit& edit, Draft* draft) const {
+  const v1::BackendChange& change = edit.change;
+  if (absl::Status status = CheckOptions(edit.options, draft->stored.revision()); !status.ok()) return status;
+  v1::Pool* pool = FindPool(draft->config, change.pool());
+  if (pool == nullptr) return NoPool(draft->config, change.pool());
+  const v1::Backend* there = FindBackend(*pool, change.name());
+  if (there != nullptr && change.has_added()) return IsThere(*pool, *there);
+  if (there == nullptr && !change.has_added()) return NoBackend(*pool, change.name());
+  Draft::Step step;
+  step.before = Alone(pool->name(), there);
+  if (absl::Status status = ApplyChange(change, draft->config); !status.ok()) return status;
+  v1::Backend* after = FindBackend(*pool, change.name());
+  if (after != nullptr) config::FillDefaults(*after);
+  step.after = Alone(pool->name(), after);
+  step.reply = draft->replies.size();
   v1::ChangeReply reply;
-  reply.set_dry_run(dry_run);
-  if (absl::Status status = Validate(next, reply.mutable_warnings()); !status.ok()) return status;
-  const v1::Backend* after = FindBackend(*FindPool(next, pool), name);
-  for (std::string& line : DiffConfigs(Alone(pool, FindBackend(*FindPool(config_, pool), name)), Alone(pool, after))) {
-    reply.add_changes(std::move(line));
-  }
+  reply.set_dry_run(edit.options.dry_run());
   // What is so already needs no new tables.
-  const bool changes = !dry_run && reply.changes_size() > 0;
-  if (changes) {
-    if (absl::Status status = controller_->Apply(next).status(); !status.ok()) return status;
-    RecordChange(base_, pool, name, after, *stored_.mutable_wanted()->mutable_changes());
-    stored_.set_revision(revision() + 1);
-    config_ = std::move(next);
-    keeper_->Keep(stored_);
+  if (!MessageDifferencer::Equals(step.before, step.after)) {
+    RecordChange(base_, pool->name(), change.name(), after, *draft->stored.mutable_wanted()->mutable_changes());
+    draft->stored.set_revision(draft->stored.revision() + 1);
+    draft->steps.push_back(std::move(step));
   }
-  FillReply(&reply);
-  if (changes) Tell("change", reply);
+  reply.set_revision(draft->stored.revision());
   return reply;
+}
+
+// Tells what changes once it is known to be valid.
+absl::Status Wanted::Check(Draft* draft) const {
+  google::protobuf::RepeatedPtrField<std::string> warnings;
+  if (absl::Status status = Validate(draft->config, &warnings); !status.ok()) return status;
+  for (const Draft::Step& step : draft->steps) {
+    v1::ChangeReply& reply = *draft->replies[step.reply];
+    *reply.mutable_warnings() = warnings;
+    for (std::string& line : DiffConfigs(step.before, step.after)) reply.add_changes(std::move(line));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Wanted::Publish(Draft* draft) {
+  if (absl::Status status = controller_->Apply(draft->config).status(); !status.ok()) return status;
+  config_ = std::move(draft->config);
+  stored_ = std::move(draft->stored);
+  keeper_->Keep(stored_);
+  for (const Draft::Step& step : draft->steps) {
+    v1::ChangeReply& reply = *draft->replies[step.reply];
+    reply.set_generation(controller_->generation());
+    Tell("change", reply);
+  }
+  return absl::OkStatus();
+}
+
+// Where they cannot be made together, one of them may be to blame: they are tried in halves, down to that one.
+void Wanted::ChangeTogether(absl::Span<const BackendEdit> edits, Replies* replies) {
+  Draft draft{config_, stored_, {}, {}};
+  for (const BackendEdit& edit : edits) draft.replies.push_back(Draw(edit, &draft));
+  absl::Status status = draft.steps.empty() ? absl::OkStatus() : Check(&draft);
+  const bool dry_run = edits.front().options.dry_run();
+  if (status.ok() && !draft.steps.empty() && !dry_run) status = Publish(&draft);
+  if (!status.ok() && edits.size() > 1 && IsOfTheirs(status)) {
+    ChangeTogether(edits.first(edits.size() / 2), replies);
+    return ChangeTogether(edits.subspan(edits.size() / 2), replies);
+  }
+  for (absl::StatusOr<v1::ChangeReply>& reply : draft.replies) {
+    if (reply.ok() && !status.ok()) reply = status;
+    if (reply.ok()) reply->set_generation(controller_->generation());
+    if (reply.ok() && dry_run) reply->set_revision(revision());
+    replies->push_back(std::move(reply));
+  }
+}
+
+Wanted::Replies Wanted::ChangeBackends(absl::Span<const BackendEdit> edits) {
+  Replies replies;
+  if (controller_ == nullptr) return Replies(edits.size(), CheckOptions({}, 0));
+  while (!edits.empty()) {
+    const auto dry_run =
+        std::find_if(edits.begin(), edits.end(), [](const auto& one) { return one.options.dry_run(); });
+    const size_t together = std::max<size_t>(1, static_cast<size_t>(dry_run - edits.begin()));
+    ChangeTogether(edits.first(together), &replies);
+    edits.remove_prefix(together);
+  }
+  return replies;
 }
 
 }  // namespace sluice

@@ -7,12 +7,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "config/load.h"
 #include "control/controller.h"
 #include "control/overlay.h"
@@ -21,6 +22,13 @@
 #include "control/state_keeper.h"
 
 namespace sluice {
+
+// What shall become of a backend: there shall be a new one (`added`), it shall be gone (`removed`), or have another
+// weight or state; what is absent stays as it is.
+struct BackendEdit {
+  v1::BackendChange change;
+  v1::ChangeOptions options;
+};
 
 class Wanted {
  public:
@@ -38,14 +46,11 @@ class Wanted {
   absl::StatusOr<v1::ChangeReply> Apply(const v1::Config& config, const v1::ChangeOptions& options);
   absl::StatusOr<v1::ChangeReply> Rollback(const v1::ChangeOptions& options);
 
-  absl::StatusOr<v1::ChangeReply> AddBackend(const std::string& pool, const v1::Backend& backend,
-                                             const v1::ChangeOptions& options);
-  absl::StatusOr<v1::ChangeReply> RemoveBackend(const std::string& pool, const std::string& backend,
-                                                const v1::ChangeOptions& options);
-  // What is absent stays as it is.
-  absl::StatusOr<v1::ChangeReply> UpdateBackend(const std::string& pool, const std::string& backend,
-                                                std::optional<uint32_t> weight, std::optional<v1::Backend::State> state,
-                                                const v1::ChangeOptions& options);
+  // Changes of single backends, in their order, and what each is answered. All of them together are validated, built,
+  // published and kept once; one that is refused holds up none of the others. A reply's revision is that of its own
+  // change, its generation the one that has all of them. Dry runs are answered by what is before them.
+  using Replies = std::vector<absl::StatusOr<v1::ChangeReply>>;
+  Replies ChangeBackends(absl::Span<const BackendEdit> edits);
 
   const v1::Config& config() const { return config_; }
   uint64_t revision() const { return stored_.revision(); }
@@ -62,11 +67,14 @@ class Wanted {
   absl::Status kept() const { return keeper_->status(); }
 
  private:
-  absl::Status CheckOptions(const v1::ChangeOptions& options) const;
+  struct Draft;
+  absl::Status CheckOptions(const v1::ChangeOptions& options, uint64_t revision) const;
   absl::StatusOr<v1::ChangeReply> Replace(const char* what, v1::Config base, v1::StoredState next, Merged merged,
                                           bool dry_run);
-  absl::StatusOr<v1::ChangeReply> ChangeBackend(const std::string& pool, const std::string& name,
-                                                const v1::Backend* wanted, bool dry_run);
+  absl::StatusOr<v1::ChangeReply> Draw(const BackendEdit& edit, Draft* draft) const;
+  absl::Status Check(Draft* draft) const;
+  absl::Status Publish(Draft* draft);
+  void ChangeTogether(absl::Span<const BackendEdit> edits, Replies* replies);
   v1::WantedState Current() const;
   void FillReply(v1::ChangeReply* reply) const;
   void Tell(const char* what, const v1::ChangeReply& reply) const;

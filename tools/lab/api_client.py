@@ -43,7 +43,8 @@ class ApiClient:
     """Calls by name, with dictionaries: client.call("Get"), client.call("UpdateBackend", pool="web", ...)."""
 
     def __init__(self, target, service="sluice.v1.LoadBalancer"):
-        self._channel = grpc.insecure_channel(target)
+        # A connection of its own: clients of one process share one otherwise.
+        self._channel = grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)])
         self._request, self._response = _reflection_messages()
         self._pool = descriptor_pool.DescriptorPool()
         found = self._ask(file_containing_symbol=service).file_descriptor_response.file_descriptor_proto

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -48,6 +49,34 @@ v1::Backend Backend(const std::string& name, const std::string& address) {
   return backend;
 }
 
+BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options) {
+  BackendEdit edit;
+  edit.change.set_pool(pool);
+  edit.change.set_name(name);
+  edit.options = options;
+  return edit;
+}
+
+BackendEdit AddEdit(const std::string& pool, const v1::Backend& backend, const v1::ChangeOptions& options) {
+  BackendEdit edit = EditOf(pool, backend.name(), options);
+  *edit.change.mutable_added() = backend;
+  return edit;
+}
+
+BackendEdit RemoveEdit(const std::string& name, const v1::ChangeOptions& options) {
+  BackendEdit edit = EditOf("web", name, options);
+  edit.change.set_removed(true);
+  return edit;
+}
+
+BackendEdit UpdateEdit(const std::string& name, std::optional<uint32_t> weight, std::optional<v1::Backend::State> state,
+                       const v1::ChangeOptions& options) {
+  BackendEdit edit = EditOf("web", name, options);
+  if (weight.has_value()) edit.change.set_weight(*weight);
+  if (state.has_value()) edit.change.set_state(*state);
+  return edit;
+}
+
 class WantedTest : public testing::Test {
  protected:
   WantedTest() { Start(); }
@@ -84,11 +113,23 @@ class WantedTest : public testing::Test {
     for (const std::string& word : words) absl::StrAppend(&text, text.empty() ? "" : " ", word);
     return text;
   }
+  absl::StatusOr<v1::ChangeReply> Change(const BackendEdit& edit) { return wanted_->ChangeBackends({edit}).at(0); }
+  absl::StatusOr<v1::ChangeReply> Add(const std::string& pool, const v1::Backend& backend,
+                                      const v1::ChangeOptions& options) {
+    return Change(AddEdit(pool, backend, options));
+  }
+  absl::StatusOr<v1::ChangeReply> Remove(const std::string& name, const v1::ChangeOptions& options) {
+    return Change(RemoveEdit(name, options));
+  }
+  absl::StatusOr<v1::ChangeReply> Update(const std::string& name, std::optional<uint32_t> weight,
+                                         std::optional<v1::Backend::State> state, const v1::ChangeOptions& options) {
+    return Change(UpdateEdit(name, weight, state, options));
+  }
   absl::StatusOr<v1::ChangeReply> SetWeight(const std::string& name, uint32_t weight) {
-    return wanted_->UpdateBackend("web", name, weight, std::nullopt, {});
+    return Update(name, weight, std::nullopt, {});
   }
   absl::StatusOr<v1::ChangeReply> SetState(const std::string& name, v1::Backend::State state) {
-    return wanted_->UpdateBackend("web", name, std::nullopt, state, {});
+    return Update(name, std::nullopt, state, {});
   }
 
   TemporaryFolder folder_;
@@ -104,14 +145,14 @@ class WantedTest : public testing::Test {
 };
 
 TEST_F(WantedTest, ChangesAreRunAndToldAndComeBack) {
-  absl::StatusOr<v1::ChangeReply> reply = wanted_->AddBackend("web", Backend("c", "10.0.1.3"), {});
+  absl::StatusOr<v1::ChangeReply> reply = Add("web", Backend("c", "10.0.1.3"), {});
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->generation(), 2u);
   EXPECT_EQ(reply->revision(), 1u);
   EXPECT_THAT(reply->changes(), ElementsAre(R"(+ pools[web].backends[c]: {name: c, address: "10.0.1.3", weight: 1})"));
   ASSERT_TRUE(SetWeight("a", 5).ok());
   ASSERT_TRUE(SetState("a", v1::Backend::DRAIN).ok());
-  reply = wanted_->RemoveBackend("web", "b", {});
+  reply = Remove("b", {});
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_THAT(reply->changes(), ElementsAre("- pools[web].backends[b]"));
   EXPECT_EQ(Running(), "a5drain c1");
@@ -135,7 +176,7 @@ TEST_F(WantedTest, WhatIsSoAlreadyChangesNothing) {
 TEST_F(WantedTest, ADryRunTellsAndDoesNothing) {
   v1::ChangeOptions dry;
   dry.set_dry_run(true);
-  const absl::StatusOr<v1::ChangeReply> reply = wanted_->RemoveBackend("web", "a", dry);
+  const absl::StatusOr<v1::ChangeReply> reply = Remove("a", dry);
   ASSERT_TRUE(reply.ok());
   EXPECT_TRUE(reply->dry_run());
   EXPECT_THAT(reply->changes(), ElementsAre("- pools[web].backends[a]"));
@@ -156,16 +197,15 @@ TEST_F(WantedTest, ErrorsSayWhatToDoAndChangeNothing) {
   const auto refusal = [](const absl::StatusOr<v1::ChangeReply>& reply) {
     return std::string(reply.status().message());
   };
-  EXPECT_EQ(refusal(wanted_->AddBackend("wep", Backend("c", "10.0.1.3"), {})),
-            "no pool is named \"wep\"; did you mean \"web\"?");
-  EXPECT_THAT(refusal(wanted_->AddBackend("web", Backend("a", "10.0.1.3"), {})),
+  EXPECT_EQ(refusal(Add("wep", Backend("c", "10.0.1.3"), {})), "no pool is named \"wep\"; did you mean \"web\"?");
+  EXPECT_THAT(refusal(Add("web", Backend("a", "10.0.1.3"), {})),
               HasSubstr("pool web has a backend \"a\" (10.0.1.1); remove it first"));
-  EXPECT_THAT(refusal(wanted_->AddBackend("web", Backend("c", "10.0.1.1"), {})),
+  EXPECT_THAT(refusal(Add("web", Backend("c", "10.0.1.1"), {})),
               HasSubstr("pools[0].backends[2].address: 10.0.1.1 is already backend \"a\""));
-  EXPECT_THAT(refusal(wanted_->AddBackend("web", Backend(std::string(1 << 20, 'x'), "10.0.1.3"), {})),
+  EXPECT_THAT(refusal(Add("web", Backend(std::string(1 << 20, 'x'), "10.0.1.3"), {})),
               HasSubstr("a name of 1048576 bytes; use at most 63"));
-  EXPECT_EQ(refusal(wanted_->RemoveBackend("web", "z", {})), "pool web has no backend \"z\"; it is one of a, b");
-  EXPECT_LT(refusal(wanted_->RemoveBackend("web", std::string(1 << 20, 'x'), {})).size(), 300u);
+  EXPECT_EQ(refusal(Remove("z", {})), "pool web has no backend \"z\"; it is one of a, b");
+  EXPECT_LT(refusal(Remove(std::string(1 << 20, 'x'), {})).size(), 300u);
   EXPECT_THAT(refusal(SetWeight("a", 70'000)), HasSubstr("weight 70000 is too large"));
   EXPECT_THAT(refusal(SetState("a", static_cast<v1::Backend::State>(9))), HasSubstr("unknown state 9"));
   v1::Config other = file_.config;
@@ -182,11 +222,69 @@ TEST_F(WantedTest, ErrorsSayWhatToDoAndChangeNothing) {
 TEST_F(WantedTest, ARevisionThatHasPassedIsRefused) {
   v1::ChangeOptions options;
   options.set_revision(0);
-  ASSERT_TRUE(wanted_->UpdateBackend("web", "a", 2, std::nullopt, options).ok());
-  const absl::Status status = wanted_->UpdateBackend("web", "a", 3, std::nullopt, options).status();
+  ASSERT_TRUE(Update("a", 2, std::nullopt, options).ok());
+  const absl::Status status = Update("a", 3, std::nullopt, options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("at revision 1, not 0"));
   EXPECT_EQ(Running(), "a2 b1");
+}
+
+TEST_F(WantedTest, ManyAreMadeTogetherInTheirOrder) {
+  std::vector<BackendEdit> edits;
+  for (uint32_t weight = 2; weight < 102; weight++) edits.push_back(UpdateEdit("a", weight, std::nullopt, {}));
+  edits.push_back(RemoveEdit("b", {}));
+  edits.push_back(AddEdit("web", Backend("c", "10.0.1.2"), {}));
+  const Wanted::Replies replies = wanted_->ChangeBackends(edits);
+  ASSERT_EQ(replies.size(), edits.size());
+  for (size_t i = 0; i < replies.size(); i++) {
+    ASSERT_TRUE(replies[i].ok()) << i << replies[i].status();
+    EXPECT_EQ(replies[i]->revision(), i + 1);
+    EXPECT_EQ(replies[i]->generation(), 2u);
+    EXPECT_EQ(replies[i]->changes_size(), 1);
+  }
+  EXPECT_THAT(replies[1]->changes(), ElementsAre("~ pools[web].backends[a].weight: 2 -> 3"));
+  EXPECT_EQ(engine_.publishes, 2u);
+  EXPECT_EQ(Running(), "a101 c1");
+  Start();
+  EXPECT_EQ(Running(), "a101 c1");
+  EXPECT_EQ(wanted_->revision(), 102u);
+}
+
+TEST_F(WantedTest, WhatIsRefusedHoldsUpNoneOfTheOthers) {
+  v1::ChangeOptions dry;
+  dry.set_dry_run(true);
+  v1::ChangeOptions first;
+  first.set_revision(0);
+  const std::vector<BackendEdit> edits = {UpdateEdit("a", 2, std::nullopt, first),
+                                          UpdateEdit("a", 3, std::nullopt, first),
+                                          RemoveEdit("z", {}),
+                                          UpdateEdit("b", 70'000, std::nullopt, {}),
+                                          AddEdit("web", Backend("c", "10.0.1.3"), {}),
+                                          AddEdit("web", Backend("d", "10.0.1.1"), {}),
+                                          UpdateEdit("c", 9, std::nullopt, dry),
+                                          UpdateEdit("c", 5, std::nullopt, {}),
+                                          UpdateEdit("b", std::nullopt, v1::Backend::DRAIN, {})};
+  std::vector<absl::StatusCode> codes;
+  const Wanted::Replies replies = wanted_->ChangeBackends(edits);
+  for (const absl::StatusOr<v1::ChangeReply>& reply : replies) codes.push_back(reply.status().code());
+  using enum absl::StatusCode;
+  EXPECT_THAT(codes, ElementsAre(kOk, kAborted, kNotFound, kInvalidArgument, kOk, kInvalidArgument, kOk, kOk, kOk));
+  EXPECT_THAT(std::string(replies[3].status().message()), HasSubstr("weight 70000 is too large"));
+  EXPECT_THAT(replies[6]->changes(), ElementsAre("~ pools[web].backends[c].weight: 1 -> 9"));
+  EXPECT_EQ(Running(), "a2 b1drain c5");
+  EXPECT_EQ(wanted_->revision(), 4u);
+}
+
+TEST_F(WantedTest, WhatCannotBePublishedIsToldToAllAndChangesNothing) {
+  engine_.answer = absl::InternalError("not now");
+  const std::vector<BackendEdit> edits(8, UpdateEdit("a", 5, std::nullopt, {}));
+  for (const absl::StatusOr<v1::ChangeReply>& reply : wanted_->ChangeBackends(edits)) {
+    EXPECT_EQ(reply.status().message(), "not now");
+  }
+  // Once, however many they are.
+  EXPECT_EQ(engine_.publishes, 2u);
+  EXPECT_EQ(Running(), "a1 b1");
+  EXPECT_EQ(wanted_->revision(), 0u);
 }
 
 TEST_F(WantedTest, AReloadKeepsChangesThatStillHaveAMeaning) {
@@ -257,7 +355,8 @@ TEST_F(WantedTest, NothingIsChangedBeforeItServes) {
   Wanted early(keeper_.get());
   std::vector<std::string> notes;
   early.Begin(file_, {}, &notes);
-  EXPECT_EQ(early.UpdateBackend("web", "a", 2, std::nullopt, {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(early.ChangeBackends({UpdateEdit("a", 2, std::nullopt, {})})[0].status().code(),
+            absl::StatusCode::kUnavailable);
   EXPECT_EQ(early.Reload(file_).status().code(), absl::StatusCode::kUnavailable);
 }
 
@@ -271,16 +370,15 @@ TEST_F(WantedTest, AnyLifeComesToWhatTheModelSays) {
     if (random() % 20 == 0) {
       Start();
     } else if (at == model.end()) {
-      ASSERT_TRUE(wanted_->AddBackend("web", Backend(name, absl::StrCat("10.0.1.", which + 1)), {}).ok());
+      ASSERT_TRUE(Add("web", Backend(name, absl::StrCat("10.0.1.", which + 1)), {}).ok());
       model[name] = "1";
     } else if (random() % 4 == 0) {
-      ASSERT_TRUE(wanted_->RemoveBackend("web", name, {}).ok());
+      ASSERT_TRUE(Remove(name, {}).ok());
       model.erase(at);
     } else {
       const uint32_t weight = static_cast<uint32_t>(random() % 9);
       const bool drain = random() % 2 == 0;
-      ASSERT_TRUE(
-          wanted_->UpdateBackend("web", name, weight, drain ? v1::Backend::DRAIN : v1::Backend::READY, {}).ok());
+      ASSERT_TRUE(Update(name, weight, drain ? v1::Backend::DRAIN : v1::Backend::READY, {}).ok());
       at->second = absl::StrCat(weight, drain ? "drain" : "");
     }
     std::set<std::string> expected;
