@@ -186,6 +186,8 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
   MetricFamily healthy =
       Family("backend_healthy", "By its health checks; absent without, and before the first.", MetricType::Gauge);
   MetricFamily check = Family("backend_check_duration_seconds", "Of the last health check.", MetricType::Gauge);
+  MetricFamily agent =
+      Family("backend_agent_percent", "Of its weight, as its agent says; absent without one.", MetricType::Gauge);
   for (const v1::PoolStatus& pool : inventory.pools()) {
     AddConditions(pool, &backends);
     for (const v1::BackendStatus& backend : pool.backends()) {
@@ -195,13 +197,14 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(backend.active_flows(), labels, &flows);
       Add(backend.closed_flows(), labels, &closed);
       traffic.Add(backend.traffic(), backend.answers(), labels);
+      if (backend.has_agent()) Add(uint64_t{backend.agent().percent()}, labels, &agent);
       const v1::Health& health = backend.health();
       if (!health.has_last()) continue;
       Add(uint64_t{health.state() == v1::Health::HEALTHY ? 1U : 0U}, labels, &healthy);
       Add(Seconds(health.last().duration()), labels, &check);
     }
   }
-  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &closed, &healthy, &check})
+  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &closed, &healthy, &check, &agent})
     families->Add(std::move(*family));
   traffic.MoveTo(families);
 }

@@ -1,14 +1,14 @@
-// What is checked in a pool's health check.
+// What is checked in a pool's health check, and in its agent check.
 #include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_ranges.h"
 #include "config/bounds.h"
+#include "config/check_probes.h"
 #include "config/checks.h"
 
 namespace sluice::config {
@@ -34,14 +34,6 @@ bool Visible(const std::string& text) {
 
 bool Talks(const Check& check) {
   return check.type() == Check::TCP || check.type() == Check::UDP;
-}
-
-int64_t Milliseconds(const google::protobuf::Duration& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
-}
-
-std::string Text(int64_t milliseconds) {
-  return milliseconds % 1000 == 0 ? absl::StrCat(milliseconds / 1000, "s") : absl::StrCat(milliseconds, "ms");
 }
 
 // One check of one pool, and where it stands.
@@ -109,26 +101,17 @@ class HealthChecks {
 
   void CheckTimes() {
     const int64_t interval = Milliseconds(check_.interval());
-    CheckInterval("interval", check_.interval());
+    CheckInterval(check_.interval(), path_, "interval", report_);
     // What is as interval by default is not a mistake of its own.
-    if (Milliseconds(check_.fast_interval()) != interval) CheckInterval("fast_interval", check_.fast_interval());
-    if (Milliseconds(check_.down_interval()) != interval) CheckInterval("down_interval", check_.down_interval());
+    for (const auto& [field, time] :
+         {std::pair("fast_interval", &check_.fast_interval()), std::pair("down_interval", &check_.down_interval())}) {
+      if (Milliseconds(*time) != interval) CheckInterval(*time, path_, field, report_);
+    }
     if (Milliseconds(check_.fast_interval()) > interval) {
-      Add("fast_interval",
-          absl::StrCat("fast_interval is longer than interval, ", Text(interval), "; make it shorter, or remove it"));
+      Add("fast_interval", absl::StrCat("fast_interval is longer than interval, ", MillisecondsText(interval),
+                                        "; make it shorter, or remove it"));
     }
-    const int64_t timeout = Milliseconds(check_.timeout());
-    if (timeout < kMinCheckTimeoutMs) {
-      Add("timeout", absl::StrCat("timeout is out of range; choose from ", kMinCheckTimeoutMs, "ms to interval"));
-    } else if (timeout > interval) {
-      Add("timeout", absl::StrCat("timeout is longer than interval, ", Text(interval),
-                                  ", and checks would be late; make one of them shorter or longer"));
-    }
-  }
-  void CheckInterval(absl::string_view field, const google::protobuf::Duration& time) {
-    const int64_t ms = Milliseconds(time);
-    if (ms >= kMinCheckIntervalMs && ms <= kMaxCheckIntervalMs) return;
-    Add(field, absl::StrCat(field, " is out of range; choose from ", kMinCheckIntervalMs, "ms to 1h"));
+    CheckAnswerTime(check_.timeout(), check_.interval(), path_, report_);
   }
 
   void CheckCounts() {
@@ -152,8 +135,8 @@ class HealthChecks {
 
   void CheckTalk() {
     CheckScript();
-    CheckEscaped("send", check_.send());
-    CheckEscaped("expect", check_.expect());
+    CheckEscaped(check_.send(), path_, "send", report_);
+    CheckEscaped(check_.expect(), path_, "expect", report_);
     if (check_.type() == Check::UDP && check_.send().empty()) {
       Missing(report_, Path("send"), "a check of type udp sends something that is answered; add send: 'text'");
     }
@@ -172,22 +155,11 @@ class HealthChecks {
       if (step.send().empty() && step.expect().empty()) {
         Missing(report_, At(Path("script"), i, "send"), "a step does nothing; add send: or expect:");
       }
-      CheckEscaped(At("script", i, "send"), step.send());
-      CheckEscaped(At("script", i, "expect"), step.expect());
+      CheckEscaped(step.send(), path_, At("script", i, "send"), report_);
+      CheckEscaped(step.expect(), path_, At("script", i, "expect"), report_);
     }
   }
-  void CheckEscaped(absl::string_view field, const std::string& text) {
-    std::string plain;
-    std::string wrong;
-    if (!absl::CUnescape(text, &plain, &wrong)) {
-      Add(field, absl::StrCat(field, " has an escape that is none (", wrong, "); write \\\\ for a backslash"));
-    }
-    CheckLength(field, plain);
-  }
-  void CheckLength(absl::string_view field, const std::string& text) {
-    if (text.size() <= kMaxCheckBytes) return;
-    Add(field, absl::StrCat(field, " has ", text.size(), " bytes; at most ", kMaxCheckBytes, " are possible"));
-  }
+  void CheckLength(absl::string_view field, const std::string& text) { CheckSentLength(text, path_, field, report_); }
 
   void CheckGrpc() {
     if (!Visible(check_.service())) Add("service", "service is not a name; write it like package.Service");
@@ -237,16 +209,38 @@ class HealthChecks {
   Report& report_;
 };
 
-// Keys that only a health check gives a meaning.
+void CheckAgent(const v1::AgentCheck& agent, const std::string& path, Report& report) {
+  const std::string port_path = absl::StrCat(path, ".port");
+  if (!agent.has_port()) {
+    Missing(report, port_path, "an agent needs a port; add port: ...");
+  } else if (agent.port() < 1 || agent.port() > kMaxPort) {
+    report.AddError(port_path, absl::StrCat("there is no port ", agent.port(), "; ports are 1 to ", kMaxPort));
+  }
+  CheckInterval(agent.interval(), path, "interval", report);
+  CheckAnswerTime(agent.timeout(), agent.interval(), path, report);
+  CheckEscaped(agent.send(), path, "send", report);
+}
+
+// Of a pool's backends, with its agents.
+double ChecksPerSecond(const v1::Pool& pool) {
+  double per_second = 0;
+  for (const int64_t interval : {Milliseconds(pool.health_check().interval()), Milliseconds(pool.agent().interval())}) {
+    if (interval > 0) per_second += 1'000.0 * pool.backends_size() / static_cast<double>(interval);
+  }
+  return per_second;
+}
+
+// Keys that only a health check or an agent gives a meaning.
 void CheckWithout(const v1::Pool& pool, const std::string& path, Report& report) {
   if (report.MissingIsExplained(absl::StrCat(path, ".health_check"))) return;
+  if (pool.has_agent() || report.MissingIsExplained(absl::StrCat(path, ".agent"))) return;
   if (pool.on_unhealthy() != v1::Pool::KEEP) {
     report.AddError(absl::StrCat(path, ".on_unhealthy"),
-                    "without a health_check no backend gets unhealthy; remove this or add one");
+                    "without a health_check or an agent no backend gets unhealthy; remove this or add one");
   }
   if (pool.when_all_unhealthy() != v1::Pool::FAIL_OPEN) {
     report.AddError(absl::StrCat(path, ".when_all_unhealthy"),
-                    "without a health_check no backend gets unhealthy; remove this or add one");
+                    "without a health_check or an agent no backend gets unhealthy; remove this or add one");
   }
 }
 
@@ -275,10 +269,10 @@ void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& fa
     const std::string path = At("pools", i, "");
     CheckChoices(pool, path, report);
     if (!pool.has_health_check() || pool.health_check().type() == Check::NONE) CheckWithout(pool, path, report);
+    per_second += ChecksPerSecond(pool);
+    if (pool.has_agent()) CheckAgent(pool.agent(), absl::StrCat(path, ".agent"), report);
     if (!pool.has_health_check()) continue;
     HealthChecks(pool, path, report).Run(unsure || has_listener[static_cast<size_t>(i)]);
-    const int64_t interval = Milliseconds(pool.health_check().interval());
-    if (interval > 0) per_second += 1'000.0 * pool.backends_size() / static_cast<double>(interval);
   }
   if (per_second > kManyChecksPerSecond) {
     report.AddWarning("pools", absl::StrCat("the health checks of all pools are ", static_cast<int64_t>(per_second),

@@ -100,15 +100,17 @@ void FillTls(v1::HealthCheck& check) {
   if (check.server_name().empty() && !ParseAddress(name).ok()) check.set_server_name(name);
 }
 
+void FillTimeout(const google::protobuf::Duration& interval, google::protobuf::Duration& timeout) {
+  timeout.set_seconds(kCheckTimeoutSeconds);
+  if (interval.seconds() < kCheckTimeoutSeconds) timeout = interval;
+}
+
 void FillHealthCheck(v1::HealthCheck& check) {
   if (check.type() == v1::HealthCheck::NONE || check.type() == v1::HealthCheck::TYPE_UNSPECIFIED) return;
   if (!check.has_interval()) check.mutable_interval()->set_seconds(kCheckIntervalSeconds);
   if (!check.has_fast_interval()) *check.mutable_fast_interval() = check.interval();
   if (!check.has_down_interval()) *check.mutable_down_interval() = check.interval();
-  if (!check.has_timeout()) {
-    check.mutable_timeout()->set_seconds(kCheckTimeoutSeconds);
-    if (check.interval().seconds() < kCheckTimeoutSeconds) *check.mutable_timeout() = check.interval();
-  }
+  if (!check.has_timeout()) FillTimeout(check.interval(), *check.mutable_timeout());
   if (!check.has_rise()) check.set_rise(kRise);
   if (!check.has_fall()) check.set_fall(kFall);
   if (AsksByHttp(check)) FillRequest(check);
@@ -116,11 +118,17 @@ void FillHealthCheck(v1::HealthCheck& check) {
   if (check.type() == v1::HealthCheck::HTTPS || check.tls()) FillTls(check);
 }
 
+void FillAgent(v1::AgentCheck& agent) {
+  if (!agent.has_interval()) agent.mutable_interval()->set_seconds(kCheckIntervalSeconds);
+  if (!agent.has_timeout()) FillTimeout(agent.interval(), *agent.mutable_timeout());
+}
+
 void FillPool(v1::Pool& pool) {
   if (pool.forwarding() == v1::Pool::FORWARDING_UNSPECIFIED) pool.set_forwarding(v1::Pool::DSR_L2);
   if (!pool.has_maglev_table_size()) pool.set_maglev_table_size(kMaglevTableSize);
   if (pool.forwarding() == v1::Pool::GUE && !pool.has_gue_port()) pool.set_gue_port(kGuePort);
   if (pool.has_health_check()) FillHealthCheck(*pool.mutable_health_check());
+  if (pool.has_agent()) FillAgent(*pool.mutable_agent());
   for (v1::Backend& backend : *pool.mutable_backends()) FillDefaults(backend);
 }
 

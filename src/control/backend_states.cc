@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "control/check_targets.h"
 
 namespace sluice {
 namespace {
@@ -44,7 +45,7 @@ const char* BackendStateName(BackendState state) {
 }
 
 void BackendStates::Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets) {
-  unhealthy_ = UnhealthyOf(targets);
+  unhealthy_ = UnhealthyOf(config, targets);
   absl::flat_hash_map<std::string, Pool> before = std::exchange(pools_, {});
   absl::flat_hash_set<Address> addresses;
   for (const v1::Pool& pool : config.pools()) {
@@ -64,9 +65,10 @@ void BackendStates::Watch(const v1::Config& config, const std::vector<CheckedBac
   }
   absl::erase_if(missing_, [&addresses](const auto& entry) { return !addresses.contains(entry.first); });
   checker_->Watch(targets);
+  agents_.Watch(ReadAgentTargets(config));
 }
 
-BackendNames BackendStates::UnhealthyOf(const std::vector<CheckedBackend>& targets) const {
+BackendNames BackendStates::UnhealthyOf(const v1::Config& config, const std::vector<CheckedBackend>& targets) const {
   BackendNames unhealthy;
   for (const CheckedBackend& target : targets) {
     const RiseFall* health = checker_->Find(target.id);
@@ -75,6 +77,9 @@ BackendNames BackendStates::UnhealthyOf(const std::vector<CheckedBackend>& targe
     const Address& known = pools_.at(target.id.pool).backends.at(target.id.backend).address;
     if (known == target.target.address) unhealthy[target.id.pool].insert(target.id.backend);
   }
+  for (const CheckedBackend& asked : ReadAgentTargets(config)) {
+    if (agents_.Find(asked.id, asked.target.address).down) unhealthy[asked.id.pool].insert(asked.id.backend);
+  }
   return unhealthy;
 }
 
@@ -82,25 +87,35 @@ bool BackendStates::Tick() {
   checker_->Tick();
   const std::vector<BackendId> changes = checker_->TakeChanges();
   for (const BackendId& id : changes) Follow(id);
+  const std::vector<BackendId> by_agents = agents_.Tick();
+  for (const BackendId& id : by_agents) SetUnhealthy(id);
   TellOfChecksNotMade();
-  return !changes.empty();
+  return !changes.empty() || !by_agents.empty();
+}
+
+void BackendStates::SetUnhealthy(const BackendId& id) {
+  const RiseFall* health = checker_->Find(id);
+  const bool failed = health != nullptr && health->state() == HealthState::kUnhealthy;
+  if (failed || agents_.Find(id, pools_.at(id.pool).backends.at(id.backend).address).down) {
+    unhealthy_[id.pool].insert(id.backend);
+  } else {
+    unhealthy_[id.pool].erase(id.backend);
+  }
+  TellOfPool(id.pool);
 }
 
 void BackendStates::Follow(const BackendId& id) {
   const RiseFall& health = *checker_->Find(id);
   const Pool& pool = pools_.at(id.pool);
-  auto& unhealthy = unhealthy_[id.pool];
-  const bool again = unhealthy.contains(id.backend);
+  const bool again = unhealthy_[id.pool].contains(id.backend);
   const std::string name = absl::StrCat("backend ", id.pool, "/", id.backend, " (",
                                         FormatAddress(pool.backends.at(id.backend).address), ")");
   if (health.state() == HealthState::kUnhealthy) {
-    unhealthy.insert(id.backend);
     spdlog::warn("{}: unhealthy, so it gets no new flows: {}", name, health.reason());
   } else {
-    unhealthy.erase(id.backend);
     spdlog::info("{}: healthy{}: {}", name, again ? " again" : "", health.reason());
   }
-  TellOfPool(id.pool);
+  SetUnhealthy(id);
 }
 
 void BackendStates::TellOfPool(const std::string& name) {

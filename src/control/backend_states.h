@@ -1,5 +1,5 @@
-// How each backend is: what its health checks and its next hop make of it, since when and why. Every change is one line
-// in the log.
+// How each backend is: what its health checks, its agent and its next hop make of it, since when and why. Every change
+// is one line in the log.
 //
 // Thread-safety: the control thread.
 #pragma once
@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/address.h"
 #include "config/sluice.pb.h"
+#include "control/agents.h"
 #include "health/health_checker.h"
 #include "tables/builder.h"
 
@@ -43,18 +44,21 @@ struct BackendStatus {
 
 class BackendStates {
  public:
-  // `checker` outlives the states.
-  explicit BackendStates(HealthChecker* checker) : checker_(checker) {}
+  // `checker` outlives the states; agents are asked by its prober and its clocks.
+  explicit BackendStates(HealthChecker* checker) : checker_(checker), agents_(checker->options()) {}
 
-  // Which of `targets` are unhealthy, as far as that is known: for tables that are built before they are watched.
-  BackendNames UnhealthyOf(const std::vector<CheckedBackend>& targets) const;
+  // Which of `targets` are unhealthy, and which backends of `config` are down by their agents, as far as that is known:
+  // for tables that are built before they are watched.
+  BackendNames UnhealthyOf(const v1::Config& config, const std::vector<CheckedBackend>& targets) const;
 
-  // The backends of `config` from now on; `targets` are read from it (check_targets.h). What is known of those that
-  // stay stays.
+  // The backends of `config`, and their agents, from now on; `targets` are read from it (check_targets.h). What is
+  // known of those that stay stays.
   void Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets);
 
   // Starts checks that are due, and takes what has come of others; whether the tables have to be built anew.
   bool Tick();
+  // Whether an agent has changed a weight since the last call.
+  bool TakeShareChange() { return agents_.TakeShareChange(); }
 
   // What is known of the next hop of a backend's address. A missing one is said once for each reason.
   void NextHopFound(const Address& address) { missing_.erase(address); }
@@ -66,6 +70,14 @@ class BackendStates {
   // Null: its pool has no health check, or there is no such backend. Valid until the next Watch.
   const RiseFall* FindHealth(const std::string& pool, const std::string& backend) const {
     return checker_->Find({pool, backend});
+  }
+  // What counts of what its agent has said: nothing, where it has none.
+  const AgentState& FindAgent(const std::string& pool, const std::string& backend, const Address& address) const {
+    return agents_.Find({pool, backend}, address);
+  }
+  // Whether its agent answers; null: it has none. Valid until the next Watch.
+  const RiseFall* FindAgentCheck(const std::string& pool, const std::string& backend) const {
+    return agents_.FindCheck({pool, backend});
   }
   // None: there is no such backend.
   std::optional<BackendStatus> Find(const std::string& pool, const std::string& backend) const;
@@ -95,10 +107,12 @@ class BackendStates {
   };
 
   void Follow(const BackendId& id);
+  void SetUnhealthy(const BackendId& id);
   void TellOfPool(const std::string& name);
   void TellOfChecksNotMade();
 
   HealthChecker* checker_;
+  Agents agents_;
   absl::flat_hash_map<std::string, Pool> pools_;
   absl::flat_hash_map<Address, Missing> missing_;
   BackendNames unhealthy_;

@@ -81,7 +81,35 @@ uint16_t PortOf(const v1::HealthCheck& check, const v1::Backend& backend, uint32
   return static_cast<uint16_t>(check.has_port() ? check.port() : own);
 }
 
+// One answer changes what counts by itself; that its agent cannot be reached is told after a few.
+constexpr uint32_t kAgentRise = 1;
+constexpr uint32_t kAgentFall = 3;
+
+std::shared_ptr<const CheckSpec> ReadAgentSpec(const v1::AgentCheck& agent) {
+  auto spec = std::make_shared<CheckSpec>();
+  spec->type = CheckType::kAgent;
+  const absl::Duration interval = Time(agent.interval());
+  spec->terms = {interval, interval, interval, kAgentRise, kAgentFall, /*flap_dampening=*/false};
+  spec->timeout = Time(agent.timeout());
+  // It is validated, and has no escape that is none.
+  static_cast<void>(absl::CUnescape(agent.send(), &spec->send));
+  return spec;
+}
+
 }  // namespace
+
+std::vector<CheckedBackend> ReadAgentTargets(const v1::Config& config) {
+  std::vector<CheckedBackend> targets;
+  for (const v1::Pool& pool : config.pools()) {
+    if (!pool.has_agent()) continue;
+    const std::shared_ptr<const CheckSpec> spec = ReadAgentSpec(pool.agent());
+    for (const v1::Backend& backend : pool.backends()) {
+      const Address address = ParseAddress(backend.address()).value_or(Address());
+      targets.push_back({{pool.name(), backend.name()}, {address, static_cast<uint16_t>(pool.agent().port()), spec}});
+    }
+  }
+  return targets;
+}
 
 absl::StatusOr<std::vector<CheckedBackend>> ReadCheckTargets(const v1::Config& config) {
   // The first port of each pool's first listener.

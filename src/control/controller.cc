@@ -52,7 +52,7 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   if (absl::Status status = CheckFixed(config); !status.ok()) return status;
   const absl::StatusOr<std::vector<CheckedBackend>> checked = ReadCheckTargets(config);
   if (!checked.ok()) return checked.status();
-  const BackendNames unhealthy = states_.UnhealthyOf(*checked);
+  const BackendNames unhealthy = states_.UnhealthyOf(config, *checked);
   const absl::Time now = options_.clock();
   Effective next = effective_.Next(config, now);
   next.Refresh(unhealthy, states_, now);
@@ -147,7 +147,10 @@ void Controller::Tick() {
   options_.engine->Sweep();
   FollowPorts();
   FollowNextHops();
-  if (states_.Tick() || effective_.IsDue(options_.clock())) stale_ = true;
+  const absl::Time now = options_.clock();
+  if (states_.Tick()) stale_ = true;
+  if (states_.TakeShareChange()) effective_.ShareChanged(now);
+  if (effective_.IsDue(now)) stale_ = true;
   ReleaseSlots();
   TellLatencies();
   if (stale_ && generation_ > 0) Rebuild();

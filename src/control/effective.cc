@@ -24,6 +24,13 @@ absl::flat_hash_set<absl::string_view> NamesOf(const v1::Pool& pool) {
   return names;
 }
 
+// Of a pool that has no agents, nothing is said.
+const AgentState& AgentOf(const v1::Pool& pool, const v1::Backend& backend, const BackendStates& states) {
+  static const AgentState kNothingSaid;
+  if (!pool.has_agent()) return kNothingSaid;
+  return states.FindAgent(pool.name(), backend.name(), ParseAddress(backend.address()).value_or(Address()));
+}
+
 const char* WordsFor(Share::Role role) {
   switch (role) {
     case Share::Role::kReserve:
@@ -47,7 +54,7 @@ Effective Effective::Next(const v1::Config& wanted, absl::Time now) const {
     if (HasRoles(pool)) next.TakeMemory(*this, before, pool);
     if (pool.has_drain_timeout()) {
       next.TakeLeaving(*this, before, pool, now);
-      next.TakeDrains(*this, pool, now);
+      next.TakeDrains(*this, pool);
     }
     next.shaped_pools_.push_back(i);
   }
@@ -95,22 +102,27 @@ void Effective::TakeLeaving(const Effective& before, const v1::Pool* pool_before
   if (!leaving.empty()) leaving_[pool.name()] = std::move(leaving);
 }
 
-void Effective::TakeDrains(const Effective& before, const v1::Pool& pool, absl::Time now) {
+void Effective::TakeDrains(const Effective& before, const v1::Pool& pool) {
   for (const v1::Backend& backend : pool.backends()) {
-    if (backend.state() != v1::Backend::DRAIN) continue;
     const BackendId id{pool.name(), backend.name()};
     const auto since = before.drains_.find(id);
-    drains_[id] = since == before.drains_.end() ? now : since->second;
+    if (since != before.drains_.end()) drains_.insert(*since);
   }
+}
+
+void Effective::ShareChanged(absl::Time now) {
+  DueAt(std::max(now, refreshed_ + kLeastPause));
 }
 
 bool Effective::Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now) {
   due_ = absl::InfiniteFuture();
+  refreshed_ = now;
   bool left = false;
   for (const int i : shaped_pools_) {
     const v1::Pool& pool = wanted_->pools(i);
     v1::Pool* const to = shaped_.mutable_pools(i);
     if (HasRoles(pool)) Weigh(pool, Look(pool, unhealthy, states, now), to);
+    SetStates(pool, states, to);
     if (!pool.has_drain_timeout()) continue;
     EndDrains(pool, now, to);
     left |= EndLeaving(pool, now, to);
@@ -125,12 +137,14 @@ std::vector<Candidate> Effective::Look(const v1::Pool& pool, const BackendNames&
   for (const v1::Backend& backend : pool.backends()) {
     const absl::StatusOr<Address> address = ParseAddress(backend.address());
     const bool is_unhealthy = names != unhealthy.end() && names->second.contains(backend.name());
-    const bool usable = !is_unhealthy && address.ok() && !states.IsMissing(*address);
-    const bool takes = usable && backend.state() == v1::Backend::READY && backend.weight() > 0;
+    const AgentState& agent = AgentOf(pool, backend, states);
+    const bool usable =
+        !is_unhealthy && address.ok() && !states.IsMissing(*address) && agent.order == AgentOrder::kReady;
+    const bool takes = usable && backend.state() == v1::Backend::READY && backend.weight() > 0 && agent.percent > 0;
     Memory& memory = memory_[{pool.name(), backend.name()}];
     if (takes && !memory.usable) memory.started = now;
     memory.usable = takes;
-    candidates.push_back({usable, StepsOf(pool, memory, now)});
+    candidates.push_back({usable, StepsOf(pool, memory, now), agent.percent});
     memory.role.starts_slowly = takes && candidates.back().steps < kSlowStartSteps;
   }
   return candidates;
@@ -157,11 +171,27 @@ void Effective::Weigh(const v1::Pool& pool, const std::vector<Candidate>& candid
   }
 }
 
+// What the operator wants, unless its agent wants less.
+void Effective::SetStates(const v1::Pool& pool, const BackendStates& states, v1::Pool* to) const {
+  for (int i = 0; i < pool.backends_size(); i++) {
+    const v1::Backend& backend = pool.backends(i);
+    const AgentOrder order = AgentOf(pool, backend, states).order;
+    v1::Backend::State state = backend.state();
+    if (order == AgentOrder::kDisabled) state = v1::Backend::DISABLED;
+    if (order == AgentOrder::kDrain && state == v1::Backend::READY) state = v1::Backend::DRAIN;
+    to->mutable_backends(i)->set_state(state);
+  }
+}
+
 // A drained backend's flows have had their time: from here on it is as if it were disabled.
 void Effective::EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
   for (int i = 0; i < pool.backends_size(); i++) {
-    if (pool.backends(i).state() != v1::Backend::DRAIN) continue;
-    const absl::Time end = drains_[{pool.name(), pool.backends(i).name()}] + Time(pool.drain_timeout());
+    const BackendId id{pool.name(), pool.backends(i).name()};
+    if (to->backends(i).state() != v1::Backend::DRAIN) {
+      drains_.erase(id);
+      continue;
+    }
+    const absl::Time end = drains_.try_emplace(id, now).first->second + Time(pool.drain_timeout());
     if (end > now) {
       DueAt(end);
     } else {

@@ -1,5 +1,6 @@
-// The configuration as the tables are built from it at this moment: what is wanted, with the weights that roles and
-// slow start make of it (shares.h), and with backends whose flows may still end in peace though they are removed.
+// The configuration as the tables are built from it at this moment: what is wanted, with the weights that roles, slow
+// start and agents make of it (shares.h), with those drained or disabled whose agents want it, and with backends whose
+// flows may still end in peace though they are removed.
 //
 // Thread-safety: the control thread. Times are of a clock that never goes back.
 #pragma once
@@ -31,6 +32,8 @@ class Effective {
   bool Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now);
   // Whether time alone has made Refresh necessary: a step of a slow start, the end of a drain. At most once a second.
   bool IsDue(absl::Time now) const { return now >= due_; }
+  // An agent has changed a weight, which makes Refresh necessary, a second after the last one at the earliest.
+  void ShareChanged(absl::Time now);
 
   // For the builder.
   const v1::Config& config() const;
@@ -63,16 +66,17 @@ class Effective {
     bool usable = true;
     absl::Time started = absl::InfinitePast();
   };
-  // Of a drained one, since when.
+  // Of one that is drained by the operator or by its agent, since when.
   using Drains = absl::flat_hash_map<BackendId, absl::Time>;
 
   void TakeMemory(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool);
   void TakeLeaving(const Effective& before, const v1::Pool* pool_before, const v1::Pool& pool, absl::Time now);
-  void TakeDrains(const Effective& before, const v1::Pool& pool, absl::Time now);
+  void TakeDrains(const Effective& before, const v1::Pool& pool);
   std::vector<Candidate> Look(const v1::Pool& pool, const BackendNames& unhealthy, const BackendStates& states,
                               absl::Time now);
   uint32_t StepsOf(const v1::Pool& pool, const Memory& memory, absl::Time now);
   void Weigh(const v1::Pool& pool, const std::vector<Candidate>& candidates, v1::Pool* to);
+  void SetStates(const v1::Pool& pool, const BackendStates& states, v1::Pool* to) const;
   void EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to);
   bool EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to);
   void DueAt(absl::Time at) { due_ = std::min(due_, at); }
@@ -87,6 +91,7 @@ class Effective {
   Drains drains_;
   std::vector<std::string> news_;
   absl::Time due_ = absl::InfiniteFuture();
+  absl::Time refreshed_ = absl::InfinitePast();
 };
 
 }  // namespace sluice

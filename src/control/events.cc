@@ -72,7 +72,7 @@ void Events::FollowBackends() {
   for (const v1::Pool& pool : controller_->config().pools()) {
     for (const v1::Backend& backend : pool.backends()) {
       v1::BackendStatus status = ViewBackend(*controller_, pool.name(), backend);
-      const State state{status.condition(), status.health().state()};
+      const State state{status.condition(), status.health().state(), status.agent().percent()};
       std::pair<std::string, std::string> name(pool.name(), backend.name());
       const auto before = backends_.find(name);
       if (before == backends_.end() || !(before->second == state)) {

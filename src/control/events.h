@@ -43,6 +43,7 @@ class Events {
   struct State {
     int condition = 0;
     int health = 0;
+    uint32_t percent = 0;
     bool operator==(const State&) const = default;
   };
   using States = absl::flat_hash_map<std::pair<std::string, std::string>, State>;

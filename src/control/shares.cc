@@ -7,8 +7,11 @@
 namespace sluice {
 namespace {
 
+// Per cent.
+constexpr uint32_t kWhole = 100;
+
 bool TakesFlows(const v1::Backend& backend, const Candidate& candidate) {
-  return candidate.usable && backend.weight() > 0 && backend.state() == v1::Backend::READY;
+  return candidate.usable && candidate.percent > 0 && backend.weight() > 0 && backend.state() == v1::Backend::READY;
 }
 
 class Selection {
@@ -47,22 +50,39 @@ class Selection {
     }
   }
 
-  // While one starts slowly, all weights are so many times larger that its own has room to grow.
+  // While one starts slowly, or has another percentage than the others, all weights are so many times larger that its
+  // own has room.
   void Weigh() {
-    uint32_t largest = 0;
-    bool any_starts = false;
+    uint64_t largest = 0;
+    uint64_t sum = 0;
+    uint64_t room = 1;
     for (size_t i = 0; i < shares_.size(); i++) {
       if (shares_[i].role != Share::Role::kInUse) continue;
-      largest = std::max(largest, Backend(i).weight());
-      any_starts |= TakesFlows(Backend(i), candidates_[i]) && candidates_[i].steps < kSlowStartSteps;
+      const uint64_t most = Backend(i).weight() * uint64_t{std::max(kWhole, candidates_[i].percent)} / kWhole;
+      largest = std::max(largest, most);
+      sum += most;
+      room = std::max(room, RoomFor(i));
     }
-    const uint32_t scale =
-        any_starts && largest > 0 ? std::clamp(config::kMaxWeight / largest, 1U, kSlowStartSteps) : 1;
+    const uint64_t fits = std::min(config::kMaxWeight / std::max(uint64_t{1}, largest),
+                                   config::kMaxWeightSum / std::max(uint64_t{1}, sum));
+    const uint64_t scale = std::clamp(fits, uint64_t{1}, room);
     for (size_t i = 0; i < shares_.size(); i++) {
-      if (shares_[i].role != Share::Role::kInUse) continue;
-      const uint32_t whole = scale * Backend(i).weight();
-      shares_[i].weight = whole == 0 ? 0 : std::max(1U, whole * candidates_[i].steps / kSlowStartSteps);
+      if (shares_[i].role == Share::Role::kInUse) shares_[i].weight = WeightOf(i, scale);
     }
+  }
+
+  uint64_t RoomFor(size_t i) const {
+    if (!TakesFlows(Backend(i), candidates_[i])) return 1;
+    return uint64_t{candidates_[i].steps < kSlowStartSteps ? kSlowStartSteps : 1} *
+           (candidates_[i].percent != kWhole ? kWhole : 1);
+  }
+
+  // Whose weight and percentage are not 0 keeps 1 at least.
+  uint32_t WeightOf(size_t i, uint64_t scale) const {
+    const uint64_t whole = scale * Backend(i).weight() * candidates_[i].percent;
+    if (whole == 0) return 0;
+    const uint64_t weight = whole * candidates_[i].steps / kSlowStartSteps / kWhole;
+    return static_cast<uint32_t>(std::clamp(weight, uint64_t{1}, uint64_t{config::kMaxWeight}));
   }
 
   const v1::Pool& pool_;
@@ -80,7 +100,7 @@ std::vector<Share> ShareOut(const v1::Pool& pool, const std::string& zone, absl:
 }
 
 bool HasRoles(const v1::Pool& pool) {
-  return pool.has_slow_start() || pool.cross_zone() != v1::Pool::ALWAYS ||
+  return pool.has_slow_start() || pool.has_agent() || pool.cross_zone() != v1::Pool::ALWAYS ||
          std::any_of(pool.backends().begin(), pool.backends().end(),
                      [](const v1::Backend& backend) { return backend.backup(); });
 }

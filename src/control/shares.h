@@ -1,5 +1,5 @@
-// What share of a pool's new flows each of its backends gets at a moment, by its role: backup backends, zones and slow
-// start are weights to the tables.
+// What share of a pool's new flows each of its backends gets at a moment, by its role: backup backends, zones, slow
+// start and the percentages of agents are weights to the tables.
 //
 // Thread-safety: pure function.
 #pragma once
@@ -18,10 +18,12 @@ inline constexpr uint32_t kSlowStartSteps = 10;
 
 // What is known of one backend.
 struct Candidate {
-  // Neither its health nor its next hop keeps new flows from it.
+  // Neither its health nor its next hop nor its agent keeps new flows from it.
   bool usable = true;
   // How many of the steps of its slow start it has reached, from 1 on.
   uint32_t steps = kSlowStartSteps;
+  // Per cent of its weight that its agent leaves it.
+  uint32_t percent = 100;
 };
 
 struct Share {

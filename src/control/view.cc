@@ -64,12 +64,51 @@ Condition RoleOf(const Controller& controller, const std::string& pool, const v1
           health == nullptr ? wanted : std::max(wanted, health->since())};
 }
 
+std::string Quoted(const AgentState::Said& said) {
+  return absl::StrCat("\"", said.line, "\"");
+}
+
+const AgentState& AgentOf(const Controller& controller, const std::string& pool, const v1::Backend& backend) {
+  return controller.backend_states().FindAgent(pool, backend.name(),
+                                               ParseAddress(backend.address()).value_or(Address()));
+}
+
+// What keeps it from new flows by its agent's wish, if anything: READY otherwise.
+Condition ByAgent(const AgentState& agent) {
+  switch (agent.order) {
+    case AgentOrder::kDisabled:
+      return {v1::BackendStatus::DISABLED, absl::StrCat("disabled by its agent: ", Quoted(agent.order_said)),
+              agent.order_said.since};
+    case AgentOrder::kDrain:
+      return {v1::BackendStatus::DRAIN, absl::StrCat("drained by its agent: ", Quoted(agent.order_said)),
+              agent.order_said.since};
+    case AgentOrder::kReady:
+      break;
+  }
+  if (agent.percent > 0) return {};
+  return {v1::BackendStatus::NO_WEIGHT, absl::StrCat("no weight by its agent: ", Quoted(agent.percent_said)),
+          agent.percent_said.since};
+}
+
+Condition ReadyBy(const AgentState& agent, const Condition& role) {
+  if (role.is != v1::BackendStatus::READY) return role;
+  Condition ready = role;
+  ready.since = std::max({role.since, agent.order_said.since, agent.down_said.since});
+  if (agent.percent == 100) return ready;
+  absl::StrAppend(&ready.reason, ready.reason.empty() ? "" : "; ", agent.percent,
+                  " % of its weight by its agent: ", Quoted(agent.percent_said), " since ",
+                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", agent.percent_said.since, absl::UTCTimeZone()));
+  return ready;
+}
+
 Condition ConditionOf(const Controller& controller, const std::string& pool, const v1::Backend& backend) {
   const BackendStates& states = controller.backend_states();
+  const AgentState& agent = AgentOf(controller, pool, backend);
   const absl::Time wanted = states.WantedSince(pool, backend.name());
   if (backend.state() == v1::Backend::DISABLED) return {v1::BackendStatus::DISABLED, "disabled", wanted};
   if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained", wanted};
   if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0", wanted};
+  if (Condition by_agent = ByAgent(agent); by_agent.is != v1::BackendStatus::READY) return by_agent;
   const absl::StatusOr<Address> address = ParseAddress(backend.address());
   if (address.ok() && !controller.HasNextHop(*address)) {
     const std::string reason = states.WhyMissing(*address);
@@ -77,9 +116,13 @@ Condition ConditionOf(const Controller& controller, const std::string& pool, con
             reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason),
             reason.empty() ? wanted : states.MissingSince(*address)};
   }
+  if (agent.down) {
+    return {v1::BackendStatus::UNHEALTHY, absl::StrCat("down by its agent: ", Quoted(agent.down_said)),
+            agent.down_said.since};
+  }
   const RiseFall* health = states.FindHealth(pool, backend.name());
   if (health == nullptr || health->state() != HealthState::kUnhealthy) {
-    return RoleOf(controller, pool, backend, health);
+    return ReadyBy(agent, RoleOf(controller, pool, backend, health));
   }
   return {v1::BackendStatus::UNHEALTHY, absl::StrCat("unhealthy: ", health->reason()), health->since()};
 }
@@ -114,17 +157,42 @@ void SetTime(absl::Time time, google::protobuf::Timestamp* to) {
   to->set_nanos(static_cast<int32_t>(parts.tv_nsec));
 }
 
+void SetReport(const CheckResult& result, v1::CheckReport* to) {
+  to->set_outcome(OutcomeOf(result.outcome));
+  to->set_reason(result.reason);
+  SetDuration(static_cast<uint64_t>(absl::ToInt64Nanoseconds(result.duration)), to->mutable_duration());
+  SetTime(result.at, to->mutable_at());
+}
+
 void SetHealth(const RiseFall* health, v1::Health* to) {
   if (health == nullptr) return;
   to->set_state(StateOf(health->state()));
   SetTime(health->since(), to->mutable_since());
   to->set_reason(health->reason());
-  if (!health->last().has_value()) return;
-  const CheckResult& last = *health->last();
-  to->mutable_last()->set_outcome(OutcomeOf(last.outcome));
-  to->mutable_last()->set_reason(last.reason);
-  SetDuration(static_cast<uint64_t>(absl::ToInt64Nanoseconds(last.duration)), to->mutable_last()->mutable_duration());
-  SetTime(last.at, to->mutable_last()->mutable_at());
+  if (health->last().has_value()) SetReport(*health->last(), to->mutable_last());
+}
+
+v1::Backend::State StateOf(AgentOrder order) {
+  switch (order) {
+    case AgentOrder::kDrain:
+      return v1::Backend::DRAIN;
+    case AgentOrder::kDisabled:
+      return v1::Backend::DISABLED;
+    case AgentOrder::kReady:
+      break;
+  }
+  return v1::Backend::READY;
+}
+
+void SetAgent(const AgentState& agent, const RiseFall& check, v1::Agent* to) {
+  to->set_percent(agent.percent);
+  to->set_state(StateOf(agent.order));
+  to->set_down(agent.down);
+  const absl::Time never = absl::InfinitePast();
+  if (agent.percent_said.since != never) SetTime(agent.percent_said.since, to->mutable_percent_since());
+  if (agent.order_said.since != never) SetTime(agent.order_said.since, to->mutable_state_since());
+  if (agent.down_said.since != never) SetTime(agent.down_said.since, to->mutable_down_since());
+  if (check.last().has_value()) SetReport(*check.last(), to->mutable_last());
 }
 
 // Where each name is in the published tables.
@@ -254,6 +322,9 @@ v1::BackendStatus ViewBackend(const Controller& controller, const std::string& p
   status.set_weight(backend.weight());
   status.set_wanted(backend.state());
   SetHealth(controller.backend_states().FindHealth(pool, backend.name()), status.mutable_health());
+  if (const RiseFall* check = controller.backend_states().FindAgentCheck(pool, backend.name()); check != nullptr) {
+    SetAgent(AgentOf(controller, pool, backend), *check, status.mutable_agent());
+  }
   Condition condition = ConditionOf(controller, pool, backend);
   status.set_condition(condition.is);
   status.set_reason(std::move(condition.reason));

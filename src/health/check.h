@@ -15,7 +15,7 @@ namespace sluice {
 
 class TlsContext;
 
-enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp, kGrpc };
+enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp, kGrpc, kAgent };
 
 // How results make states.
 struct CheckTerms {
@@ -53,7 +53,7 @@ struct CheckSpec {
   std::string expected_statuses;
   // Has to be in the beginning of the body (kMaxAnswer); empty: the body is not read.
   std::string expect_body;
-  // tcp and udp: what is sent, and what has to be in the beginning of the answer. May be empty.
+  // agent: what is sent. tcp and udp: what is sent, and what has to be in the beginning of the answer. May be empty.
   std::string send;
   std::string expect;
   // tcp: in place of the two, one after the other.
@@ -66,5 +66,8 @@ struct CheckSpec {
 
 // Bytes of an answer that are looked at; a longer one is cut off.
 inline constexpr size_t kMaxAnswer = 65'536;
+
+// Of the line that an agent says.
+inline constexpr size_t kMaxAgentLine = 1'024;
 
 }  // namespace sluice

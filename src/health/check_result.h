@@ -3,9 +3,11 @@
 // Thread-safety: as of a struct.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
+#include "health/agent.h"
 
 namespace sluice {
 
@@ -22,6 +24,8 @@ struct CheckResult {
   absl::Duration duration;
   // When it ended, by the wall clock.
   absl::Time at;
+  // Of an agent that was understood.
+  std::optional<AgentAnswer> agent = std::nullopt;
 };
 
 }  // namespace sluice

@@ -86,6 +86,7 @@ void HealthChecker::Finish(uint64_t number, const CheckResult& result) {
   if (result.outcome == CheckResult::Outcome::kNotMade) not_made_ = {not_made_.count + 1, result.reason};
   const bool changed = checked.health.Take(terms, result);
   if (changed) changes_.push_back(checked.id);
+  if (options_.on_result) options_.on_result(checked.id, result);
   // First checks come fast and close together; from there each finds its place in the whole interval.
   absl::Duration wait = checked.health.Interval(terms);
   if (changed && was_initial) wait = SpreadOver(wait, number);

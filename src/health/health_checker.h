@@ -47,6 +47,8 @@ class HealthChecker {
     std::function<absl::Time()> wall;
     // Checks under way at a time; those that are due beyond it wait.
     size_t most_running = 20'000;
+    // Called for each check that has ended; it does not call Watch. May be empty.
+    std::function<void(const BackendId& id, const CheckResult& result)> on_result = nullptr;
   };
 
   explicit HealthChecker(Options options) : options_(std::move(options)) {}
@@ -71,6 +73,7 @@ class HealthChecker {
   // Null: not checked. Valid until the next Watch.
   const RiseFall* Find(const BackendId& id) const;
   size_t running() const { return running_; }
+  const Options& options() const { return options_; }
 
  private:
   struct Checked {

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,7 +35,9 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
 
   // What it waits for from now on: "no answer within 1s" when it does not come.
   void WaitFor(std::string what) { waiting_for_ = std::move(what); }
-  void Pass(const std::string& reason) { End(CheckResult::Outcome::kPassed, reason); }
+  void Pass(const std::string& reason, std::optional<AgentAnswer> agent = std::nullopt) {
+    End(CheckResult::Outcome::kPassed, reason, std::move(agent));
+  }
   void Fail(const std::string& reason) { End(CheckResult::Outcome::kFailed, reason); }
   // What an error of a socket says about the backend, or about this node.
   virtual void FailBy(const Error& error);
@@ -58,7 +61,7 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
   using Clock = boost::asio::steady_timer::clock_type;
 
   void WaitForDeadline();
-  void End(CheckResult::Outcome outcome, const std::string& reason);
+  void End(CheckResult::Outcome outcome, const std::string& reason, std::optional<AgentAnswer> agent = std::nullopt);
 
   CheckTarget target_;
   Prober::Done done_;

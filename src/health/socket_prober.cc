@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "health/agent_probe.h"
 #include "health/grpc_probe.h"
 #include "health/http_probe.h"
 #include "health/icmp_probe.h"
@@ -34,6 +35,9 @@ std::unique_ptr<Probe> SocketProber::Start(const CheckTarget& target, Done done)
       break;
     case CheckType::kGrpc:
       probe = std::make_shared<GrpcProbe>(io_, &grpc_, target, std::move(done));
+      break;
+    case CheckType::kAgent:
+      probe = std::make_shared<AgentProbe>(io_, target, std::move(done));
       break;
     case CheckType::kUdp:
       probe = std::make_shared<UdpProbe>(io_, target, std::move(done));

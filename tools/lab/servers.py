@@ -17,6 +17,7 @@ ECHO_PORT = 8082
 MANY_PORT = 8083
 HEALTH_PORT = 8084
 SLOW_PORT = 8085
+AGENT_PORT = 8086
 DNS_NAME = "who.example"
 
 # Every answer to / is the server's name. Connections may idle for long: tests hold them open.
@@ -127,6 +128,26 @@ class Health:
         fresh.rename(self._mode_file)
         if self._process is None:
             self._process = _start(self.node, "health", HEALTH_PORT, self._command, self._protocol)
+
+
+class Agent:
+    """An agent on AGENT_PORT of all addresses of a node, as HAProxy's agent-check asks one."""
+
+    def __init__(self, node, line):
+        self._node = node
+        self._line_file = node.lab.folder / f"{node.name}-agent"
+        self.say(line)
+        command = (PYTHON, "-B", HERE / "agent_server.py", AGENT_PORT, self._line_file)
+        self._process = _start(node, "agent", AGENT_PORT, command)
+
+    def say(self, line):
+        """From now on; "" hangs."""
+        fresh = self._line_file.with_suffix(".new")
+        fresh.write_text(line)
+        fresh.rename(self._line_file)
+
+    def kill(self):
+        self._process.kill()
 
 
 def certificate(folder, name):

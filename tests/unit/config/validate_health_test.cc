@@ -178,9 +178,10 @@ TEST(ValidateHealth, WhenUnhealthy) {
         {
             {"health_check: {type: tcp}, on_unhealthy: move, when_all_unhealthy: fail_closed", {}},
             {"health_check: {type: tcp}, on_unhealthy: keep, when_all_unhealthy: fail_open", {}},
-            {"on_unhealthy: move", {"4:15: without a health_check no backend gets unhealthy; remove this or add one"}},
+            {"on_unhealthy: move",
+             {"4:15: without a health_check or an agent no backend gets unhealthy; remove this or add one"}},
             {"health_check: {type: none}, when_all_unhealthy: fail_closed",
-             {"4:49: without a health_check no backend gets unhealthy; remove this or add one"}},
+             {"4:49: without a health_check or an agent no backend gets unhealthy; remove this or add one"}},
             {"health_check: {type: tcp}, on_unhealthy: reset",
              {"4:42: on_unhealthy \"reset\" is not known; it is one of keep, move"}},
         },

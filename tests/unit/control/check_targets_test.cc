@@ -116,5 +116,25 @@ TEST(CheckTargetsTest, AFileThatCannotBeReadIsNamedWithItsPool) {
               HasSubstr("pool \"web\": health_check.ca_file: /nowhere/ca.pem cannot be used"));
 }
 
+TEST(CheckTargetsTest, AgentsAreAskedBesideThem) {
+  const std::string pools =
+      "  - {name: web, agent: {port: 9000, interval: 5s, timeout: 200ms, send: 'a\\n'}, backends: [{name: a, address: "
+      "10.0.0.1}, {name: b, address: 10.0.0.2}]}\n"
+      "  - {name: other, backends: [{name: c, address: 10.0.0.3}]}";
+  EXPECT_THAT(*Read(pools), IsEmpty());
+  const std::vector<CheckedBackend> targets =
+      ReadAgentTargets(LoadConfigText(kHead + ("pools:\n" + pools), "f")->config);
+  ASSERT_THAT(targets, SizeIs(2));
+  EXPECT_EQ(targets[1].id, (BackendId{"web", "b"}));
+  EXPECT_EQ(FormatAddress(targets[1].target.address), "10.0.0.2");
+  EXPECT_EQ(targets[1].target.port, 9000);
+  const CheckSpec& spec = *targets[1].target.spec;
+  EXPECT_EQ(spec.type, CheckType::kAgent);
+  EXPECT_EQ(spec.send, "a\n");
+  EXPECT_EQ(spec.timeout, absl::Milliseconds(200));
+  EXPECT_EQ(spec.terms.interval, absl::Seconds(5));
+  EXPECT_EQ(spec.terms.down_interval, absl::Seconds(5));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -97,5 +97,28 @@ TEST(SharesTest, ASlowStartIsATenthAtATimeOfAnyWeight) {
   EXPECT_THAT(Weights(heavy, {{true, 1}, kWell}), ElementsAre(6553, 1));
 }
 
+TEST(SharesTest, APercentageIsRightOfAnyWeight) {
+  const v1::Pool pool = Pool(", agent: {port: 9}", "{name: a, address: 10.0.0.1}, {name: b, address: 10.0.0.2}");
+  EXPECT_TRUE(HasRoles(pool));
+  EXPECT_THAT(Weights(pool, {{.percent = 75}, kWell}), ElementsAre(75, 100));
+  EXPECT_THAT(Weights(pool, {{.percent = 0}, kWell}), ElementsAre(0, 1));
+  EXPECT_THAT(Weights(pool, {{.percent = 200}, kWell}), ElementsAre(200, 100));
+  EXPECT_THAT(Weights(pool, {kWell, kWell}), ElementsAre(1, 1));
+  // While it starts slowly as well.
+  EXPECT_THAT(Weights(pool, {{true, 5, 50}, kWell}), ElementsAre(250, 1000));
+  const v1::Pool heavy =
+      Pool(", agent: {port: 9}", "{name: a, address: 10.0.0.1, weight: 40000}, {name: b, address: 10.0.0.2}");
+  EXPECT_THAT(Weights(heavy, {{.percent = 1}, kWell}), ElementsAre(400, 1));
+  EXPECT_THAT(Weights(heavy, {{.percent = 1000}, kWell}), ElementsAre(65535, 1));
+  EXPECT_THAT(Weights(heavy, {kWell, {.percent = 1}}), ElementsAre(40000, 1));
+}
+
+TEST(SharesTest, WhoHasNoShareByItsAgentCallsABackup) {
+  const v1::Pool pool =
+      Pool(", agent: {port: 9}", "{name: a, address: 10.0.0.1}, {name: spare, address: 10.0.0.3, backup: true}");
+  EXPECT_THAT(Weights(pool, {kWell, kWell}), ElementsAre(1, 0));
+  EXPECT_THAT(Weights(pool, {{.percent = 0}, kWell}), ElementsAre(0, 1));
+}
+
 }  // namespace
 }  // namespace sluice

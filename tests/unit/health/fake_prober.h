@@ -24,11 +24,14 @@ class FakeProber : public Prober {
 
   // Ends the check with this outcome, if it is still under way.
   void End(uint64_t number, CheckResult::Outcome outcome, const std::string& reason = "as the test says") {
+    EndWith(number, {outcome, reason, duration, now});
+  }
+  void EndWith(uint64_t number, const CheckResult& result) {
     const auto at = open_.find(number);
     if (at == open_.end()) return;
     const Done done = std::move(at->second);
     open_.erase(at);
-    done({outcome, reason, duration, now});
+    done(result);
   }
   // Ends all of them by what `healthy` says of their addresses.
   template <typename Healthy>
