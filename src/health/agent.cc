@@ -83,7 +83,8 @@ AgentState::Change AgentState::Take(const AgentAnswer& answer, absl::Time now) {
     return changed;
   };
   const bool share = take(answer.percent, &percent, &percent_said);
-  const bool state = take(answer.order, &order, &order_said) | take(answer.down, &down, &down_said);
+  const bool ordered = take(answer.order, &order, &order_said);
+  const bool state = take(answer.down, &down, &down_said) || ordered;
   if (state) return Change::kState;
   return share ? Change::kShare : Change::kNone;
 }
