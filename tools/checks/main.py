@@ -13,7 +13,7 @@ from checks.results import Results  # noqa: E402
 
 SUITES = {
     "lint": "who may include whom, lengths, layout; and lint's own tests",
-    "unit": "unit tests",
+    "unit": "unit tests; in a whole run only with the sanitizers, below",
     "packet": "golden packets",
     "sim": "the engine in memory, seeded",
     "bpf": "the path as BPF, loaded into the kernel",
