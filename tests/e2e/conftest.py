@@ -19,7 +19,7 @@ _open_labs = []
 
 
 def pytest_configure(config):
-    del config
+    config.addinivalue_line("markers", "alone: looks at times, so no other test runs beside it")
     if os.geteuid() != 0:
         pytest.exit("the end-to-end tests need root; run: sudo tools/check e2e", 1)
     for program in (SLUICED, SLUICECTL, DECAP):

@@ -42,6 +42,7 @@ def measure(client, algorithm, requests=REQUESTS):
     return answer
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("forwarding", ("dsr_l2", "nat"))
 def test_a_slow_server_gets_less_from_those_that_look_at_load(lab, engine, forwarding):
     balancer, client = slow_site(lab, engine, forwarding)

@@ -71,6 +71,7 @@ def assert_in_time(what, seconds, limit):
     assert seconds <= limit, f"{what}: {seconds:.3f} s"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", CHECKS)
 def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind):
     site = Site(lab, engine=engine)
@@ -104,6 +105,7 @@ def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind
     balancer.stop()
 
 
+@pytest.mark.alone
 def test_pings(lab, engine):
     """icmp, of both families."""
     site = Site(lab, engine=engine)
@@ -135,6 +137,7 @@ def test_pings(lab, engine):
     wait_for_log(balancer, "pool six: not all of its backends are unhealthy any more")
 
 
+@pytest.mark.alone
 def test_nginx_that_hangs_and_ends(lab, engine):
     """The server of clients and checks is one: requests fail until it is found out, and none after that."""
     site = Site(lab, engine=engine)
@@ -158,6 +161,7 @@ def test_nginx_that_hangs_and_ends(lab, engine):
     assert "refused" in log_lines(balancer, "web/web1 (203.0.113.11): unhealthy")[1]
 
 
+@pytest.mark.alone
 def test_dns(lab, engine):
     """dnsmasq, asked for a name over UDP and connected to over TCP."""
     site = Site(lab, engine=engine)

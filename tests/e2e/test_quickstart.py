@@ -77,6 +77,7 @@ def remember():
     _before[:] = _shared()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("engine,forwarding,family,more", [
     ("dpdk", "dsr_l2", 4, []), ("dpdk", "gue", 6, []), ("dpdk", "nat", 4, []),
     ("dpdk", "full_nat", 6, ["--backend_family=4"]), ("xdp", "dsr_l2", 6, []), ("xdp", "gue", 4, [])])

@@ -49,6 +49,7 @@ def test_a_backup_takes_over_and_stands_back(lab, engine):
     balancer.stop()
 
 
+@pytest.mark.alone
 def test_a_slow_start(lab, engine):
     """The share of a server that comes back grows; the tables are published ten times for it."""
     site = Site(lab, engine=engine)

@@ -100,15 +100,14 @@ def tidy(results):
     results.add("tools/lint --tidy", ran.returncode == 0)
 
 
-def pytest(results, name, folder, processes=0):
-    """Runs the cases of a folder with pytest, in so many processes if any, their output shown as it comes."""
+def pytest(results, name, folder, *options):
+    """Runs the cases of a folder with pytest, their output shown as it comes."""
     begin = time.monotonic()
-    say(f"== {name} (pytest {folder})")
+    say(f"== {name} (pytest {' '.join([*options, folder])})")
     junit = ROOT / "build" / "check" / f"{name}.xml"
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2",
-                           f"--numprocesses={processes}", folder], cwd=ROOT,
+    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", *options, folder], cwd=ROOT,
                           stdin=subprocess.DEVNULL).returncode
     if junit.exists():
         results.add_junit(name, junit)
@@ -170,7 +169,8 @@ def run(results, names):
     if "e2e" in names and build(results, "gcc", DAEMON):
         have_servers(results)
         # They wait more than they compute.
-        pytest(results, "e2e", "tests/e2e", processes=len(os.sched_getaffinity(0)) + 1)
+        pytest(results, "e2e", "tests/e2e", "-m", "not alone", f"-n{len(os.sched_getaffinity(0)) + 1}")
+        pytest(results, "e2e-alone", "tests/e2e", "-m", "alone")
 
 
 def have_servers(results):
