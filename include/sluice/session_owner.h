@@ -106,7 +106,7 @@ SLUICE_STAGE int sluice_session_close(struct sluice_owned* of, uint32_t index) {
   uint32_t* place = sluice_owned_free(of, tail >= sessions ? tail - sessions : tail);
   if (SLUICE_MISSING(place)) return 0;
   *place = index;
-  owner->free_count++;
+  SLUICE_STORE(&owner->free_count, owner->free_count + 1);
   return 1;
 }
 
@@ -189,7 +189,7 @@ SLUICE_STAGE int sluice_session_take(struct sluice_owned* of) {
   const uint32_t* place = sluice_owned_free(of, owner->free_head);
   if (SLUICE_MISSING(place)) return -1;
   owner->free_head = owner->free_head + 1 >= sessions ? 0 : owner->free_head + 1;
-  owner->free_count--;
+  SLUICE_STORE(&owner->free_count, owner->free_count - 1);
   return (int)*place;
 }
 

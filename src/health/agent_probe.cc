@@ -25,10 +25,10 @@ void AgentProbe::Listen() {
 }
 
 void AgentProbe::Understand(absl::string_view line) {
-  absl::StatusOr<AgentAnswer> answer = ParseAgentAnswer(line);
+  const absl::StatusOr<AgentAnswer> answer = ParseAgentAnswer(line);
   if (!answer.ok()) return Fail(std::string(answer.status().message()));
   const std::string reason = absl::StrCat("says \"", answer->line, "\"");
-  Pass(reason, *std::move(answer));
+  Pass(reason, *answer);
 }
 
 // The end of the line may be that of the connection.

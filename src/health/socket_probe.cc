@@ -71,12 +71,13 @@ void SocketProbe::FailBy(const Error& error) {
   Fail(error.message());
 }
 
-void SocketProbe::End(CheckResult::Outcome outcome, const std::string& reason, std::optional<AgentAnswer> agent) {
+void SocketProbe::End(CheckResult::Outcome outcome, const std::string& reason,
+                      const std::optional<AgentAnswer>& agent) {
   if (over()) return;
   const Prober::Done done = std::exchange(done_, nullptr);
   deadline_.cancel();
   Close();
-  done({outcome, reason, absl::FromChrono(Clock::now() - started_), absl::Now(), std::move(agent)});
+  done({outcome, reason, absl::FromChrono(Clock::now() - started_), absl::Now(), agent});
 }
 
 bool Has(const std::string& answer, size_t before, const std::string& expected) {

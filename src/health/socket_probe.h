@@ -35,8 +35,8 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
 
   // What it waits for from now on: "no answer within 1s" when it does not come.
   void WaitFor(std::string what) { waiting_for_ = std::move(what); }
-  void Pass(const std::string& reason, std::optional<AgentAnswer> agent = std::nullopt) {
-    End(CheckResult::Outcome::kPassed, reason, std::move(agent));
+  void Pass(const std::string& reason, const std::optional<AgentAnswer>& agent = std::nullopt) {
+    End(CheckResult::Outcome::kPassed, reason, agent);
   }
   void Fail(const std::string& reason) { End(CheckResult::Outcome::kFailed, reason); }
   // What an error of a socket says about the backend, or about this node.
@@ -61,7 +61,8 @@ class SocketProbe : public std::enable_shared_from_this<SocketProbe> {
   using Clock = boost::asio::steady_timer::clock_type;
 
   void WaitForDeadline();
-  void End(CheckResult::Outcome outcome, const std::string& reason, std::optional<AgentAnswer> agent = std::nullopt);
+  void End(CheckResult::Outcome outcome, const std::string& reason,
+           const std::optional<AgentAnswer>& agent = std::nullopt);
 
   CheckTarget target_;
   Prober::Done done_;
