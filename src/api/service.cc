@@ -35,14 +35,6 @@ absl::Status MayOnlyLook() {
       "this client may look and change nothing; its certificate's common name is not in api.tls.admins");
 }
 
-BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options) {
-  BackendEdit edit;
-  edit.change.set_pool(pool);
-  edit.change.set_name(name);
-  edit.options = options;
-  return edit;
-}
-
 absl::Status NoPool() {
   return absl::NotFoundError("there is no such pool; list without one shows all");
 }

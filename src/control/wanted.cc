@@ -65,6 +65,14 @@ v1::Config Alone(const std::string& pool, const v1::Backend* backend) {
 
 }  // namespace
 
+BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options) {
+  BackendEdit edit;
+  edit.change.set_pool(pool);
+  edit.change.set_name(name);
+  edit.options = options;
+  return edit;
+}
+
 // What changes of backends that are made together come to, until they are published.
 struct Wanted::Draft {
   // One that changes something: its reply's place, and the backend before and after it.

@@ -30,6 +30,9 @@ struct BackendEdit {
   v1::ChangeOptions options;
 };
 
+// One that leaves the backend as it is: what shall become of it is still to be said.
+BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options);
+
 class Wanted {
  public:
   // `keeper` outlives this.

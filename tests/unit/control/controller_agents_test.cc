@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "control/view.h"
 #include "tests/unit/control/controller_testbed.h"
 
 namespace sluice {
@@ -20,17 +19,8 @@ using testing::Le;
 using testing::Pair;
 using Status = v1::BackendStatus;
 
-constexpr char kA[] = "{name: a, address: 10.0.1.1}";
-constexpr char kB[] = "{name: b, address: 10.0.1.2}";
-
-class ControllerAgentsTest : public ControllerTest {
+class ControllerAgentsTest : public ControllerSharesTest {
  protected:
-  ControllerAgentsTest() {
-    next_hops_.Resolve(At("10.0.1.3"), Hop(3));
-    engine_.counters.listeners.resize(8);
-    engine_.counters.backends.resize(64);
-  }
-
   static v1::Config Config(const std::string& keys = "", const std::vector<std::string>& backends = {kA, kB},
                            const std::string& agent = "agent: {port: 9000, interval: 1s}") {
     return Load(absl::StrCat(kEngine, kListener, "pools: [{name: web, backends: [", absl::StrJoin(backends, ", "),
@@ -59,27 +49,6 @@ class ControllerAgentsTest : public ControllerTest {
     }
     result->agent = *ParseAgentAnswer(said->second);
     result->reason = absl::StrCat("says \"", said->second, "\"");
-  }
-  // Percent of the places, by backend.
-  std::map<std::string, uint32_t> Shares() const {
-    const sluice_tables& view = engine_.published->view();
-    const sluice_pool& pool = view.pools[view.listeners[0].pool];
-    std::map<std::string, uint32_t> counts;
-    for (uint32_t i = 0; i < pool.size; i++) {
-      counts[engine_.published->backend_names()[view.maglev[pool.offset + i]].backend]++;
-    }
-    for (auto& [name, count] : counts) count = (count * 100 + pool.size / 2) / pool.size;
-    return counts;
-  }
-  Status StatusOf(const std::string& name) const {
-    const v1::Inventory inventory = ViewInventory(controller_, "");
-    for (const Status& backend : inventory.pools(0).backends()) {
-      if (backend.name() == name) return backend;
-    }
-    return {};
-  }
-  bool Live(const std::string& name) const {
-    return SlotOf(name) != SLUICE_NO_BACKEND && Backend(name).flags & SLUICE_BACKEND_LIVE;
   }
 
   std::map<std::string, std::string> says_;

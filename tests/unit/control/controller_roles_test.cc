@@ -2,12 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "control/view.h"
 #include "tests/unit/control/controller_testbed.h"
 
 namespace sluice {
@@ -19,48 +17,18 @@ using testing::Ge;
 using testing::HasSubstr;
 using testing::Le;
 
-constexpr char kA[] = "{name: a, address: 10.0.1.1}";
-constexpr char kB[] = "{name: b, address: 10.0.1.2}";
 constexpr char kSpare[] = "{name: spare, address: 10.0.1.3, backup: true}";
 
-class ControllerRolesTest : public ControllerTest {
+class ControllerRolesTest : public ControllerSharesTest {
  protected:
-  ControllerRolesTest() {
-    next_hops_.Resolve(At("10.0.1.3"), Hop(3));
-    // Of none that has traffic.
-    engine_.counters.listeners.resize(8);
-    engine_.counters.backends.resize(64);
-  }
-
   static v1::Config Config(const std::string& keys, const std::vector<std::string>& backends) {
     return Load(absl::StrCat(kEngine, kListener, "pools: [{name: web, backends: [", absl::StrJoin(backends, ", "),
                              "], health_check: {type: tcp, interval: 1s, rise: 2, fall: 3}", keys, "}]\n"));
-  }
-  // Percent of the places, by backend.
-  std::map<std::string, uint32_t> Shares() const {
-    const sluice_tables& view = engine_.published->view();
-    const sluice_pool& pool = view.pools[view.listeners[0].pool];
-    std::map<std::string, uint32_t> counts;
-    for (uint32_t i = 0; i < pool.size; i++) {
-      counts[engine_.published->backend_names()[view.maglev[pool.offset + i]].backend]++;
-    }
-    for (auto& [name, count] : counts) count = (count * 100 + pool.size / 2) / pool.size;
-    return counts;
   }
   std::vector<std::string> Takers() const {
     std::vector<std::string> names;
     for (const auto& [name, count] : Shares()) names.push_back(name);
     return names;
-  }
-  v1::BackendStatus Status(const std::string& name) const {
-    const v1::Inventory inventory = ViewInventory(controller_, "");
-    for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
-      if (backend.name() == name) return backend;
-    }
-    return {};
-  }
-  bool Live(const std::string& name) const {
-    return SlotOf(name) != SLUICE_NO_BACKEND && Backend(name).flags & SLUICE_BACKEND_LIVE;
   }
 };
 
@@ -68,14 +36,14 @@ TEST_F(ControllerRolesTest, ABackupIsUsedWhileAllOthersAreDown) {
   Apply(Config("", {kA, kB, kSpare}));
   Run(2);
   EXPECT_THAT(Takers(), ElementsAre("a", "b"));
-  EXPECT_EQ(Status("spare").condition(), v1::BackendStatus::BACKUP);
-  EXPECT_THAT(Status("spare").reason(), HasSubstr("a backup"));
-  EXPECT_GT(Status("spare").since().seconds(), 0);
-  EXPECT_EQ(Status("spare").weight(), 1u);
+  EXPECT_EQ(StatusOf("spare").condition(), v1::BackendStatus::BACKUP);
+  EXPECT_THAT(StatusOf("spare").reason(), HasSubstr("a backup"));
+  EXPECT_GT(StatusOf("spare").since().seconds(), 0);
+  EXPECT_EQ(StatusOf("spare").weight(), 1u);
   down_ = {"10.0.1.1", "10.0.1.2"};
   Run(5);
   EXPECT_THAT(Takers(), ElementsAre("spare"));
-  EXPECT_EQ(Status("spare").condition(), v1::BackendStatus::READY);
+  EXPECT_EQ(StatusOf("spare").condition(), v1::BackendStatus::READY);
   down_ = {"10.0.1.1"};
   Run(4);
   EXPECT_THAT(Takers(), ElementsAre("b"));
@@ -105,7 +73,7 @@ TEST_F(ControllerRolesTest, ABackendThatComesBackStartsSlowly) {
   const uint32_t publishes = engine_.publishes;
   Run(3);
   EXPECT_THAT(Shares().at("a"), AllOf(Ge(8u), Le(17u)));
-  EXPECT_THAT(Status("a").reason(), HasSubstr("it starts slowly"));
+  EXPECT_THAT(StatusOf("a").reason(), HasSubstr("it starts slowly"));
   uint32_t before = 0;
   for (int i = 0; i < 9; i++) {
     EXPECT_GE(Shares().at("a"), before);
@@ -113,7 +81,7 @@ TEST_F(ControllerRolesTest, ABackendThatComesBackStartsSlowly) {
     Run(2);
   }
   EXPECT_EQ(Shares().at("a"), 50u);
-  EXPECT_EQ(Status("a").reason(), "");
+  EXPECT_EQ(StatusOf("a").reason(), "");
   EXPECT_THAT(engine_.publishes - publishes, AllOf(Ge(10u), Le(12u)));
   const uint32_t settled = engine_.publishes;
   Run(20);
@@ -168,13 +136,13 @@ TEST_F(ControllerRolesTest, ARemovedBackendKeepsItsFlowsUntilTheTimeout) {
   EXPECT_EQ(SlotOf("b"), slot);
   EXPECT_TRUE(Live("b"));
   EXPECT_TRUE(HasNextHop("b"));
-  EXPECT_EQ(Status("b").condition(), v1::BackendStatus::DRAIN);
-  EXPECT_THAT(Status("b").reason(), HasSubstr("removed"));
+  EXPECT_EQ(StatusOf("b").condition(), v1::BackendStatus::DRAIN);
+  EXPECT_THAT(StatusOf("b").reason(), HasSubstr("removed"));
   // A change of something else does not give it more time.
   Apply(Config(", drain_timeout: 30s, when_all_unhealthy: fail_closed", {kA}));
   Run(11);
   EXPECT_FALSE(Live("b"));
-  EXPECT_EQ(Status("b").name(), "");
+  EXPECT_EQ(StatusOf("b").name(), "");
   EXPECT_EQ(ViewInventory(controller_, "").pools(0).backends_size(), 1);
 }
 
@@ -206,7 +174,7 @@ TEST_F(ControllerRolesTest, ADrainedBackendIsDoneWithAtItsTimeout) {
   EXPECT_TRUE(Live("b"));
   Run(2);
   EXPECT_FALSE(Live("b"));
-  EXPECT_EQ(Status("b").condition(), v1::BackendStatus::DRAIN);
+  EXPECT_EQ(StatusOf("b").condition(), v1::BackendStatus::DRAIN);
 }
 
 }  // namespace

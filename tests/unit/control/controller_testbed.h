@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "config/load.h"
 #include "control/controller.h"
+#include "control/view.h"
 #include "tests/unit/control/fake_engine.h"
 #include "tests/unit/control/fake_next_hops.h"
 #include "tests/unit/health/fake_prober.h"
@@ -98,6 +100,42 @@ class ControllerTest : public testing::Test {
   std::set<std::string> down_;
   HealthChecker health_{prober_.Options()};
   Controller controller_;
+};
+
+inline constexpr char kA[] = "{name: a, address: 10.0.1.1}";
+inline constexpr char kB[] = "{name: b, address: 10.0.1.2}";
+
+// Who gets how much of the first listener's pool, and how its backends are said to be.
+class ControllerSharesTest : public ControllerTest {
+ protected:
+  ControllerSharesTest() {
+    next_hops_.Resolve(At("10.0.1.3"), Hop(3));
+    // Of none that has traffic.
+    engine_.counters.listeners.resize(8);
+    engine_.counters.backends.resize(64);
+  }
+
+  // Percent of the places, by backend.
+  std::map<std::string, uint32_t> Shares() const {
+    const sluice_tables& view = engine_.published->view();
+    const sluice_pool& pool = view.pools[view.listeners[0].pool];
+    std::map<std::string, uint32_t> counts;
+    for (uint32_t i = 0; i < pool.size; i++) {
+      counts[engine_.published->backend_names()[view.maglev[pool.offset + i]].backend]++;
+    }
+    for (auto& [name, count] : counts) count = (count * 100 + pool.size / 2) / pool.size;
+    return counts;
+  }
+  v1::BackendStatus StatusOf(const std::string& name) const {
+    const v1::Inventory inventory = ViewInventory(controller_, "");
+    for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
+      if (backend.name() == name) return backend;
+    }
+    return {};
+  }
+  bool Live(const std::string& name) const {
+    return SlotOf(name) != SLUICE_NO_BACKEND && Backend(name).flags & SLUICE_BACKEND_LIVE;
+  }
 };
 
 }  // namespace sluice

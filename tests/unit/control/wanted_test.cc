@@ -49,14 +49,6 @@ v1::Backend Backend(const std::string& name, const std::string& address) {
   return backend;
 }
 
-BackendEdit EditOf(const std::string& pool, const std::string& name, const v1::ChangeOptions& options) {
-  BackendEdit edit;
-  edit.change.set_pool(pool);
-  edit.change.set_name(name);
-  edit.options = options;
-  return edit;
-}
-
 BackendEdit AddEdit(const std::string& pool, const v1::Backend& backend, const v1::ChangeOptions& options) {
   BackendEdit edit = EditOf(pool, backend.name(), options);
   *edit.change.mutable_added() = backend;
