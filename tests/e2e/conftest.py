@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from lab.balancer import DECAP, SLUICECTL, SLUICED  # noqa: E402
 from lab.network import Lab  # noqa: E402
+from lab.site import Site  # noqa: E402
 
 _open_labs = []
 
@@ -51,6 +52,21 @@ def lab(request):
 def engine(request):
     """For what both engines have to do alike."""
     return request.param
+
+
+@pytest.fixture
+def site(lab, engine):
+    """A client and four servers, for what changes a balancer as it runs."""
+    made = Site(lab, engine=engine)
+    made.client = made.add_client()
+    made.add_backends(4)
+    return made
+
+
+@pytest.fixture
+def balancer(site):
+    """Of that site; runs with web1, web2 and web3."""
+    return site.balancer(site.configuration(4, backends=site.backends[:3])).start()
 
 
 @pytest.fixture(scope="session")

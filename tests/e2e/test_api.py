@@ -20,20 +20,6 @@ from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
 
-@pytest.fixture
-def site(lab, engine):
-    made = Site(lab, engine=engine)
-    made.client = made.add_client()
-    made.add_backends(4)
-    return made
-
-
-@pytest.fixture
-def balancer(site):
-    """Runs with web1, web2 and web3."""
-    return site.balancer(site.configuration(4, backends=site.backends[:3])).start()
-
-
 def backend_of(balancer, name, pool="web"):
     listed = json.loads(balancer.ctl("list", pool, "-o", "json").stdout)
     return {one["name"]: one for one in listed["pools"][0]["backends"]}.get(name)

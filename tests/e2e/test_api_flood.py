@@ -12,24 +12,10 @@ import grpc
 import pytest
 from lab import clients
 from lab.api_client import ApiClient
-from lab.site import VIRTUAL, Site
+from lab.site import VIRTUAL
 
 CHANGES = 10_000
 LONG_NAME = "x" * 1_000_000
-
-
-@pytest.fixture
-def site(lab, engine):
-    made = Site(lab, engine=engine)
-    made.client = made.add_client()
-    made.add_backends(4)
-    return made
-
-
-@pytest.fixture
-def balancer(site):
-    """Runs with web1, web2 and web3."""
-    return site.balancer(site.configuration(4, backends=site.backends[:3])).start()
 
 
 def memory(balancer):
