@@ -21,8 +21,9 @@ void AnswerWhenKept(Wanted& wanted, const std::shared_ptr<Call>& call, v1::Chang
 
 class ChangeBatch : public std::enable_shared_from_this<ChangeBatch> {
  public:
-  // So many at a time, that the control thread has time for other things.
-  static constexpr size_t kTogether = 256;
+  // So many at a time, that the control thread has time for other things: where none is valid, each half is tried, and
+  // to validate a thousand listeners takes milliseconds.
+  static constexpr size_t kTogether = 32;
 
   // Both outlive it.
   ChangeBatch(boost::asio::io_context& io, Wanted* wanted) : io_(io), wanted_(wanted) {}
