@@ -103,7 +103,8 @@ TEST_F(ApiFloodTest, ChangesAreMadeTogetherAndEachHasItsOwnRevision) {
   }
   EXPECT_EQ(Weight(), newest->request.weight());
   EXPECT_EQ(ReadState(folder_.path())->state.revision(), newest->reply.revision());
-  // Each connection has 64 under way: as many of them are made together as have come, up to the limit. One by one it would be as many as changes.
+  // Each connection has 64 under way: as many of them are made together as have come, up to the limit. One by one it
+  // would be as many as changes.
   OnControlThread([&] { EXPECT_LT(engine_.publishes, newest->reply.revision() / 2); });
 }
 
