@@ -30,8 +30,8 @@ def arguments(*flags):
 # Of what debuggers want to know, functions and lines are enough to read a stack; the rest takes a quarter of the time.
 LINES = "-g1"
 SANITIZED = ("-Doptimization=1", "-Dbench=false")
-# Left out: two that take longer to compile than all others together, and find what the address sanitizer finds too.
-UNDEFINED = [f"-fno-sanitize={name}" for name in ("null", "object-size")]
+# Left out: three that take longer to compile than all others together, and find what the address sanitizer finds too.
+UNDEFINED = [f"-fno-sanitize={name}" for name in ("null", "object-size", "vptr")]
 # Instrumented code makes GCC warn of what it cannot follow any more, as its manual says.
 UNFOLLOWED = "-Wno-maybe-uninitialized"
 BUILDS = {build.name: build for build in (
