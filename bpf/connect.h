@@ -134,13 +134,13 @@ STAGE int engine_finish_checksum(struct xdp_md* context, struct engine_job* job)
 }
 
 // The entry goes where one gives way; the flow is in neither of its buckets.
-STAGE int engine_insert(struct engine_job* job, uint64_t hash, uint64_t entry) {
-  if (!job) return SLUICE_VERDICT_no_table;
+STAGE int engine_insert(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
+                        uint64_t entry) {
+  if (!job || !primary || !secondary) return SLUICE_VERDICT_no_table;
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   struct sluice_counters* counters = counters_of(job);
-  struct places own;
-  if (!settings || !counters || !find_places(job->own, hash, &own)) return SLUICE_VERDICT_no_table;
-  const uint32_t victim = sluice_connection_insert(own.primary, own.secondary, entry, settings->longest_idle);
+  if (!settings || !counters) return SLUICE_VERDICT_no_table;
+  const uint32_t victim = sluice_connection_insert(primary, secondary, entry, settings->longest_idle);
   counters->inserted_over[SLUICE_BOUND(victim, SLUICE_COUNTED_VICTIMS - 1)]++;
   return SLUICE_CONTINUE;
 }
@@ -190,7 +190,7 @@ STAGE int engine_follow_elsewhere(struct engine_job* job) {
 }
 
 // A flow that is new to this partition, and to the others unless it has `moved`. `at` is its unusable entry, if any.
-static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* at) {
+static __always_inline int settle(struct engine_job* job, bool moved, const struct places* own, uint64_t* at) {
   if (!moved) {
     if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
     const struct sluice_selector selector = {job->own};
@@ -201,7 +201,7 @@ static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* 
   const uint32_t state = moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW;
   const uint64_t entry = sluice_entry_make(job->hash, job->slot, state, sluice_tick(job->now));
   job->new_flow = !moved;
-  if (!at) return engine_insert(job, job->hash, entry);
+  if (!at) return engine_insert(job, own->primary, own->secondary, entry);
   // In place of the flow's own unusable entry, so that no flow is in the table twice.
   SLUICE_STORE_ENTRY(at, entry);
   struct sluice_counters* counters = counters_of(job);
@@ -209,17 +209,16 @@ static __always_inline int settle(struct engine_job* job, bool moved, uint64_t* 
   return SLUICE_CONTINUE;
 }
 
-// A flow without a usable entry of its own in this partition.
-STAGE int engine_open(struct engine_job* job) {
-  struct places own;
-  if (!job || !find_places(job->own, job->hash, &own)) return SLUICE_VERDICT_no_table;
+// A flow without a usable entry of its own in this partition. Its buckets, and in them what entry it has, if any.
+STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
+                      uint64_t* at) {
+  if (!job) return SLUICE_VERDICT_no_table;
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }
   const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;
-  uint64_t* at = sluice_bucket_find(own.secondary, job->hash);
-  if (!at) at = sluice_bucket_find(own.primary, job->hash);
-  return settle(job, moved, at);
+  const struct places own = {primary, secondary};
+  return settle(job, moved, &own, at);
 }
 
 // Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket: then the line
@@ -227,12 +226,12 @@ STAGE int engine_open(struct engine_job* job) {
 STAGE int engine_connect(struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   uint64_t* at = NULL;
-  struct sluice_bucket* bucket = primary_place(job->own, job->hash);
-  if (!bucket) return SLUICE_VERDICT_no_table;
-  if (!follow_in(bucket, job, &at)) {
-    bucket = secondary_place(job->own, job->hash);
-    if (!bucket) return SLUICE_VERDICT_no_table;
-    if (!follow_in(bucket, job, &at)) return engine_open(job);
+  struct sluice_bucket* primary = primary_place(job->own, job->hash);
+  if (!primary) return SLUICE_VERDICT_no_table;
+  if (!follow_in(primary, job, &at)) {
+    struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
+    if (!secondary) return SLUICE_VERDICT_no_table;
+    if (!follow_in(secondary, job, &at)) return engine_open(job, primary, secondary, at);
   }
   const bool ended = sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
   if (ended) count_end(job, job->slot);
@@ -251,7 +250,7 @@ STAGE int engine_remember_fragment(struct engine_job* job) {
   if (!find_places(job->own, hash, &own)) return SLUICE_VERDICT_no_table;
   uint64_t* at = sluice_bucket_find(own.primary, hash);
   if (!at) at = sluice_bucket_find(own.secondary, hash);
-  if (!at) return engine_insert(job, hash, entry);
+  if (!at) return engine_insert(job, own.primary, own.secondary, entry);
   SLUICE_STORE_ENTRY(at, entry);
   return SLUICE_CONTINUE;
 }

@@ -195,10 +195,27 @@ SLUICE_INLINE struct sluice_choice sluice_bucket_choose(struct sluice_bucket* bu
   return choice;
 }
 
+/* Most buckets of a table with room: fewer than SLUICE_PRIMARY_FILL entries, and an empty place, of which the last one
+ * would be chosen. Places are taken from the last one on, so the first ones tell. */
+SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, uint64_t entry) {
+  uint64_t first = 0;
+  for (uint32_t i = 0; i <= SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL; i++) {
+    first |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+  }
+  if (first != SLUICE_ENTRY_EMPTY) return false;
+  uint32_t last = SLUICE_BUCKET_ENTRIES - 1;
+  for (; last > SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL; last--) {
+    if (SLUICE_LOAD_ENTRY(&bucket->entries[last]) == SLUICE_ENTRY_EMPTY) break;
+  }
+  SLUICE_STORE_ENTRY(&bucket->entries[last], entry);
+  return true;
+}
+
 /* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. */
 SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* primary,
                                                           struct sluice_bucket* secondary, uint64_t entry,
                                                           uint32_t longest_idle) {
+  if (sluice_bucket_put_early(primary, entry)) return SLUICE_VICTIM_EMPTY;
   const uint32_t tick = sluice_entry_seen(entry);
   struct sluice_choice choice = sluice_bucket_choose(primary, tick, longest_idle);
   if (choice.occupied >= SLUICE_PRIMARY_FILL) {

@@ -69,6 +69,14 @@ SLUICE_INLINE uint32_t sluice_bucket_occupied(const struct sluice_bucket* bucket
   return occupied;
 }
 
+/* Whether there are fewer than SLUICE_PRIMARY_FILL, by one look: places are taken from the first one on. */
+SLUICE_INLINE bool sluice_bucket_has_room_behind(const struct sluice_bucket* bucket) {
+  uint64_t last = 0;
+  for (uint32_t i = SLUICE_PRIMARY_FILL - 1; i < SLUICE_BUCKET_ENTRIES; i++)
+    last |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+  return last == SLUICE_ENTRY_EMPTY;
+}
+
 SLUICE_STAGE int sluice_session_remove(struct sluice_owned* of, uint64_t hash, uint64_t entry) {
   if (SLUICE_MISSING(of)) return 0;
   for (uint32_t second = 0; second < 2; second++) {
@@ -250,8 +258,10 @@ SLUICE_STAGE int sluice_session_put(struct sluice_owned* of, uint64_t hash, uint
   struct sluice_bucket* bucket = sluice_owned_bucket(of, sluice_owned_place(of, hash, 0));
   struct sluice_bucket* other = sluice_owned_bucket(of, sluice_owned_place(of, hash, 1));
   if (SLUICE_MISSING(bucket) || SLUICE_MISSING(other)) return 0;
-  const uint32_t occupied = sluice_bucket_occupied(bucket);
-  if (occupied >= SLUICE_PRIMARY_FILL && sluice_bucket_occupied(other) < occupied) bucket = other;
+  if (!sluice_bucket_has_room_behind(bucket)) {
+    const uint32_t occupied = sluice_bucket_occupied(bucket);
+    if (occupied >= SLUICE_PRIMARY_FILL && sluice_bucket_occupied(other) < occupied) bucket = other;
+  }
   const uint32_t room = sluice_bucket_room(bucket);
   if (room == SLUICE_BUCKET_ENTRIES) return 0;
   SLUICE_STORE_RELEASE(&bucket->entries[SLUICE_BOUND(room, SLUICE_BUCKET_ENTRIES - 1)], entry);
