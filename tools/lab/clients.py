@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from lab.process import Failure, wait_until
-from lab.servers import HERE, MANY_PORT, PYTHON
+from lab.servers import ECHO_PORT, HERE, MANY_PORT, PYTHON
 
 
 def url(address, port=80, path=""):
@@ -117,6 +117,23 @@ class ManyConnections:
         line = self._process.stdout.readline()
         if not line:
             raise Failure(f"tcp_many.py ended early:\n{self._process.tail()}")
+        return json.loads(line)
+
+
+class UdpStream:
+    """Numbered datagrams at a steady rate, counted by windows; see udp_stream.py for the answers."""
+
+    def __init__(self, node, address, rate, port=ECHO_PORT, flows=64):
+        self._process = node.start("udp-stream", PYTHON, "-B", HERE / "udp_stream.py", address, port, rate, flows,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def window(self):
+        """What became of all that was sent since the last call."""
+        self._process.stdin.write("end\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failure(f"udp_stream.py ended early:\n{self._process.tail()}")
         return json.loads(line)
 
 
