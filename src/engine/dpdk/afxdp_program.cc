@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<RedirectProgram>> RedirectProgram::Load(uint16_t 
     bpf_map__set_max_entries(map, 2 * kMaxAddresses);
   }
   if (const int error = redirect_bpf__load(program->skeleton_); error != 0) {
-    return BpfStatus(-error, "loading the XDP program");
+    return LoadStatus(-error, "loading the XDP program");
   }
   return program;
 }

@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& opti
   path->SetRoom();
   if (absl::Status status = path->ReuseMaps(); !status.ok()) return status;
   if (const int error = sluice_bpf__load(path->skeleton_); error != 0) {
-    return BpfStatus(-error, "loading the XDP program");
+    return LoadStatus(-error, "loading the XDP program");
   }
   path->inner_ = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sluice_grace", sizeof(uint32_t), sizeof(uint32_t), 1, nullptr);
   bpf_map_create_opts outer;

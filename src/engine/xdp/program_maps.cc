@@ -14,6 +14,7 @@
 namespace sluice {
 
 absl::StatusOr<int> MakeSharedArray(const char* name, uint32_t record, uint64_t records, const char* what) {
+  LogLibbpf();
   bpf_map_create_opts options;
   PrepareBpfOptions(&options);
   options.map_flags = BPF_F_MMAPABLE;
@@ -21,7 +22,7 @@ absl::StatusOr<int> MakeSharedArray(const char* name, uint32_t record, uint64_t 
                                       : bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), record,
                                                        static_cast<uint32_t>(records), &options);
   if (fd >= 0) return fd;
-  return BpfStatus(-fd, absl::StrCat("taking ", records * record >> 10, " KiB for ", what));
+  return LoadStatus(-fd, absl::StrCat("taking ", records * record >> 10, " KiB for ", what));
 }
 
 ProgramMap OpenProgramMap(int program, std::string_view name) {
