@@ -10,6 +10,9 @@ from lab.process import Failure, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SLUICED = ROOT / "build" / "sluiced"
+# The one before, where `tools/check upgrade` has made it.
+PREVIOUS_TREE = ROOT / "build" / "previous" / "tree"
+PREVIOUS = PREVIOUS_TREE / "build" / "sluiced"
 SLUICECTL = ROOT / "build" / "sluicectl"
 DECAP = ROOT / "build" / "tools" / "decap" / "decap"
 
@@ -30,6 +33,8 @@ class Balancer:
         self.folder.mkdir()
         self.file = self.folder / "sluice.yaml"
         self.process = None
+        self.program = SLUICED
+        self.prefix = ()  # a command that runs the program
 
     def arguments(self):
         return [f"--config={self.file}", f"--state_dir={self.folder}/state", f"--run_dir={self.folder}/run"]
@@ -47,7 +52,7 @@ class Balancer:
     def launch(self):
         """Starts it and does not wait."""
         self.write()
-        self.process = self.node.start(self.name, SLUICED, *self.arguments())
+        self.process = self.node.start(self.name, *self.prefix, self.program, *self.arguments())
 
     def refuse(self, timeout=30):
         """Starts it where it must not start; its words."""
