@@ -69,8 +69,13 @@ def test_an_interface_with_a_foreign_xdp_program(site):
     foreign = site.node.start("foreign", DECAP, "--interface=eth0")
     foreign.wait_for_output("ready")
     before = xdp_program(site.node)
-    words = site.balancer(site.configuration(4)).refuse()
-    assert "eth0" in words and "XDP" in words, words
+    balancer = site.balancer(site.configuration(4))
+    words = balancer.refuse()
+    assert 'eth0 has an XDP program of somebody else, "decap" (id ' in words, words
+    assert "ip link set dev eth0 xdp off" in words, words
+    assert xdp_program(site.node) == before
+    told = balancer.command("--detach")
+    assert told.returncode == 1 and "of somebody else" in told.stderr, told
     assert xdp_program(site.node) == before
 
 
