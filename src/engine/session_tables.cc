@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "engine/burst.h"
@@ -28,6 +29,12 @@ struct Layout {
 };
 
 }  // namespace
+
+void ScatterPorts(const SessionPartition& partition, const sluice_nat_ports& ports, uint64_t seed) {
+  if (ports.count == 0) return;
+  std::mt19937_64 random(seed);
+  for (uint16_t& cursor : partition.state->cursors) cursor = static_cast<uint16_t>(random() % ports.count);
+}
 
 absl::StatusOr<SessionTables> SessionTables::Create(uint32_t workers, uint64_t max_sessions, HugePages pages) {
   SessionTables tables;

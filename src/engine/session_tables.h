@@ -14,12 +14,18 @@
 #include "absl/status/statusor.h"
 #include "base/region.h"
 #include "engine/engine.h"
+#include "sluice/nat_port.h"
 #include "sluice/session_records.h"
 
 namespace sluice {
 
 using SessionPartition = sluice_session_partition;
 using ExpiredSessions = sluice_expired;
+
+// Before the first session: its owner's searches for a source port among `ports` begin elsewhere for each seed. Servers
+// still hold the connections of an instance whose sessions are lost, and would take new ones by the same ports for
+// those.
+void ScatterPorts(const SessionPartition& partition, const sluice_nat_ports& ports, uint64_t seed);
 
 class SessionTables {
  public:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "engine/dpdk/dpdk_engine.h"
@@ -32,12 +33,19 @@ void ReadKernelPorts(Options* options) {
   options->kernel_last_port = last;
 }
 
+// Never 0.
+uint64_t PortSeed() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random() | 1;
+}
+
 absl::StatusOr<DpdkOptions> DpdkOptionsOf(const v1::Engine& engine) {
   DpdkOptions options;
   options.workers = engine.workers();
   options.max_connections = engine.max_connections();
   options.max_sessions = engine.max_sessions();
   ReadKernelPorts(&options);
+  options.port_seed = PortSeed();
   options.huge_pages = HugePagesOf(engine);
   options.spin = engine.idle() == v1::Engine::SPIN;
   const google::protobuf::Duration& takeover = engine.takeover_after();
@@ -67,6 +75,7 @@ XdpOptions XdpOptionsOf(const v1::Engine& engine) {
   options.max_connections = engine.max_connections();
   options.max_sessions = engine.max_sessions();
   ReadKernelPorts(&options);
+  options.port_seed = PortSeed();
   options.leave = engine.shutdown() != v1::Engine::DETACH;
   return options;
 }

@@ -4,10 +4,12 @@
                        '---- web1 web2 web3
 """
 
+import json
 import signal
 
 import pytest
 from lab import clients
+from lab.network import run
 from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
@@ -24,6 +26,16 @@ def program(node):
     """The id of the XDP program on eth0, or None."""
     words = node.run("ip", "link", "show", "dev", "eth0").stdout.split()
     return words[words.index("prog/xdp") + 2] if "prog/xdp" in words else None
+
+
+def bpftool(*words):
+    """What it answers."""
+    return json.loads(run(["bpftool", "-j", *words]).stdout or "null")
+
+
+def maps_of(number):
+    """Those of a program."""
+    return [bpftool("map", "show", "id", one) for one in bpftool("prog", "show", "id", number)["map_ids"]]
 
 
 END = {"a crash": lambda balancer: balancer.kill(), "a stop": lambda balancer: balancer.stop()}
@@ -88,6 +100,39 @@ def other_backends(site):
     assert {name: answer["spread"].get(name, 0) for name in stay} == stay, answer
     assert sum(answer["broken"].values()) == held.first["spread"][removed]
     assert set(clients.http_requests(site.client, VIRTUAL[4], 300)["spread"]) == set(stay)
+
+
+@pytest.mark.parametrize("site", ["dsr_l2", "full_nat"], indirect=True)
+def test_what_is_of_another_layout_is_not_gone_on_with(site):
+    """As after an upgrade to a version with other records: it says so, and flows begin anew at once."""
+    balancer = site.balancer(site.configuration(4)).start()
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=1)
+    balancer.stop()
+    # 15 characters of sluice_state_map; its first word is the version.
+    state, = (one["id"] for one in maps_of(program(site.node)) if one["name"] == "sluice_state_ma")
+    octets = bpftool("map", "lookup", "id", state, "key", "0", "0", "0", "0")["value"]
+    ours = int(octets[0], 16)
+    octets[0] = hex(ours + 1)
+    bpftool("map", "update", "id", state, "key", "0", "0", "0", "0", "value", *octets)
+    balancer.start()
+    words = f"are not gone on with: it has them in layout {ours + 1}, and this version in {ours}"
+    assert words in balancer.process.output(), balancer.process.tail()
+    answer = clients.http_requests(site.client, VIRTUAL[4], 300)
+    assert answer["failed"] == 0 and len(answer["spread"]) == 3, answer
+    answer = held.ask()
+    if site.forwarding == "full_nat":
+        # Nobody knows where they went. What their clients send is dropped, and they end by themselves.
+        assert sum(answer["broken"].values()) == 300, answer
+    else:
+        # The hash finds the backend that each had.
+        assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+    # And what is new is kept again.
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=5)
+    balancer.stop()
+    balancer.start()
+    assert "not gone on with" not in balancer.process.output()
+    answer = held.ask()
+    assert (answer["broken"], answer["moved"]) == ({}, 0), answer
 
 
 @pytest.mark.parametrize("forwarding", ["dsr_l2", "full_nat"])

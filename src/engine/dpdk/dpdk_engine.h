@@ -31,6 +31,8 @@ struct DpdkOptions {
   // The ports that the kernel takes for its own connections (ip_local_port_range), which translated clients never get.
   uint16_t kernel_first_port = 32768;
   uint16_t kernel_last_port = 60999;
+  // Where translated clients' ports begin (ScatterPorts); 0: at their first place.
+  uint64_t port_seed = 0;
   HugePages huge_pages = HugePages::kPreferred;
   // Workers poll always instead of sleeping when there is nothing to do.
   bool spin = false;

@@ -59,6 +59,7 @@ absl::Status FlowTables::TakeSessions(const DpdkOptions& options, const PortSet&
     if (shared.ok()) {
       kernel_sessions_ = *std::move(shared);
       nat_ports_ = kernel_sessions_->worker_ports();
+      if (options.port_seed != 0) kernel_sessions_->ScatterPorts(options.port_seed);
       return absl::OkStatus();
     }
     if (!absl::IsFailedPrecondition(shared.status())) return shared.status();
@@ -68,6 +69,10 @@ absl::Status FlowTables::TakeSessions(const DpdkOptions& options, const PortSet&
   absl::StatusOr<SessionTables> own = SessionTables::Create(options.workers, options.max_sessions, options.huge_pages);
   if (!own.ok()) return own.status();
   own_sessions_ = std::make_unique<SessionTables>(*std::move(own));
+  const std::vector<SessionPartition>& partitions = own_sessions_->partitions();
+  for (size_t i = 0; options.port_seed != 0 && i < partitions.size(); i++) {
+    ScatterPorts(partitions[i], nat_ports_, options.port_seed + i);
+  }
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/region.h"
 #include "engine/xdp/program_maps.h"
 #include "sluice/connection.h"
@@ -29,24 +30,29 @@ absl::StatusOr<int> MakeOwnerArray(uint32_t partitions) {
   return MakeSharedArray("sluice_owners", sizeof(sluice_owner), partitions, "the owners of partitions");
 }
 
-std::optional<Inheritance> Inherit(int program) {
+absl::StatusOr<Inheritance> Inherit(int program) {
+  const absl::Status other = absl::FailedPreconditionError("it has them in another form");
   const absl::StatusOr<Region> state = ReadProgramMap(program, kState, sizeof(sluice_kernel_state));
   const absl::StatusOr<Region> backends = ReadProgramMap(program, kBackends, sizeof(sluice_backend));
-  if (!state.ok() || !backends.ok()) return std::nullopt;
+  if (!state.ok()) return other;
   Inheritance inheritance;
   inheritance.state = *state->As<sluice_kernel_state>();
   const sluice_kernel_state& said = inheritance.state;
-  if (said.layout != SLUICE_LAYOUT_VERSION || said.half > 1) return std::nullopt;
-  if (uint64_t{2} * said.backends_room * sizeof(sluice_backend) > backends->size()) return std::nullopt;
+  if (said.layout != SLUICE_LAYOUT_VERSION) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("it has them in layout ", said.layout, ", and this version in ", SLUICE_LAYOUT_VERSION));
+  }
+  if (!backends.ok() || said.half > 1) return other;
+  if (uint64_t{2} * said.backends_room * sizeof(sluice_backend) > backends->size()) return other;
   const auto* first = backends->As<sluice_backend>() + size_t{said.half} * said.backends_room;
   inheritance.backends.assign(first, first + said.backends_room);
   const ProgramMap map = OpenProgramMap(program, kConnections);
   const uint64_t buckets = uint64_t{said.partitions} * said.partition_buckets;
-  if (map.fd < 0) return std::nullopt;
+  if (map.fd < 0) return other;
   inheritance.connections = map.fd;
   if (map.records == buckets && map.record_size == sizeof(sluice_bucket)) return inheritance;
   close(map.fd);
-  return std::nullopt;
+  return other;
 }
 
 std::vector<uint32_t> SlotsNow(const std::vector<sluice_backend>& before, const Tables& tables) {

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,8 +29,9 @@ struct Inheritance {
   std::vector<sluice_backend> backends;
 };
 
-// What `program`, one of ours, works on. None when it is of another layout, or works on nothing of the kind.
-std::optional<Inheritance> Inherit(int program);
+// What `program`, one of ours, works on. FailedPreconditionError when it is of another layout, or works on nothing of
+// the kind: why, as the end of a sentence.
+absl::StatusOr<Inheritance> Inherit(int program);
 
 // The slot that each backend of the inheritance has now, by its old slot; SLUICE_NO_BACKEND for one that is gone. In
 // its own pool where it still is in it.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace sluice {
 
 absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint32_t partitions,
@@ -15,7 +17,15 @@ absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint3
   const auto left =
       std::find_if(places.begin(), places.end(), [](const XdpAttachment* place) { return place->predecessor() >= 0; });
   std::optional<Inheritance> inheritance;
-  if (left != places.end()) inheritance = Inherit((*left)->predecessor());
+  if (left != places.end()) {
+    absl::StatusOr<Inheritance> found = Inherit((*left)->predecessor());
+    if (found.ok()) {
+      inheritance = *std::move(found);
+    } else if ((*left)->predecessor_forwards()) {
+      notes->push_back(absl::StrCat("connections and NAT sessions of the instance before are not gone on with: ",
+                                    std::string(found.status().message())));
+    }
+  }
   if (inheritance.has_value()) {
     const uint32_t before = inheritance->state.partition_buckets;
     if (before <= 2 * buckets && buckets <= 2 * before) {

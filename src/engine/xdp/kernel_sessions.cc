@@ -49,6 +49,13 @@ void KernelSessions::Use(SessionArrays made) {
   before_ = Counted();
 }
 
+void KernelSessions::ScatterPorts(uint64_t seed) {
+  const std::vector<SessionPartition>& partitions = tables_->partitions();
+  for (uint32_t i = 0; i < partitions.size(); i++) {
+    sluice::ScatterPorts(partitions[i], i < owners_.workers ? worker_ports_ : queue_ports_, seed + i);
+  }
+}
+
 bool KernelSessions::Settle(const Tables& tables) {
   if (!inheritance_.has_value() || settled_) return false;
   settled_ = true;

@@ -43,6 +43,8 @@ class KernelSessions {
   KernelSessions(const KernelSessions&) = delete;
   KernelSessions& operator=(const KernelSessions&) = delete;
 
+  // ScatterPorts for all partitions; those that are gone on with keep theirs.
+  void ScatterPorts(uint64_t seed);
   // Before the first tables are published: sessions of the earlier instance name backends, listeners and addresses by
   // its indices. Where `tables` number them otherwise, or there were other partitions, the sessions go on in other
   // arrays, but for those whose backend, listener or address is gone. Whether the partitions are other ones from here

@@ -95,6 +95,7 @@ absl::StatusOr<std::unique_ptr<Engine>> XdpEngine::Open(const XdpOptions& option
                              sluice_nat_ports_around(options.kernel_first_port, options.kernel_last_port), places);
     if (!made.ok()) return made.status();
     engine->sessions_ = *std::move(made);
+    if (options.port_seed != 0) engine->sessions_->ScatterPorts(options.port_seed);
   }
   engine->forwarding_ = std::make_unique<KernelForwarding>(std::move(forwarding), engine->connections_.get(),
                                                            engine->sessions_.get(), std::nullopt);

@@ -22,6 +22,8 @@ struct XdpOptions {
   // The ports that the kernel takes for its own connections (ip_local_port_range), which translated clients never get.
   uint16_t kernel_first_port = 32768;
   uint16_t kernel_last_port = 60999;
+  // Where translated clients' ports begin (ScatterPorts); 0: at their first place.
+  uint64_t port_seed = 0;
   // Close leaves the programs where they are, forwarding by what was published last.
   bool leave = false;
 };

@@ -8,7 +8,10 @@
 #include <memory>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "engine/xdp/kernel_path.h"
+#include "engine/xdp/program_maps.h"
+#include "engine/xdp/session_inheritance.h"
 #include "gtest/gtest.h"
 #include "sluice/connection.h"
 #include "tables/builder.h"
@@ -136,8 +139,8 @@ TEST_F(InheritTest, TheTableAndWhomItNames) {
   ASSERT_EQ(bpf_map_update_elem(array_, &last, bucket, BPF_ANY), 0);
   for (const std::shared_ptr<const Tables>& tables : {first, second, first}) {
     ASSERT_TRUE(path->Publish(tables).ok());
-    const std::optional<Inheritance> left = Inherit(path->program());
-    ASSERT_TRUE(left.has_value());
+    const absl::StatusOr<Inheritance> left = Inherit(path->program());
+    ASSERT_TRUE(left.ok()) << left.status();
     EXPECT_EQ(left->state.partitions, kPartitions);
     EXPECT_EQ(left->state.partition_buckets, kBuckets);
     ASSERT_GE(left->backends.size(), tables->backend_slots());
@@ -166,13 +169,35 @@ TEST_F(InheritTest, RoomForTwiceAsMuchAndNoMore) {
   EXPECT_TRUE(larger->Fits(*large));
 }
 
+// A version that has records of other forms leaves them alone, whatever their sizes are.
+TEST_F(InheritTest, NothingOfAnotherLayout) {
+  const std::shared_ptr<const Tables> tables = Build({{"web", {"10.0.0.1"}}});
+  const std::unique_ptr<KernelPath> path = Load(*tables);
+  ASSERT_NE(path, nullptr);
+  ASSERT_TRUE(path->Publish(tables).ok());
+  const ProgramMap map = OpenProgramMap(path->program(), "sluice_state_ma");
+  ASSERT_GE(map.fd, 0);
+  const uint32_t key = 0;
+  sluice_kernel_state state{};
+  ASSERT_EQ(bpf_map_lookup_elem(map.fd, &key, &state), 0);
+  ASSERT_EQ(state.layout, SLUICE_LAYOUT_VERSION);
+  state.layout = SLUICE_LAYOUT_VERSION + 1;
+  ASSERT_EQ(bpf_map_update_elem(map.fd, &key, &state, BPF_ANY), 0);
+  close(map.fd);
+  const absl::Status status = Inherit(path->program()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::string(status.message()), absl::StrCat("it has them in layout ", SLUICE_LAYOUT_VERSION + 1,
+                                                        ", and this version in ", SLUICE_LAYOUT_VERSION));
+  EXPECT_FALSE(InheritSessions(path->program()).has_value());
+}
+
 // A program of the same name that works on nothing of the kind.
 TEST_F(InheritTest, NothingFromOthers) {
   const bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
                            {.code = BPF_JMP | BPF_EXIT}};
   const int program = bpf_prog_load(BPF_PROG_TYPE_XDP, "sluice_xdp", "GPL", pass, 2, nullptr);
   ASSERT_GE(program, 0) << std::strerror(errno);
-  EXPECT_FALSE(Inherit(program).has_value());
+  EXPECT_EQ(Inherit(program).status().code(), absl::StatusCode::kFailedPrecondition);
   close(program);
 }
 

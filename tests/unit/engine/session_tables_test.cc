@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "sluice/time.h"
 #include "tests/unit/engine/session_testbed.h"
@@ -113,6 +115,21 @@ TEST_F(SessionTablesTest, PartitionsAreApartAndAligned) {
               reinterpret_cast<const uint8_t*>(partition.fragments + SLUICE_FRAGMENTS));
     end = reinterpret_cast<const uint8_t*>(partition.free + partition.session_count);
   }
+}
+
+TEST_F(SessionTablesTest, PortsBeginElsewhereForEachSeed) {
+  SessionTables tables = *SessionTables::Create(3, 300, HugePages::kOff);
+  const sluice_nat_ports ports = sluice_nat_ports_around(32768, 60999);
+  std::set<std::vector<uint16_t>> seen;
+  for (uint64_t seed = 0; const SessionPartition& partition : tables.partitions()) {
+    ScatterPorts(partition, ports, ++seed);
+    const std::vector<uint16_t> cursors(std::begin(partition.state->cursors), std::end(partition.state->cursors));
+    for (const uint16_t cursor : cursors) EXPECT_LT(cursor, ports.count);
+    seen.insert(cursors);
+    ScatterPorts(partition, ports, seed);
+    EXPECT_TRUE(std::equal(cursors.begin(), cursors.end(), partition.state->cursors));
+  }
+  EXPECT_EQ(seen.size(), 3u);
 }
 
 TEST_F(SessionTablesTest, AWholeSweepTakesAHundredCalls) {
