@@ -140,6 +140,7 @@ v1::Status Daemon::ViewOwnStatus() const {
   v1::Status status = ViewStatus(*controller_);
   status.set_version(options_.version);
   status.set_engine(engine_type_);
+  status.set_engine_reason(engine_reason_);
   if (engine_type_ == v1::Engine::DPDK) status.set_workers(controller_->config().engine().workers());
   status.set_revision(wanted_->revision());
   status.mutable_uptime()->set_seconds(static_cast<int64_t>((MonotonicNow() - started_) / 1'000'000'000));
@@ -158,6 +159,10 @@ absl::Status Daemon::OpenEngine(const v1::Config& config) {
   if (!engine.ok()) return engine.status();
   engine_ = std::move(engine->engine);
   engine_type_ = engine->type;
+  engine_reason_ = engine->reason;
+  const bool fallback = config.engine().type() == v1::Engine::AUTO && engine_type_ != v1::Engine::DPDK;
+  spdlog::log(fallback ? spdlog::level::warn : spdlog::level::info, "engine {}: {}",
+              engine_type_ == v1::Engine::DPDK ? "dpdk" : "xdp", engine_reason_);
   for (const EnginePort& port : engine_->ports()) {
     spdlog::info("port {}: {}, MAC {}, MTU {}, link {}", port.name, port.mode, FormatMac(port.mac), port.mtu,
                  port.link_up ? "up" : "down");

@@ -66,6 +66,7 @@ class Daemon {
   std::unique_ptr<NextHopSource> next_hops_;
   std::unique_ptr<Engine> engine_;
   v1::Engine::Type engine_type_ = v1::Engine::AUTO;
+  std::string engine_reason_;
   SocketProber prober_;
   // Ends its checks before the prober goes.
   HealthChecker health_;

@@ -80,47 +80,72 @@ XdpOptions XdpOptionsOf(const v1::Engine& engine) {
   return options;
 }
 
-absl::StatusOr<OpenedEngine> Opened(absl::StatusOr<std::unique_ptr<Engine>> engine, v1::Engine::Type type) {
+absl::StatusOr<OpenedEngine> Opened(absl::StatusOr<std::unique_ptr<Engine>> engine, v1::Engine::Type type,
+                                    const std::string& reason) {
   if (!engine.ok()) return engine.status();
-  return OpenedEngine{*std::move(engine), type};
+  return OpenedEngine{*std::move(engine), type, reason};
 }
 
-absl::StatusOr<OpenedEngine> OpenDpdk(const v1::Engine& engine, std::vector<std::string>* notes) {
+absl::StatusOr<OpenedEngine> OpenDpdk(const v1::Engine& engine, const std::string& reason,
+                                      std::vector<std::string>* notes) {
   absl::StatusOr<DpdkOptions> options = DpdkOptionsOf(engine);
   if (!options.ok()) return options.status();
-  return Opened(OpenDpdkEngine(*options, notes), v1::Engine::DPDK);
+  return Opened(OpenDpdkEngine(*options, notes), v1::Engine::DPDK, reason);
 }
 
-absl::StatusOr<OpenedEngine> OpenXdp(const v1::Engine& engine, std::vector<std::string>* notes) {
-  return Opened(OpenXdpEngine(XdpOptionsOf(engine), notes), v1::Engine::XDP);
+absl::StatusOr<OpenedEngine> OpenXdp(const v1::Engine& engine, const std::string& reason,
+                                     std::vector<std::string>* notes) {
+  return Opened(OpenXdpEngine(XdpOptionsOf(engine), notes), v1::Engine::XDP, reason);
 }
 
-// What the xdp engine could serve in dpdk's place (config/check_xdp.cc says why not the rest). Who requires huge pages
-// wants to hear that there are none.
-bool XdpMay(const v1::Config& config) {
+bool OnKernelInterfaces(const v1::Engine& engine) {
+  return std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
+                     [](const v1::Interface& one) { return !one.name().empty(); });
+}
+
+// What keeps the xdp engine from serving in dpdk's place (config/check_xdp.cc says why); empty when nothing does. Who
+// requires huge pages wants to hear that there are none.
+std::string WhyNotXdp(const v1::Config& config) {
   const v1::Engine& engine = config.engine();
-  return engine.huge_pages() != v1::Engine::REQUIRED &&
-         std::all_of(engine.interfaces().begin(), engine.interfaces().end(),
-                     [](const v1::Interface& one) { return !one.name().empty(); }) &&
-         std::all_of(config.pools().begin(), config.pools().end(),
-                     [](const v1::Pool& pool) { return pool.client_address() == v1::Pool::NONE; }) &&
-         std::none_of(config.listeners().begin(), config.listeners().end(),
-                      [](const v1::Listener& listener) { return listener.reset_on_idle(); });
+  if (engine.huge_pages() == v1::Engine::REQUIRED) return "engine.huge_pages is required";
+  if (!OnKernelInterfaces(engine)) return "it needs kernel interfaces (name)";
+  for (const v1::Pool& pool : config.pools()) {
+    if (pool.client_address() != v1::Pool::NONE) return absl::StrCat("pool \"", pool.name(), "\" has client_address");
+  }
+  for (const v1::Listener& listener : config.listeners()) {
+    if (listener.reset_on_idle()) return absl::StrCat("listener \"", listener.name(), "\" has reset_on_idle");
+  }
+  return "";
+}
+
+absl::StatusOr<OpenedEngine> Choose(const v1::Config& config, std::vector<std::string>* notes) {
+  const v1::Engine& engine = config.engine();
+  const char* over = OnKernelInterfaces(engine) ? "over AF_XDP" : "on DPDK devices";
+  absl::StatusOr<OpenedEngine> dpdk = OpenDpdk(engine, absl::StrCat("type is auto, and dpdk starts ", over), notes);
+  if (dpdk.ok()) return dpdk;
+  const std::string words(dpdk.status().message());
+  if (const std::string why = WhyNotXdp(config); !why.empty()) {
+    return absl::Status(dpdk.status().code(), absl::StrCat(words, " (and xdp cannot take dpdk's place: ", why, ")"));
+  }
+  absl::StatusOr<OpenedEngine> xdp =
+      OpenXdp(engine,
+              absl::StrCat("type is auto, and dpdk does not start here: ", words,
+                           "; each queue of an interface is a worker of xdp, whatever engine.workers says"),
+              notes);
+  if (xdp.ok()) return xdp;
+  const std::string others(xdp.status().message());
+  // Most often both fail for the same reason.
+  if (others == words) return dpdk;
+  return absl::Status(dpdk.status().code(), absl::StrCat(words, " (and xdp does not start either: ", others, ")"));
 }
 
 }  // namespace
 
 absl::StatusOr<OpenedEngine> OpenEngine(const v1::Config& config, std::vector<std::string>* notes) {
   const v1::Engine& engine = config.engine();
-  if (engine.type() == v1::Engine::XDP) return OpenXdp(engine, notes);
-  absl::StatusOr<OpenedEngine> dpdk = OpenDpdk(engine, notes);
-  if (dpdk.ok() || engine.type() != v1::Engine::AUTO || !XdpMay(config)) return dpdk;
-  notes->push_back(
-      absl::StrCat("engine xdp is chosen, because dpdk does not start here: ", std::string(dpdk.status().message()),
-                   "; each queue of an interface is a worker of it, whatever engine.workers says"));
-  absl::StatusOr<OpenedEngine> xdp = OpenXdp(engine, notes);
-  // Most often both fail for the same reason.
-  return xdp.ok() ? std::move(xdp) : std::move(dpdk);
+  if (engine.type() == v1::Engine::XDP) return OpenXdp(engine, "engine.type says so", notes);
+  if (engine.type() == v1::Engine::DPDK) return OpenDpdk(engine, "engine.type says so", notes);
+  return Choose(config, notes);
 }
 
 }  // namespace sluice

@@ -17,9 +17,12 @@ struct OpenedEngine {
   std::unique_ptr<Engine> engine;
   // Never auto.
   v1::Engine::Type type = v1::Engine::AUTO;
+  // Why that one, in words for the user.
+  std::string reason;
 };
 
-// `config` is validated. With type auto: dpdk, and where that can't be, xdp; `notes` says why. Notes are for the log.
+// `config` is validated. With type auto: dpdk, and where that can't be, xdp. When neither can be, the error says why of
+// both. Notes are for the log.
 absl::StatusOr<OpenedEngine> OpenEngine(const v1::Config& config, std::vector<std::string>* notes);
 
 }  // namespace sluice

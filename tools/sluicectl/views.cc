@@ -124,6 +124,7 @@ Table SummaryTable(const v1::Status& status) {
   return {{"status", "value"},
           {{"version", status.version()},
            {"engine", engine},
+           {"reason", status.engine_reason()},
            {"generation", absl::StrCat(status.generation())},
            {"revision", absl::StrCat(status.revision())},
            {"uptime", absl::FormatDuration(absl::Seconds(status.uptime().seconds()))},

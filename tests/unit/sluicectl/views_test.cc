@@ -13,7 +13,7 @@ namespace sluice {
 namespace {
 
 constexpr char kStatus[] = R"(
-  version: "0.1.0" engine: DPDK workers: 2
+  version: "0.1.0" engine: DPDK engine_reason: "type is auto, and dpdk starts over AF_XDP" workers: 2
   ports {name: "eth0" mode: "af_xdp copy" mac: "02:00:00:00:00:01" mtu: 1500 link_up: true}
   ports {name: "sluice0" mode: "net_ixgbe" mac: "02:00:00:00:00:02" mtu: 9000}
   generation: 7 revision: 3 uptime {seconds: 3725} ready: true packets: 1200 bytes: 76800
