@@ -21,6 +21,7 @@ _open_labs = []
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: looks at times, so no other test runs beside it")
+    config.addinivalue_line("markers", "upgrade: needs the build before this one, which tools/check upgrade makes")
     if os.geteuid() != 0:
         pytest.exit("the end-to-end tests need root; run: sudo tools/check e2e", 1)
     for program in (SLUICED, SLUICECTL, DECAP):

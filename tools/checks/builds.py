@@ -57,18 +57,21 @@ def run(command, log, environment=None, timeout=None):
     return code, "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:])
 
 
-def setup(build):
-    """Makes the build folder unless it is there; (exit code, last lines of the output)."""
-    if (build.path / "build.ninja").exists():
+def setup(build, tree=ROOT):
+    """Makes the build folder, of that tree, unless it is there; (exit code, last lines of the output)."""
+    folder = tree / build.folder
+    if (folder / "build.ninja").exists():
         return 0, ""
     ccache = ["ccache"] if shutil.which("ccache") else []
     environment = {variable: " ".join([*ccache, compiler])
                    for variable, compiler in zip(("CC", "CXX"), build.compiler)}
     # A third of the time of the usual one, and there is a program for each unit test.
     environment |= {"CC_LD": "lld", "CXX_LD": "lld"}
-    return run(["meson", "setup", build.folder, *build.options], build.path / "check" / "setup.log", environment)
+    return run(["meson", "setup", folder, tree, *build.options], folder / "check" / "setup.log", environment)
 
 
-def compile_targets(build, targets=()):
+def compile_targets(build, targets=(), tree=ROOT):
     """(exit code, last lines of the output) of building these, or everything in the folder."""
-    return run(["ninja", "-C", build.folder, *targets], build.path / "check" / "build.log")
+    folder = tree / build.folder
+    # A build of the same sources in another folder finds in the cache what this one has compiled.
+    return run(["ninja", "-C", folder, *targets], folder / "check" / "build.log", {"CCACHE_NOHASHDIR": "true"})

@@ -23,6 +23,7 @@ SUITES = {
     "fuzz": "the fuzz targets, a short while each",
     "bench": "the benchmarks run",
     "e2e": "real clients and servers in network namespaces",
+    "upgrade": "from the build before this one, which is made for that, to this one and back, under load",
     "tidy": "clang-tidy over src/; takes minutes, not part of a whole run",
 }
 NOT_BY_DEFAULT = {"tidy"}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from checks import builds
+from checks import builds, previous
 from checks.builds import BUILDS, ROOT
 
 # Suites of meson, in the order of their cost.
@@ -29,24 +29,24 @@ def say(words):
     print(words, flush=True)
 
 
-def _ready(results, name, step):
+def _ready(results, name, step, tree=ROOT):
     """Runs one step of a build; whether it went well."""
-    code, output = step(BUILDS[name])
+    code, output = step(BUILDS[name], tree=tree)
     if code != 0:
         say(output)
-        results.add(f"build {name}", False, f"see {BUILDS[name].folder}/check/")
+        results.add(f"build {name}", False, f"see {(tree / BUILDS[name].folder).relative_to(ROOT)}/check/")
     return code == 0
 
 
-def build(results, name, targets=()):
+def build(results, name, targets=(), tree=ROOT):
     """Builds these targets, or everything, in the folder of that name."""
     begin = time.monotonic()
-    say(f"== build {name}")
+    say(f"== build {name}" + (f" in {tree.relative_to(ROOT)}" if tree != ROOT else ""))
 
-    def compile_them(chosen):
-        return builds.compile_targets(chosen, targets)
+    def compile_them(chosen, tree):
+        return builds.compile_targets(chosen, targets, tree)
 
-    if _ready(results, name, builds.setup) and _ready(results, name, compile_them):
+    if _ready(results, name, builds.setup, tree) and _ready(results, name, compile_them, tree):
         results.add(f"build {name}", True)
         say(f"   {time.monotonic() - begin:.0f} s")
         return True
@@ -136,6 +136,23 @@ def bench(results):
         results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
 
 
+def upgrade(results):
+    """From the build before this one, which is made for that, and back."""
+    found = previous.find()
+    if found is None:
+        why = "git has no build before this one here: no history, or a shallow clone (git fetch --unshallow)"
+        say(f"== upgrade: SKIPPED, {why}")
+        results.skip("upgrade", why)
+        return
+    commit, words = found
+    say(f"== upgrade from {words}")
+    previous.have(commit)
+    # The same options for both: what is the same in both is compiled once where there is a compiler cache.
+    if build(results, "gcc", DAEMON) and build(results, "gcc", ("sluiced",), previous.TREE):
+        have_servers(results)
+        pytest(results, "upgrade", "tests/e2e", "-m", "upgrade")
+
+
 def have_bpffs(results):
     """The kernel's file system of BPF objects must be mounted; mounts it and says so."""
     del results
@@ -166,10 +183,12 @@ def run(results, names):
         bench(results)
     if "tidy" in names:
         tidy(results)
+    if "upgrade" in names:
+        upgrade(results)
     if "e2e" in names and build(results, "gcc", DAEMON):
         have_servers(results)
         # They wait more than they compute.
-        pytest(results, "e2e", "tests/e2e", "-m", "not alone", f"-n{len(os.sched_getaffinity(0)) + 1}")
+        pytest(results, "e2e", "tests/e2e", "-m", "not alone and not upgrade", f"-n{len(os.sched_getaffinity(0)) + 1}")
         pytest(results, "e2e-alone", "tests/e2e", "-m", "alone")
 
 
