@@ -202,6 +202,7 @@ absl::Status DpdkEngine::CreateWorkers() {
     worker_options.qsbr = qsbr_;
     worker_options.pool = ports_->control_pool();
     worker_options.spin = options.spin;
+    if (stand_in_ != nullptr) worker_options.wait_for_kernel = [this] { stand_in_->WaitForPackets(); };
     absl::StatusOr<std::unique_ptr<Worker>> worker =
         Worker::Create(std::move(worker_options), flows_->connections().partitions(),
                        {flows_->sessions().partitions(), i, flows_->nat_ports(), answers.owners});

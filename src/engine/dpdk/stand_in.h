@@ -39,6 +39,8 @@ class StandIn {
   // The kernel stands in by these tables from here on; as KernelForwarding says. Workers run.
   absl::Status Publish(const std::shared_ptr<const Tables>& tables);
   const KernelForwarding& forwarding() const { return *forwarding_; }
+  // As KernelForwarding says; any thread, while nobody publishes.
+  void WaitForPackets() const { forwarding_->WaitForPackets(); }
 
   // Sentences about partitions that have changed hands since the last call.
   std::vector<std::string> TakeNews();

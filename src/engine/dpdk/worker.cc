@@ -113,8 +113,17 @@ void Worker::GiveBack() {
     const uint32_t taken = __atomic_load_n(&queue.owner->taken, __ATOMIC_RELAXED);
     __atomic_store_n(&queue.owner->seen, taken - 1, __ATOMIC_RELEASE);
   }
+  if (!shared) return;
+  EmptyRings();
+  // A packet that has met the worker as the owner may be on its way: the kernel fills rings at the end of its own
+  // burst.
+  options_.wait_for_kernel();
+  EmptyRings();
+}
+
+void Worker::EmptyRings() {
   const sluice_tables* tables = options_.tables->load(std::memory_order_acquire);
-  for (uint32_t i = 0; shared && i < kLastRounds && Poll(*tables, Now()) > 0; i++) continue;
+  for (uint32_t i = 0; i < kLastRounds && Poll(*tables, Now()) > 0; i++) continue;
 }
 
 // Says that this worker lives, and sees whether it has been passed by.

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -48,6 +49,8 @@ class Worker : private Outlet {
     rte_mempool* pool = nullptr;
     // Poll always; else sleep when there is nothing to do.
     bool spin = false;
+    // Where queues have owners: returns when what the kernel has given to them so far is in their rings.
+    std::function<void()> wait_for_kernel;
   };
 
   static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options, std::vector<Partition> partitions,
@@ -85,6 +88,7 @@ class Worker : private Outlet {
   void Hold(const Queue& queue, uint64_t now);
   void TakeBack(const Queue& queue, uint32_t taken);
   void GiveBack();
+  void EmptyRings();
   void Process(const sluice_tables& tables, uint64_t now, const Queue& queue, rte_mbuf** packets, uint16_t count);
   void Dispose(const Queue& queue, rte_mbuf* packet, const Frame& frame);
   uint32_t SendInjected();

@@ -72,6 +72,10 @@ absl::Status KernelForwarding::Replace(const std::shared_ptr<const Tables>& tabl
   return absl::OkStatus();
 }
 
+void KernelForwarding::WaitForPackets() const {
+  if (path_ != nullptr) path_->WaitForPackets().IgnoreError();
+}
+
 // On all of them, or as before.
 absl::Status KernelForwarding::AttachAll(int program) const {
   std::vector<int> before;

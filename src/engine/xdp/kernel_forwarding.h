@@ -40,6 +40,8 @@ class KernelForwarding {
   // Every packet on every port meets `tables` from here on. The first time the program takes the place of whatever of
   // ours is there. On an error what was there before stays.
   absl::Status Publish(const std::shared_ptr<const Tables>& tables);
+  // Returns when every packet that was under way has been through the program.
+  void WaitForPackets() const;
   // Whether the ports have the program.
   bool attached() const { return path_ != nullptr; }
 

@@ -105,6 +105,9 @@ class KernelPath {
   // find no gap: ResourceExhaustedError, and nothing has changed.
   absl::Status Publish(std::shared_ptr<const Tables> tables);
 
+  // Returns when every packet that was under way has been through the program.
+  absl::Status WaitForPackets() const;
+
   // Before it is attached.
   void SetIngress(const std::vector<sluice_ingress>& interfaces);
   // Where what leaves by `port` goes, when it has come by another one.
@@ -142,7 +145,6 @@ class KernelPath {
   absl::Status MapAll();
   absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
   void WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half);
-  absl::Status WaitForPackets() const;
 
   sluice_bpf* skeleton_;
   Options options_;
