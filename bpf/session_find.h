@@ -81,7 +81,8 @@ STAGE int session_use(const struct engine_job* job, const struct session_job* se
   const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
   if (!backend || !listener || !sluice_backend_serves(backend, listener->pool)) return SESSION_OVER;
   const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
-  const bool closed = sluice_session_state(record->protocol, record->forward, record->reverse) == SLUICE_SESSION_CLOSED;
+  const bool closed = (record->flags & SLUICE_SESSION_ENDED) ||
+                      sluice_session_state(record->protocol, record->forward, record->reverse) == SLUICE_SESSION_CLOSED;
   return opens && closed ? SESSION_REPLACED : SESSION_GOES_ON;
 }
 

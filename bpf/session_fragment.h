@@ -72,6 +72,7 @@ STAGE int session_is_of_fragment(const struct engine_job* job, struct session_jo
       SLUICE_AT(&job->tables, sluice_session_terms, session_terms, record->listener);
   const struct sluice_address* source = sluice_session_source(&job->tables, record);
   if (!backend || !terms || !source || record->protocol == 0 || !(backend->flags & SLUICE_BACKEND_LIVE)) return 0;
+  if (record->flags & SLUICE_SESSION_ENDED) return 0;
   const struct sluice_address* near = job->reverse ? &backend->destination : &record->client;
   const struct sluice_address* far = job->reverse ? source : &terms->address;
   return sluice_address_equal(near, &job->packet.flow.source) &&

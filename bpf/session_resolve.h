@@ -17,6 +17,7 @@ static __always_inline uint32_t find_session(struct xdp_md* context, struct engi
   if (verdict == FOUND) {
     verdict = flow ? session_note(context, job, session) : SLUICE_CONTINUE;
     if (verdict != SLUICE_CONTINUE) return verdict;
+    if (session->session.flags & SLUICE_SESSION_ENDED) return SLUICE_VERDICT_no_session;
   } else {
     if (job->reverse) return session_stranger(job);
     if (!flow) return SLUICE_VERDICT_no_session;

@@ -25,6 +25,7 @@ SLUICE_INLINE bool sluice_session_is_over(const struct sluice_tables* tables, co
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, session->backend);
   const struct sluice_session_terms* terms = SLUICE_AT(tables, sluice_session_terms, session_terms, session->listener);
   if (SLUICE_MISSING(backend) || SLUICE_MISSING(terms) || !(backend->flags & SLUICE_BACKEND_LIVE)) return true;
+  if (SLUICE_LOAD(&session->flags) & SLUICE_SESSION_OVER) return true;
   return sluice_session_expired(session->protocol, forward, reverse, terms, tick);
 }
 

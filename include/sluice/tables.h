@@ -233,6 +233,10 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_bucket) == 64, "one cache line");
 #define SLUICE_SESSION_TELLS (SLUICE_SESSION_PROXY | SLUICE_SESSION_TOA)
 /* It has acknowledged the header. */
 #define SLUICE_SESSION_TOLD 32
+/* It was ended from outside of the path: its packets are noted, so that its ends can be told, and go nowhere. */
+#define SLUICE_SESSION_ENDED 64
+/* They have been told: it is over, whatever its words say. */
+#define SLUICE_SESSION_OVER 128
 #define SLUICE_NO_NAT_ADDRESS 0xffffu
 struct sluice_session {
   struct sluice_address client;

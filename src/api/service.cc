@@ -1,8 +1,11 @@
 #include "api/service.h"
 
 #include <grpc/grpc_security_constants.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -10,6 +13,7 @@
 #include "base/clock.h"
 #include "config/bounds.h"
 #include "config/validate.h"
+#include "control/flow_kill.h"
 #include "control/flow_view.h"
 #include "control/view.h"
 
@@ -20,6 +24,8 @@ constexpr std::chrono::milliseconds kStatsInterval(1'000);
 constexpr std::chrono::milliseconds kShortestInterval(100);
 constexpr std::chrono::seconds kLongestInterval(3'600);
 
+// Longer than a worker has a packet in its hands, unless it hangs.
+constexpr std::chrono::milliseconds kPacketTime(20);
 // Room for every valid one.
 constexpr size_t kChangeBytes = 4'096;
 
@@ -33,6 +39,18 @@ grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const abs
 absl::Status MayOnlyLook() {
   return absl::PermissionDeniedError(
       "this client may look and change nothing; its certificate's common name is not in api.tls.admins");
+}
+
+std::string WhichFlows(const v1::KillFlowsRequest& request) {
+  if (request.has_flow()) {
+    return absl::StrCat(", from ", request.flow().source(), " port ", request.flow().source_port(), " to ",
+                        request.flow().destination(), " port ", request.flow().destination_port());
+  }
+  std::string words;
+  if (!request.pool().empty()) absl::StrAppend(&words, ", of pool ", request.pool());
+  if (!request.backend().empty()) absl::StrAppend(&words, ", with backend ", request.backend());
+  if (!request.source().empty()) absl::StrAppend(&words, ", of clients in ", request.source());
+  return words;
 }
 
 absl::Status NoPool() {
@@ -186,6 +204,25 @@ grpc::ServerUnaryReactor* ApiService::Flows(grpc::CallbackServerContext* context
     absl::StatusOr<v1::FlowsReply> flows = ViewFlows(*backing_.controller, *request, MonotonicNow());
     if (flows.ok()) *reply = *std::move(flows);
     call->Finish(flows.status());
+  });
+}
+
+// Answered when no worker has a packet in its hands any more that came before.
+grpc::ServerUnaryReactor* ApiService::KillFlows(grpc::CallbackServerContext* context,
+                                                const v1::KillFlowsRequest* request, v1::KillFlowsReply* reply) {
+  if (!MayChange(*context)) return Refuse(context, MayOnlyLook());
+  return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
+    absl::StatusOr<KilledFlows> killed = sluice::KillFlows(*backing_.controller, *request, MonotonicNow());
+    if (killed.ok()) *reply = killed->reply;
+    if (!killed.ok() || killed->flows.empty()) return call->Finish(killed.status());
+    spdlog::info("flows killed: {}{}", killed->flows.size(), WhichFlows(*request));
+    const auto timer = std::make_shared<boost::asio::steady_timer>(io_, kPacketTime);
+    timer->async_wait([timer, call, killed = *std::move(killed)](const boost::system::error_code&) {
+      // Else all of this is gone.
+      if (call->finished()) return;
+      KillAgain(killed);
+      call->Finish(absl::OkStatus());
+    });
   });
 }
 

@@ -37,7 +37,8 @@ class ApiService : public v1::LoadBalancer::CallbackService {
   static constexpr size_t kCalls = 64;
 
   ApiService(boost::asio::io_context& io, Backing backing)
-      : queue_(io, kCalls),
+      : io_(io),
+        queue_(io, kCalls),
         changes_(io, kChanges),
         batch_(std::make_shared<ChangeBatch>(io, backing.wanted)),
         streams_(io, backing.events),
@@ -68,6 +69,8 @@ class ApiService : public v1::LoadBalancer::CallbackService {
                                              const v1::WatchRequest* request) override;
   grpc::ServerUnaryReactor* Flows(grpc::CallbackServerContext* context, const v1::FlowsRequest* request,
                                   v1::FlowsReply* reply) override;
+  grpc::ServerUnaryReactor* KillFlows(grpc::CallbackServerContext* context, const v1::KillFlowsRequest* request,
+                                      v1::KillFlowsReply* reply) override;
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
                                     v1::Explanation* reply) override;
   grpc::ServerUnaryReactor* AddBackend(grpc::CallbackServerContext* context, const v1::AddBackendRequest* request,
@@ -88,6 +91,7 @@ class ApiService : public v1::LoadBalancer::CallbackService {
   grpc::ServerUnaryReactor* ChangeBackend(grpc::CallbackServerContext* context, v1::ChangeReply* reply,
                                           BackendEdit edit, size_t bytes);
 
+  boost::asio::io_context& io_;
   CallQueue queue_;
   CallQueue changes_;
   std::shared_ptr<ChangeBatch> batch_;

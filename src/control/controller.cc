@@ -46,7 +46,10 @@ std::vector<Address> BackendAddresses(const v1::Config& config) {
 }  // namespace
 
 Controller::Controller(const Options& options)
-    : options_(options), ports_(options.engine->ports()), states_(options.health) {}
+    : options_(options),
+      ports_(options.engine->ports()),
+      states_(options.health),
+      flow_ender_(std::make_unique<FlowEnder>(options.engine)) {}
 
 absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   if (absl::Status status = CheckFixed(config); !status.ok()) return status;
@@ -153,6 +156,7 @@ void Controller::Tick() {
   if (effective_.IsDue(now)) stale_ = true;
   ReleaseSlots();
   TellLatencies();
+  if (tables_ != nullptr) flow_ender_->Tick(tables_->view(), now);
   if (stale_ && generation_ > 0) Rebuild();
 }
 

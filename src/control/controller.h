@@ -18,6 +18,7 @@
 #include "config/sluice.pb.h"
 #include "control/backend_states.h"
 #include "control/effective.h"
+#include "control/flow_ender.h"
 #include "control/latencies.h"
 #include "control/next_hop_source.h"
 #include "control/traffic.h"
@@ -70,6 +71,8 @@ class Controller {
   const std::vector<EnginePort>& ports() const { return ports_; }
   const Traffic& traffic() const { return traffic_; }
   Engine& engine() const { return *options_.engine; }
+  // For flows that are to end before their time.
+  FlowEnder& flow_ender() const { return *flow_ender_; }
   bool HasNextHop(const Address& address) const { return next_hops_.contains(address); }
   // The last change of next hops or ports could not be published; it is tried again every second.
   bool behind() const { return retry_; }
@@ -120,6 +123,7 @@ class Controller {
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;
   BackendStates states_;
   Latencies latencies_;
+  std::unique_ptr<FlowEnder> flow_ender_;
   // Since they were told.
   uint32_t ticks_ = 0;
   std::vector<Address> watched_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/address.h"
+#include "control/flow_filter.h"
 #include "control/view.h"
 #include "engine/flow_reader.h"
 
@@ -16,37 +17,8 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kFlows = 1'000;
-// A cache line each: about a millisecond.
-constexpr uint64_t kPlaces = 16'384;
 // Backends that take no flows, beyond which they are only counted.
 constexpr int kOthers = 5;
-
-Address ToAddress(const sluice_address& from) {
-  Address address;
-  std::memcpy(address.bytes.data(), &from, sizeof(from));
-  return address;
-}
-
-bool IsIn(const Address& address, const Prefix& prefix) {
-  if (address.IsIpv4() != prefix.address.IsIpv4()) return false;
-  int bits = prefix.length + (address.IsIpv4() ? 96 : 0);
-  for (size_t i = 0; bits > 0; i++, bits -= 8) {
-    const auto mask = static_cast<uint8_t>(bits >= 8 ? 0xff : 0xff << (8 - bits));
-    if (((address.bytes[i] ^ prefix.address.bytes[i]) & mask) != 0) return false;
-  }
-  return true;
-}
-
-uint32_t NumberOf(v1::FiveTuple::Protocol protocol) {
-  switch (protocol) {
-    case v1::FiveTuple::UDP:
-      return SLUICE_IP_UDP;
-    case v1::FiveTuple::ICMP:
-      return SLUICE_IP_ICMP;
-    default:
-      return SLUICE_IP_TCP;
-  }
-}
 
 v1::FiveTuple::Protocol ProtocolOf(uint32_t number) {
   if (number == SLUICE_IP_UDP) return v1::FiveTuple::UDP;
@@ -73,9 +45,9 @@ v1::Flow::State StateOf(FlowRecord::State state) {
 void SetTuple(uint32_t protocol, const sluice_address& source, uint16_t source_port, const sluice_address& destination,
               uint16_t destination_port, v1::FiveTuple* to) {
   to->set_protocol(ProtocolOf(protocol));
-  to->set_source(FormatAddress(ToAddress(source)));
+  to->set_source(FormatAddress(AddressOf(source)));
   to->set_source_port(SLUICE_16(source_port));
-  to->set_destination(FormatAddress(ToAddress(destination)));
+  to->set_destination(FormatAddress(AddressOf(destination)));
   to->set_destination_port(SLUICE_16(destination_port));
 }
 
@@ -93,43 +65,6 @@ void SetFlow(const Tables& tables, const FlowRecord& from, v1::Flow* to) {
   SetTuple(flow.protocol, session.source, session.source_port, tables.view().backends[from.slot].destination,
            session.server_port, to->mutable_translated());
   to->set_listener(tables.listener_names()[session.listener]);
-}
-
-bool Fits(const Tables& tables, const FlowRecord& flow, const v1::FlowsRequest& request,
-          const std::optional<Prefix>& source) {
-  if (flow.slot >= tables.backend_slots()) return false;
-  const BackendName& name = tables.backend_names()[flow.slot];
-  if (!request.pool().empty() && request.pool() != name.pool) return false;
-  if (!request.backend().empty() && request.backend() != name.backend) return false;
-  if (flow.session.has_value() && flow.session->listener >= tables.listener_count()) return false;
-  if (!source.has_value()) return true;
-  return flow.session.has_value() && IsIn(ToAddress(flow.session->flow.source), *source);
-}
-
-absl::Status NothingRuns() {
-  return absl::UnavailableError("sluiced is still starting; try again");
-}
-
-absl::StatusOr<sluice_flow> ParseFlow(const v1::FiveTuple& from) {
-  const absl::StatusOr<Address> source = ParseAddress(from.source());
-  if (!source.ok()) return source.status();
-  const absl::StatusOr<Address> destination = ParseAddress(from.destination());
-  if (!destination.ok()) return destination.status();
-  if (source->IsIpv4() != destination->IsIpv4()) {
-    return absl::InvalidArgumentError("source and destination are of different IP versions; no packet has both");
-  }
-  const bool ping = from.protocol() == v1::FiveTuple::ICMP;
-  for (const uint32_t port : {from.source_port(), from.destination_port()}) {
-    if (port <= UINT16_MAX && (ping || port > 0)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(port, " is not a port; use 1 to 65535"));
-  }
-  sluice_flow flow{};
-  std::memcpy(&flow.source, source->bytes.data(), sizeof(flow.source));
-  std::memcpy(&flow.destination, destination->bytes.data(), sizeof(flow.destination));
-  flow.source_port = SLUICE_16(from.source_port());
-  flow.destination_port = ping ? 0 : SLUICE_16(from.destination_port());
-  flow.protocol = NumberOf(from.protocol());
-  return flow;
 }
 
 template <typename Enum>
@@ -218,9 +153,9 @@ class Steps {
     if (backend.forwarding == SLUICE_IPIP || backend.forwarding == SLUICE_GUE) {
       how =
           absl::StrCat(backend.forwarding == SLUICE_GUE ? "gue" : "ipip", " from ",
-                       FormatAddress(ToAddress(backend.source)), " to ", FormatAddress(ToAddress(backend.destination)));
+                       FormatAddress(AddressOf(backend.source)), " to ", FormatAddress(AddressOf(backend.destination)));
     } else if (backend.forwarding == SLUICE_NAT || backend.forwarding == SLUICE_FULL_NAT) {
-      how = absl::StrCat("translated to ", FormatAddress(ToAddress(backend.destination)),
+      how = absl::StrCat("translated to ", FormatAddress(AddressOf(backend.destination)),
                          backend.forwarding == SLUICE_FULL_NAT ? ", from a NAT address" : "");
     }
     const std::vector<EnginePort>& ports = controller_.ports();
@@ -240,18 +175,15 @@ class Steps {
 
 absl::StatusOr<v1::FlowsReply> ViewFlows(const Controller& controller, const v1::FlowsRequest& request, uint64_t now) {
   const Tables* tables = controller.tables();
-  if (tables == nullptr) return NothingRuns();
-  std::optional<Prefix> source;
-  if (!request.source().empty()) {
-    const absl::StatusOr<Prefix> prefix = ParsePrefix(request.source());
-    if (!prefix.ok()) return prefix.status();
-    source = *prefix;
-  }
+  if (tables == nullptr) return NoTablesYet();
+  const absl::StatusOr<FlowFilter> filter =
+      FlowFilter::Make(controller, request.pool(), request.backend(), request.source());
+  if (!filter.ok()) return filter.status();
   const int limit = static_cast<int>(request.limit() == 0 ? kFlows : std::min(request.limit(), kFlows));
   v1::FlowsReply reply;
   const FlowReader reader(controller.engine(), tables->view(), now);
-  const uint64_t next = reader.Read(request.from(), kPlaces, [&](const FlowRecord& flow) {
-    if (Fits(*tables, flow, request, source)) SetFlow(*tables, flow, reply.add_flows());
+  const uint64_t next = reader.Read(request.from(), kFlowPlaces, [&](const FlowRecord& flow) {
+    if (filter->Fits(flow)) SetFlow(*tables, flow, reply.add_flows());
     return reply.flows_size() < limit;
   });
   reply.set_next(next >= reader.places() ? 0 : next);
@@ -260,8 +192,8 @@ absl::StatusOr<v1::FlowsReply> ViewFlows(const Controller& controller, const v1:
 
 absl::StatusOr<v1::Explanation> ExplainFlow(const Controller& controller, const v1::FiveTuple& flow, uint64_t now) {
   const Tables* tables = controller.tables();
-  if (tables == nullptr) return NothingRuns();
-  const absl::StatusOr<sluice_flow> parsed = ParseFlow(flow);
+  if (tables == nullptr) return NoTablesYet();
+  const absl::StatusOr<sluice_flow> parsed = ReadFlow(flow);
   if (!parsed.ok()) return parsed.status();
   const FlowReader::Answer answer = FlowReader(controller.engine(), tables->view(), now).Explain(*parsed);
   v1::Explanation explanation;

@@ -126,6 +126,9 @@ class Engine {
 
   // Announces a virtual address on the ports' links (gratuitous ARP, unsolicited neighbour advertisement).
   virtual void Announce(absl::Span<const Address> addresses) = 0;
+  // Sends a whole frame of ours from port `port`. False: there is no room at the moment; try again later. A frame that
+  // the port can't send is lost, as on a link.
+  virtual bool Send(absl::Span<const uint8_t> frame, uint16_t port) = 0;
 
   virtual EngineNews Poll() = 0;
 

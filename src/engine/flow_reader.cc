@@ -82,16 +82,17 @@ bool IsSame(const sluice_flow& a, const sluice_flow& b) {
          sluice_address_equal(&a.destination, &b.destination);
 }
 
-// Calls `take` for each entry with the hash's tag in its two buckets.
+// Calls `take` for the place of each entry with the hash's tag in its two buckets.
 template <typename Take>
-void ForEachEntry(const sluice_bucket* buckets, uint32_t count, uint64_t hash, Take take) {
+void ForEachEntry(sluice_bucket* buckets, uint32_t count, uint64_t hash, Take take) {
   const uint32_t primary = sluice_primary_bucket(hash, count);
   const uint32_t secondary = sluice_secondary_bucket(hash, count);
   for (uint32_t i = 0; i < 2 * SLUICE_BUCKET_ENTRIES; i++) {
     const bool second = i >= SLUICE_BUCKET_ENTRIES;
     if (second && secondary == primary) return;
-    const uint64_t entry = SLUICE_LOAD_ENTRY(&buckets[second ? secondary : primary].entries[i % SLUICE_BUCKET_ENTRIES]);
-    if (entry != SLUICE_ENTRY_EMPTY && sluice_entry_matches(entry, hash)) take(entry);
+    uint64_t& at = buckets[second ? secondary : primary].entries[i % SLUICE_BUCKET_ENTRIES];
+    const uint64_t entry = SLUICE_LOAD_ENTRY(&at);
+    if (entry != SLUICE_ENTRY_EMPTY && sluice_entry_matches(entry, hash)) take(at, entry);
   }
 }
 
@@ -128,13 +129,14 @@ void FlowReader::ReadPlace(uint64_t place, const std::function<void(const FlowRe
     return;
   }
   for (; place >= connections_[partition].count; partition++) place -= connections_[partition].count;
-  for (const uint64_t& at : connections_[partition].buckets[place].entries) {
-    const std::optional<FlowRecord> flow = ReadEntry(partition, SLUICE_LOAD_ENTRY(&at));
+  for (uint64_t& at : connections_[partition].buckets[place].entries) {
+    const std::optional<FlowRecord> flow = ReadEntry(partition, at);
     if (flow.has_value()) take(*flow);
   }
 }
 
-std::optional<FlowRecord> FlowReader::ReadEntry(uint32_t partition, uint64_t entry) const {
+std::optional<FlowRecord> FlowReader::ReadEntry(uint32_t partition, uint64_t& at) const {
+  const uint64_t entry = SLUICE_LOAD_ENTRY(&at);
   if (entry == SLUICE_ENTRY_EMPTY) return std::nullopt;
   const sluice_backend& backend = tables_.backends[sluice_entry_slot(entry)];
   if (!(backend.flags & SLUICE_BACKEND_LIVE) || sluice_entry_expired(entry, tick_, backend.idle)) return std::nullopt;
@@ -143,12 +145,15 @@ std::optional<FlowRecord> FlowReader::ReadEntry(uint32_t partition, uint64_t ent
   flow.slot = sluice_entry_slot(entry);
   flow.state = StateOfEntry(entry);
   flow.age = Seconds(sluice_age(tick_, sluice_entry_seen(entry)));
+  flow.entry = &at;
+  flow.value = entry;
   return flow;
 }
 
 std::optional<FlowRecord> FlowReader::ReadSession(uint32_t partition, uint32_t index) const {
   const std::optional<sluice_session> session = Copy(sessions_[partition].sessions[index]);
   if (!session.has_value() || session->backend >= SLUICE_BACKENDS) return std::nullopt;
+  if (session->flags & SLUICE_SESSION_ENDED) return std::nullopt;
   const sluice_session_terms& terms = tables_.session_terms[session->listener];
   if (!(tables_.backends[session->backend].flags & SLUICE_BACKEND_LIVE) ||
       sluice_session_expired(session->protocol, session->forward, session->reverse, &terms, tick_)) {
@@ -159,6 +164,7 @@ std::optional<FlowRecord> FlowReader::ReadSession(uint32_t partition, uint32_t i
   flow.slot = session->backend;
   flow.state = StateOfSession(*session);
   flow.age = Seconds(sluice_session_age(session->forward, session->reverse, tick_));
+  flow.record = &sessions_[partition].sessions[index];
   SessionRecord& own = flow.session.emplace();
   own.flow = sluice_session_forward_flow(&*session, &terms.address);
   own.listener = session->listener;
@@ -170,9 +176,10 @@ std::optional<FlowRecord> FlowReader::ReadSession(uint32_t partition, uint32_t i
 
 void FlowReader::FindEntries(uint64_t hash, uint32_t pool, std::vector<FlowRecord>* found) const {
   for (uint32_t i = 0; i < connections_.size(); i++) {
-    ForEachEntry(connections_[i].buckets, connections_[i].count, hash, [&](uint64_t entry) {
-      const std::optional<FlowRecord> flow = ReadEntry(i, entry);
-      if (flow.has_value() && tables_.backends[flow->slot].pool == pool) found->push_back(*flow);
+    ForEachEntry(connections_[i].buckets, connections_[i].count, hash, [&](uint64_t& at, uint64_t) {
+      const std::optional<FlowRecord> flow = ReadEntry(i, at);
+      if (flow.has_value() && sluice_entry_matches(flow->value, hash) && tables_.backends[flow->slot].pool == pool)
+        found->push_back(*flow);
     });
   }
 }
@@ -181,7 +188,7 @@ void FlowReader::FindSessions(uint64_t hash, const sluice_flow& flow, std::vecto
   for (uint32_t i = 0; i < sessions_.size(); i++) {
     const SessionPartition& partition = sessions_[i];
     if (partition.session_count == 0) continue;
-    ForEachEntry(partition.buckets, partition.bucket_count, hash, [&](uint64_t entry) {
+    ForEachEntry(partition.buckets, partition.bucket_count, hash, [&](const uint64_t&, uint64_t entry) {
       const auto index = static_cast<uint32_t>(entry);
       if (sluice_entry_state(entry) != SLUICE_ENTRY_FORWARD || index >= partition.session_count) return;
       const std::optional<FlowRecord> record = ReadSession(i, index);

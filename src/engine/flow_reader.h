@@ -50,6 +50,11 @@ struct FlowRecord {
 
   // An entry has no five-tuple.
   std::optional<SessionRecord> session;
+
+  // Where it lies, for flow_end.h: an entry, and as it was read; or a session.
+  uint64_t* entry = nullptr;
+  uint64_t value = 0;
+  sluice_session* record = nullptr;
 };
 
 class FlowReader {
@@ -59,6 +64,8 @@ class FlowReader {
 
   // Places to read: a bucket of the connection table or a session each.
   uint64_t places() const { return places_; }
+  // The first session's.
+  uint64_t sessions_begin() const { return buckets_; }
   // Calls `take` for what is live in `count` places from `from` on; returns the place to go on from, places() at the
   // end. Stops behind the place where `take` returns false.
   uint64_t Read(uint64_t from, uint64_t count, const std::function<bool(const FlowRecord& flow)>& take) const;
@@ -80,7 +87,7 @@ class FlowReader {
 
  private:
   void ReadPlace(uint64_t place, const std::function<void(const FlowRecord& flow)>& take) const;
-  std::optional<FlowRecord> ReadEntry(uint32_t partition, uint64_t entry) const;
+  std::optional<FlowRecord> ReadEntry(uint32_t partition, uint64_t& at) const;
   std::optional<FlowRecord> ReadSession(uint32_t partition, uint32_t index) const;
   void FindEntries(uint64_t hash, uint32_t pool, std::vector<FlowRecord>* found) const;
   void FindSessions(uint64_t hash, const sluice_flow& flow, std::vector<FlowRecord>* found) const;

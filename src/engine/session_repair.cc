@@ -54,4 +54,11 @@ void RepairSessions(const SessionPartition& partition) {
   ListFree(partition);
 }
 
+void EndEnded(const SessionPartition& partition) {
+  for (uint32_t i = 0; i < partition.session_count; i++) {
+    uint8_t* flags = &partition.sessions[i].flags;
+    if (SLUICE_LOAD(flags) & SLUICE_SESSION_ENDED) SLUICE_SET_FLAG(flags, SLUICE_SESSION_OVER);
+  }
+}
+
 }  // namespace sluice

@@ -12,4 +12,7 @@ namespace sluice {
 // that no session has are free.
 void RepairSessions(const SessionPartition& partition);
 
+// Lets those end that were ended by an instance that is no more, and has perhaps not come to tell their ends.
+void EndEnded(const SessionPartition& partition);
+
 }  // namespace sluice

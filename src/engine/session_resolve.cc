@@ -35,6 +35,7 @@ sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, 
     const sluice_verdict verdict = NoteSlowly(burst, job, *found);
     if (verdict != SLUICE_CONTINUE) return verdict;
   }
+  if (found->record->flags & SLUICE_SESSION_ENDED) return SLUICE_VERDICT_no_session;
   if (flow && (job.packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) RememberFragment(burst, job, *found);
   return SLUICE_CONTINUE;
 }
@@ -106,13 +107,14 @@ SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob&
   const sluice_tables& tables = burst.tables;
   const sluice_backend* backend = &tables.backends[session.backend];
   const bool serves = job.reverse || sluice_backend_serves(backend, tables.listeners[job.listener].pool);
-  if (!serves || !(backend->flags & SLUICE_BACKEND_LIVE) ||
+  if (!serves || !(backend->flags & SLUICE_BACKEND_LIVE) || (session.flags & SLUICE_SESSION_OVER) ||
       sluice_session_expired(session.protocol, session.forward, session.reverse,
                              &tables.session_terms[session.listener], burst.tick)) {
     return Use::kOver;
   }
   const bool opens = !job.reverse && job.packet->kind == SLUICE_PACKET_FLOW && (job.packet->flags & SLUICE_PACKET_SYN);
-  const bool closed = sluice_session_state(session.protocol, session.forward, session.reverse) == SLUICE_SESSION_CLOSED;
+  const bool closed = (session.flags & SLUICE_SESSION_ENDED) ||
+                      sluice_session_state(session.protocol, session.forward, session.reverse) == SLUICE_SESSION_CLOSED;
   return opens && closed ? Use::kReplace : Use::kGoOn;
 }
 
@@ -286,8 +288,9 @@ sluice_verdict SessionPath::ResolveFragment(const SessionBurst& burst, SessionJo
   const sluice_address* near = job.reverse ? &tables.backends[copy_.backend].destination : &copy_.client;
   const sluice_address* far =
       job.reverse ? sluice_session_source(&tables, &copy_) : &tables.session_terms[copy_.listener].address;
-  if (copy_.protocol == 0 || !(tables.backends[copy_.backend].flags & SLUICE_BACKEND_LIVE) ||
-      !sluice_address_equal(near, &flow.source) || !sluice_address_equal(far, &flow.destination)) {
+  if (copy_.protocol == 0 || (copy_.flags & SLUICE_SESSION_ENDED) ||
+      !(tables.backends[copy_.backend].flags & SLUICE_BACKEND_LIVE) || !sluice_address_equal(near, &flow.source) ||
+      !sluice_address_equal(far, &flow.destination)) {
     return SLUICE_VERDICT_unknown_fragment;
   }
   *found = {&copy_, live, fragment.table, false};

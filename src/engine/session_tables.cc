@@ -128,10 +128,12 @@ void SessionTables::SweepSession(const SessionPartition& partition, uint32_t ind
   if (listener < counting_.of_listener.size()) counting_.of_listener[listener]++;
   const uint64_t forward = __atomic_load_n(&session.forward, __ATOMIC_RELAXED);
   const uint64_t reverse = __atomic_load_n(&session.reverse, __ATOMIC_RELAXED);
-  const bool closed = sluice_session_state(protocol, forward, reverse) == SLUICE_SESSION_CLOSED;
+  const uint8_t flags = __atomic_load_n(&session.flags, __ATOMIC_RELAXED);
+  const bool closed =
+      (flags & SLUICE_SESSION_ENDED) || sluice_session_state(protocol, forward, reverse) == SLUICE_SESSION_CLOSED;
   if (!closed) counting_.open_of_slot[slot]++;
   if (!closed && !(forward & SLUICE_WORD_FIN)) counting_.active_of_slot[slot]++;
-  const bool gone = !(tables.backends[slot].flags & SLUICE_BACKEND_LIVE);
+  const bool gone = !(tables.backends[slot].flags & SLUICE_BACKEND_LIVE) || (flags & SLUICE_SESSION_OVER);
   if (!gone && !sluice_session_expired(protocol, forward, reverse, &tables.session_terms[listener], tick)) return;
   ExpiredSessions& queue = *partition.expired;
   const uint32_t tail = queue.tail;

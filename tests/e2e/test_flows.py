@@ -17,20 +17,21 @@ from lab.site import VIRTUAL, Site
 CLIENT = "203.0.113.100"
 
 
-def made(lab, engine, forwarding="dsr_l2"):
+def made(lab, engine, forwarding="dsr_l2", family=4):
     site = Site(lab, forwarding, engine=engine)
     site.client = site.add_client()
     site.add_backends(3)
-    return site, site.balancer(site.configuration(4)).start()
+    return site, site.balancer(site.configuration(family)).start()
 
 
 def flows(balancer, *words):
     return json.loads(balancer.ctl("flows", *words, "-o", "json").stdout)["flows"]
 
 
-def open_ports(client):
+def open_ports(client, family=4):
     """Source ports of the client's connections to the virtual address, by the client's own kernel."""
-    listed = client.run("ss", "-Htn", "state", "established", "dst", f"{VIRTUAL[4]}:80").stdout
+    virtual = f"[{VIRTUAL[family]}]" if family == 6 else VIRTUAL[family]
+    listed = client.run("ss", "-Htn", "state", "established", "dst", f"{virtual}:80").stdout
     return [int(line.split()[2].rpartition(":")[2]) for line in listed.splitlines()]
 
 
@@ -70,6 +71,64 @@ def test_sessions_are_listed_with_both_sides(lab):
     assert flow["state"] == "ESTABLISHED"
     assert flows(balancer, "list", "--source=192.0.2.0/24") == []
     assert held.ask()["broken"] == {}
+
+
+def test_killed_entries_are_decided_on_anew(lab, engine):
+    """Direct server return: a drained backend keeps its flows until they are killed; nobody else notices."""
+    site, balancer = made(lab, engine)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 60, timeout=3)
+    spread = held.first["spread"]
+    balancer.ctl("backend", "drain", "web/web1")
+    assert held.ask()["broken"] == {}
+    counted = balancer.ctl("flows", "kill", "web/web1", "--dry_run").stdout
+    assert counted == f"dry run, nothing was done: killed={spread['web1']}\n"
+    assert len(flows(balancer, "list", "web/web1")) == spread["web1"]
+    assert balancer.ctl("flows", "kill", "web/web1").stdout == f"killed={spread['web1']}\n"
+    assert flows(balancer, "list", "web/web1") == []
+    assert f"flows killed: {spread['web1']}, of pool web, with backend web1" in balancer.process.output()
+    # Other servers do not know them, and say so.
+    answer = held.ask()
+    assert answer["spread"] == {name: count for name, count in spread.items() if name != "web1"}, answer
+    assert sum(answer["broken"].values()) == spread["web1"] and answer["moved"] == 0, answer
+    # One alone, which then has a new entry with its next packet.
+    port = open_ports(site.client)[0]
+    assert balancer.ctl("flows", "kill", f"{CLIENT}:{port}", f"{VIRTUAL[4]}:80").stdout == "killed=1\n"
+    missing = balancer.ctl("flows", "kill", f"{CLIENT}:{port}", f"{VIRTUAL[4]}:80", check=False)
+    assert missing.returncode == 1 and "there is no such flow" in missing.stderr
+    assert clients.http_requests(site.client, VIRTUAL[4], 100)["failed"] == 0
+
+
+@pytest.mark.parametrize("forwarding,family", (("nat", 6), ("full_nat", 4)))
+def test_killed_sessions_end(lab, engine, forwarding, family):
+    """Translation: both ends are reset, nobody else notices, and new connections are opened."""
+    site, balancer = made(lab, engine, forwarding, family)
+    held = clients.HeldConnections(site.client, VIRTUAL[family], 12, timeout=3)
+    spread = held.first["spread"]
+    prefixes = {4: ("192.0.2.0/24", "203.0.113.0/24"), 6: ("2001:db8:9::/48", "2001:db8::/32")}[family]
+    assert balancer.ctl("flows", "kill", "web", f"--source={prefixes[0]}").stdout == "killed=0\n"
+    assert balancer.ctl("flows", "kill", "web/web1").stdout == f"killed={spread['web1']}\n"
+    web1 = site.backends[0].node
+    wait_until(lambda: len(open_ports(site.client, family)) == 12 - spread["web1"], "the client's ends to be reset")
+    wait_until(lambda: web1.run("ss", "-Htn", "state", "established", "sport", "80").stdout == "",
+               "the server's ends to be reset")
+    answer = held.ask()
+    assert answer["spread"] == {name: count for name, count in spread.items() if name != "web1"}, answer
+    assert sum(answer["broken"].values()) == spread["web1"] and answer["moved"] == 0, answer
+    assert not any("timed out" in reason for reason in answer["broken"]), answer
+    rest = sum(spread.values()) - spread["web1"]
+    assert balancer.ctl("flows", "kill", f"--source={prefixes[1]}").stdout == f"killed={rest}\n"
+    assert flows(balancer, "list") == []
+    assert clients.http_requests(site.client, VIRTUAL[family], 100)["failed"] == 0
+    assert held.ask()["spread"] == {}
+
+
+def test_what_there_is_not_is_not_killed(lab, engine):
+    _, balancer = made(lab, engine)
+    for words, missing in ((("none",), 'there is no pool "none"; there are: '),
+                           (("web/web9",), 'pool "web" has no backend "web9"; there are: web1, web2, web3'),
+                           ((f"{CLIENT}:1", f"{VIRTUAL[4]}:9"), "no listener takes packets to")):
+        refused = balancer.ctl("flows", "kill", *words, check=False)
+        assert refused.returncode == 1 and missing in refused.stderr, refused.stderr
 
 
 def test_what_is_explained_is_what_happens(lab, engine):

@@ -46,6 +46,7 @@ class WatchedEngine : public Engine {
   const std::vector<SessionPartition>& session_partitions() const override { return engine_->session_partitions(); }
   void SetLatencies(absl::Span<const BackendLatency> latencies) override { engine_->SetLatencies(latencies); }
   void Announce(absl::Span<const Address> addresses) override { engine_->Announce(addresses); }
+  bool Send(absl::Span<const uint8_t> frame, uint16_t port) override { return engine_->Send(frame, port); }
   EngineNews Poll() override { return engine_->Poll(); }
   void Close() override { engine_->Close(); }
 

@@ -65,10 +65,11 @@ class Client {
     Columns columns = Columns::kPlain;
     // Reading verbs are repeated, with so much between; zero: they are not.
     absl::Duration watch;
-    // flows list
+    // flows list, flows kill
     std::string source;
+    // flows list
     size_t limit = 1'000;
-    // flows get, explain
+    // flows get, flows kill, explain
     std::string protocol = "tcp";
     // completion
     Flags flags;
@@ -105,6 +106,7 @@ class Client {
   Exit Health(const Words& arguments);
   Exit ListFlows(const Words& arguments);
   Exit GetFlow(const Words& arguments);
+  Exit KillFlows(const Words& arguments);
   Exit Explain(const Words& arguments);
   Exit Watch(const Words& arguments);
   Exit Completion(const Words& arguments);
@@ -127,6 +129,7 @@ class Client {
   static bool SplitBackend(const std::string& text, std::string* pool, std::string* backend);
   Exit WaitForFlows(const std::string& pool, const std::string& backend);
   Exit Usage(const std::string& words);
+  Exit NoFlow();
   Exit Fail(const grpc::Status& status);
   void Print(const std::string& text);
 

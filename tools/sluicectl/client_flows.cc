@@ -68,16 +68,41 @@ Exit Client::ListFlows(const Words& arguments) {
   return Exit::kDone;
 }
 
+Exit Client::NoFlow() {
+  err_ << "sluicectl: there is no such flow; sluicectl explain tells where a new one would go\n";
+  return Exit::kRefused;
+}
+
 Exit Client::GetFlow(const Words& arguments) {
   v1::ExplainRequest request;
   if (const Exit exit = ReadFiveTuple(arguments, request.mutable_flow()); exit != Exit::kDone) return exit;
   v1::Explanation reply;
   if (const Exit exit = Call(&Stub::Explain, request, &reply); exit != Exit::kDone) return exit;
-  if (reply.found().empty()) {
-    err_ << "sluicectl: there is no such flow; sluicectl explain tells where a new one would go\n";
-    return Exit::kRefused;
-  }
+  if (reply.found().empty()) return NoFlow();
   Print(ShowFlows({reply.found().begin(), reply.found().end()}, options_.format));
+  return Exit::kDone;
+}
+
+Exit Client::KillFlows(const Words& arguments) {
+  v1::KillFlowsRequest request;
+  request.set_dry_run(options_.change.dry_run());
+  request.set_source(options_.source);
+  if (arguments.size() == 2) {
+    if (const Exit exit = ReadFiveTuple(arguments, request.mutable_flow()); exit != Exit::kDone) return exit;
+  } else if (arguments.empty() && options_.source.empty()) {
+    return Usage("flows kill takes POOL, POOL/NAME, SRC DST, or --source=PREFIX");
+  } else if (!arguments.empty() && !SplitBackend(arguments[0], request.mutable_pool(), request.mutable_backend())) {
+    request.set_pool(arguments[0]);
+  }
+  v1::KillFlowsReply all;
+  do {
+    v1::KillFlowsReply reply;
+    if (const Exit exit = Call(&Stub::KillFlows, request, &reply); exit != Exit::kDone) return exit;
+    all.set_killed(all.killed() + reply.killed());
+    request.set_from(reply.next());
+  } while (request.from() != 0);
+  if (request.has_flow() && all.killed() == 0) return NoFlow();
+  Print(ShowKilled(all, request.dry_run(), options_.format));
   return Exit::kDone;
 }
 

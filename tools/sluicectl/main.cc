@@ -28,9 +28,9 @@ DEFINE_uint32(port, 0, "backend add: port on the server, with nat and full_nat; 
 DEFINE_bool(wait, false, "backend remove: drain it first, until its flows have ended or --drain_timeout is over");
 DEFINE_string(drain_timeout, "30s", "of --wait");
 DEFINE_string(timeout, "30s", "for an answer");
-DEFINE_string(source, "", "flows list: only of clients in this prefix, which only NAT sessions know");
+DEFINE_string(source, "", "flows list, flows kill: only of clients in this prefix, which only NAT sessions know");
 DEFINE_uint64(limit, 1000, "flows list: so many at most");
-DEFINE_string(protocol, "tcp", "explain, flows get: tcp, udp or icmp");
+DEFINE_string(protocol, "tcp", "explain, flows get, flows kill: tcp, udp or icmp");
 DECLARE_bool(help);
 
 namespace {

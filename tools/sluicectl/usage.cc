@@ -24,6 +24,7 @@ Examples:
   sluicectl backend remove web/web1 --wait
   sluicectl explain 192.0.2.7:40000 203.0.113.10:80
   sluicectl flows list web/web1 --source=192.0.2.0/24
+  sluicectl flows kill web/web1 --dry_run
   sluicectl diff sluice.yaml && echo same
   sluicectl export | sed 's/weight: 1$/weight: 2/' | sluicectl apply -
   sluicectl list -o json | jq '.pools[].backends[] | select(.condition != "READY") | .name'
@@ -94,7 +95,7 @@ std::string Written(const Flag& flag) {
 std::string Candidates(const std::string& argument) {
   const auto names = [](const char* what) { return absl::StrCat("candidates=$(_sluicectl_names '", what, "')"); };
   if (argument == "FILE") return "mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return";
-  if (argument == "POOL/NAME" || argument == "POOL[/NAME]") return names("$1 \"/\" $2");
+  if (argument == "POOL/NAME" || absl::StartsWith(argument, "POOL[/NAME]")) return names("$1 \"/\" $2");
   return absl::StartsWith(argument, "POOL") ? names("$1") : "";
 }
 

@@ -48,6 +48,8 @@ const std::vector<Client::Verb>& Client::Verbs() {
        "connections and NAT sessions, with their states", &C::ListFlows},
       {{"flows", "get"}, {"SRC", "DST"}, 0, Kind::kReads, {"protocol"},
        "the one of a client's ADDRESS:PORT to a virtual one", &C::GetFlow},
+      {{"flows", "kill"}, {"POOL[/NAME]|SRC", "DST"}, 2, Kind::kOther, {"source", "protocol", "dry_run"},
+       "ends those, or that one, and tells both ends of NAT sessions", &C::KillFlows},
       {{"explain"}, {"SRC", "DST"}, 0, Kind::kReads, {"protocol"},
        "the five steps that such a packet would take now, and why", &C::Explain},
       {{"check"}, {"FILE"}, 0, Kind::kOther, {}, "all that is wrong with a configuration file; asks no sluiced",

@@ -281,6 +281,12 @@ std::string ShowFlows(const std::vector<v1::Flow>& flows, Format format) {
   return FormatTables({table}, format);
 }
 
+std::string ShowKilled(const v1::KillFlowsReply& reply, bool dry_run, Format format) {
+  if (format == Format::kJson || format == Format::kYaml) return FormatOther(reply, format);
+  if (format == Format::kCsv) return FormatTables({{{"killed"}, {{absl::StrCat(reply.killed())}}, {0}}}, format);
+  return absl::StrCat(dry_run ? "dry run, nothing was done: " : "", "killed=", reply.killed(), "\n");
+}
+
 std::string ShowExplanation(const v1::Explanation& explanation, Format format) {
   if (format == Format::kJson || format == Format::kYaml) return FormatOther(explanation, format);
   Table table{{"step", "result", "why"}, {}, {}};

@@ -25,6 +25,8 @@ std::string ShowStatus(const v1::Status& status, Format format);
 std::string ShowInventory(const v1::Inventory& inventory, Columns columns, Format format);
 std::string ShowHealth(const v1::Inventory& inventory, Format format);
 std::string ShowFlows(const std::vector<v1::Flow>& flows, Format format);
+// How many were killed, or would be.
+std::string ShowKilled(const v1::KillFlowsReply& reply, bool dry_run, Format format);
 std::string ShowExplanation(const v1::Explanation& explanation, Format format);
 // One of many.
 std::string ShowEvent(const v1::Event& event, Format format);

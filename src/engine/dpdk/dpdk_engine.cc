@@ -87,6 +87,7 @@ class DpdkEngine : public Engine {
     loads_.SetLatencies(latencies, LoadedWorkers());
   }
   void Announce(absl::Span<const Address> addresses) override;
+  bool Send(absl::Span<const uint8_t> frame, uint16_t port) override;
   EngineNews Poll() override;
   void Close() override;
 
@@ -405,17 +406,21 @@ void DpdkEngine::SendAnnouncements() {
   if (!running()) return;
   for (size_t sent = 0; sent < kAnnouncementsAtOnce && !announcements_.empty(); sent++) {
     for (uint16_t port = 0; port < ports_->size(); port++) {
-      const std::vector<uint8_t> frame = AnnouncementFrame(announcements_.front(), last_ports_[port].mac);
-      rte_mbuf* packet = rte_pktmbuf_alloc(ports_->control_pool());
-      if (packet == nullptr) return;
-      std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
-      if (!workers_[0]->Inject(packet, port)) {
-        rte_pktmbuf_free(packet);
-        return;
-      }
+      if (!Send(AnnouncementFrame(announcements_.front(), last_ports_[port].mac), port)) return;
     }
     announcements_.pop_front();
   }
+}
+
+// By the first worker.
+bool DpdkEngine::Send(absl::Span<const uint8_t> frame, uint16_t port) {
+  if (!running() || port >= ports_->size()) return true;
+  rte_mbuf* packet = rte_pktmbuf_alloc(ports_->control_pool());
+  if (packet == nullptr) return false;
+  std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
+  if (workers_[0]->Inject(packet, port)) return true;
+  rte_pktmbuf_free(packet);
+  return false;
 }
 
 EngineNews DpdkEngine::Poll() {

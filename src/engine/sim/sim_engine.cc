@@ -82,6 +82,10 @@ class Simulation : public SimEngine {
   const SessionOccupancy& session_occupancy() const override { return sessions_.occupancy(); }
   void SetLatencies(absl::Span<const BackendLatency> latencies) override { loads_.SetLatencies(latencies, Workers()); }
   void Announce(absl::Span<const Address> addresses) override;
+  bool Send(absl::Span<const uint8_t> frame, uint16_t port) override {
+    outlet_.packets.push_back({{frame.begin(), frame.end()}, port});
+    return true;
+  }
   EngineNews Poll() override { return {}; }
   void Close() override;
 

@@ -63,7 +63,7 @@ class SimEngine : public Engine {
 
   // Frames that Announce sent, since the last call.
   virtual std::vector<SimPacket> TakeAnnouncements() = 0;
-  // RSTs to the ends of expired sessions, since the last call. Sweep finds what has expired.
+  // RSTs to the ends of expired sessions, and what Send has sent, since the last call. Sweep finds what has expired.
   virtual std::vector<SimPacket> TakeResets() = 0;
 };
 

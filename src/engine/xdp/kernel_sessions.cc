@@ -69,6 +69,7 @@ bool KernelSessions::Settle(const Tables& tables) {
   // middle of something.
   Use(std::move(inheritance_->arrays));
   for (uint32_t i = 0; i < owners_.workers; i++) RepairSessions(tables_->partitions()[i]);
+  for (const SessionPartition& partition : tables_->partitions()) EndEnded(partition);
   inheritance_.reset();
   return true;
 }

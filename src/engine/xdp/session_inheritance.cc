@@ -166,7 +166,7 @@ uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, ui
     const uint32_t heir = HeirOf(i, before.workers, workers, static_cast<uint32_t>(into.size()));
     for (uint32_t record = 0; record < from[i].session_count; record++) {
       sluice_session session = LoadWords(&from[i].sessions[record]);
-      if (session.protocol == 0 || !renumbering.Apply(&session)) continue;
+      if (session.protocol == 0 || (session.flags & SLUICE_SESSION_ENDED) || !renumbering.Apply(&session)) continue;
       copied += Enter(session, into[heir], tables.view(), now);
     }
     std::copy_n(from[i].state->cursors, SLUICE_PORT_CURSORS, into[heir].state->cursors);

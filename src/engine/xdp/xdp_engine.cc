@@ -39,6 +39,7 @@ class XdpEngine : public Engine {
     if (forwarding_ != nullptr) loads_.SetLatencies(latencies, forwarding_->loaded_workers());
   }
   void Announce(absl::Span<const Address> addresses) override;
+  bool Send(absl::Span<const uint8_t> frame, uint16_t port) override;
   EngineNews Poll() override;
   void Close() override;
 
@@ -60,6 +61,8 @@ class XdpEngine : public Engine {
   std::shared_ptr<const Tables> current_;
   Loads loads_;
   std::deque<Address> announcements_;
+  // Why frames of ours did not leave, until it is said.
+  std::string send_problem_;
   std::vector<EnginePort> last_ports_;
   uint64_t last_port_check_ = 0;
 };
@@ -142,6 +145,13 @@ void XdpEngine::Announce(absl::Span<const Address> addresses) {
   announcements_.insert(announcements_.end(), addresses.begin(), addresses.end());
 }
 
+bool XdpEngine::Send(absl::Span<const uint8_t> frame, uint16_t port) {
+  if (port >= ports_.size()) return true;
+  const absl::Status status = ports_[port]->Send({frame.begin(), frame.end()});
+  if (!status.ok()) send_problem_ = std::string(status.message());
+  return true;
+}
+
 // A bounded number at a time; the rest at the next Poll.
 void XdpEngine::SendAnnouncements(EngineNews* news) {
   for (size_t sent = 0; sent < kAnnouncementsAtOnce && !announcements_.empty(); sent++) {
@@ -163,6 +173,9 @@ EngineNews XdpEngine::Poll() {
   const uint64_t now = MonotonicNow();
   if (ports_.empty() || now - last_port_check_ < kPortCheckIntervalNs) return news;
   last_port_check_ = now;
+  if (!send_problem_.empty()) {
+    news.messages.push_back(absl::StrCat("frames of our own did not leave: ", std::exchange(send_problem_, "")));
+  }
   std::vector<EnginePort> ports = this->ports();
   news.ports_changed = ports != last_ports_;
   if (news.ports_changed) FollowQueues(&news);

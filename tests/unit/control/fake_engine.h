@@ -36,6 +36,11 @@ class FakeEngine : public Engine {
   void Announce(absl::Span<const Address> addresses) override {
     for (const Address& address : addresses) announced.push_back(FormatAddress(address));
   }
+  bool Send(absl::Span<const uint8_t> frame, uint16_t port) override {
+    if (full) return false;
+    sent.push_back({{frame.begin(), frame.end()}, port});
+    return true;
+  }
   EngineNews Poll() override { return std::exchange(news, {}); }
   void Close() override {}
 
@@ -52,6 +57,10 @@ class FakeEngine : public Engine {
   std::vector<SessionPartition> nat_sessions;
   EngineNews news;
   std::vector<std::string> announced;
+  // Frames, and from which port.
+  std::vector<std::pair<std::vector<uint8_t>, uint16_t>> sent;
+  // No room for frames.
+  bool full = false;
   uint32_t publishes = 0;
   uint32_t sweeps = 0;
 };

@@ -1,7 +1,9 @@
-// The end of an idle session as both of its ends see it, and that nobody hears of it where nobody asked for that.
+// The end of a session as both of its ends see it: of an idle one, where somebody asked for that, and of one that is
+// ended.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/flow_end.h"
 #include "engine/sim/sim_engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,7 +43,9 @@ class SessionResetTest : public testing::Test {
     absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
     ASSERT_TRUE(engine.ok());
     engine_ = *std::move(engine);
-    ASSERT_TRUE(engine_->Publish(input_.Build(builder_)).ok());
+    tables_ = input_.Build(builder_);
+    view_ = tables_->view();
+    ASSERT_TRUE(engine_->Publish(tables_).ok());
   }
 
   // What leaves.
@@ -54,18 +58,37 @@ class SessionResetTest : public testing::Test {
 
   // With `seconds` of silence, and all sweeps of them.
   std::vector<std::string> ResetsAfter(uint64_t seconds) {
-    std::vector<std::string> resets;
     for (uint64_t second = 0; second < seconds; second++) {
       now_ += kSecond;
       for (int i = 0; i < 101; i++) engine_->Sweep();
-      for (const SimPacket& packet : engine_->TakeResets()) {
-        resets.push_back(DescribePacket(std::string(packet.bytes.begin(), packet.bytes.end())));
-      }
+    }
+    std::vector<std::string> resets;
+    for (const SimPacket& packet : engine_->TakeResets()) {
+      resets.push_back(DescribePacket(std::string(packet.bytes.begin(), packet.bytes.end())));
     }
     return resets;
   }
 
+  // Ends all sessions; what Finish sends then, a moment later.
+  size_t EndAll() {
+    const FlowReader reader(*engine_, view_, now_);
+    reader.Read(0, reader.places(), [this](const FlowRecord& flow) {
+      if (EndFlow(flow)) ended_.push_back(flow.record);
+      return true;
+    });
+    return ended_.size();
+  }
+  std::vector<std::string> Finish() {
+    const auto send = [this](absl::Span<const uint8_t> frame, uint16_t port) { return engine_->Send(frame, port); };
+    for (sluice_session* record : ended_) EXPECT_TRUE(FinishSession(record, view_, send));
+    ended_.clear();
+    return ResetsAfter(0);
+  }
+
   uint64_t now_ = 1000 * kSecond;
+  std::shared_ptr<const Tables> tables_;
+  sluice_tables view_{};
+  std::vector<sluice_session*> ended_;
   TestInput input_;
   Builder builder_;
   std::unique_ptr<SimEngine> engine_;
@@ -147,6 +170,67 @@ TEST_F(SessionResetTest, NorDoesWhoeverHasClosedOrNeverAnswered) {
                     "ipv4(src=10.0.1.11, dst=192.0.2.7) / tcp(sport=8080, dport=40000, seq=0, acknr=101, rst, ack)"));
   EXPECT_THAT(ResetsAfter(110), IsEmpty());
   EXPECT_EQ(engine_->ReadCounters().sessions.expired, 2u);
+}
+
+TEST_F(SessionResetTest, WhoeverIsEndedIsToldByWhatItHasAcknowledgedSince) {
+  Open("nat", "");
+  const std::string client = "ipv4(src=192.0.2.7, dst=203.0.113.10) / ";
+  const std::string server = "ipv4(src=10.0.1.11, dst=192.0.2.7) / ";
+  Send(absl::StrCat(kRouter, client, "tcp(seq=100, syn)"));
+  Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=500, acknr=101, syn, ack)"));
+  Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=501, ack)"));
+  // Under way to the client, which has not acknowledged it when the session is ended.
+  EXPECT_NE(Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=501, acknr=101, ack) / payload(9)")),
+            "");
+  ASSERT_EQ(EndAll(), 1u);
+  EXPECT_EQ(EndAll(), 1u);
+  EXPECT_EQ(Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=510, ack) / payload(7)")), "");
+  EXPECT_EQ(Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=510, acknr=101, ack) / payload(9)")),
+            "");
+  EXPECT_THAT(
+      Finish(),
+      ElementsAre(
+          Described("eth(dst=02:00:00:00:00:aa, src=02:00:00:00:00:01) / ipv4(src=203.0.113.10, dst=192.0.2.7, "
+                    "df) / tcp(sport=80, dport=40000, seq=510, acknr=101, rst, ack, window=0)"),
+          Described("eth(dst=02:00:00:00:01:0b, src=02:00:00:00:00:01) / ipv4(src=192.0.2.7, dst=10.0.1.11, df) "
+                    "/ tcp(sport=40000, dport=8080, seq=101, acknr=510, rst, ack, window=0)")));
+  EXPECT_EQ(Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=510, ack) / payload(7)")), "");
+  EXPECT_THAT(ResetsAfter(2), IsEmpty());
+  EXPECT_EQ(engine_->session_occupancy().sessions, 0u);
+}
+
+TEST_F(SessionResetTest, AClientThatComesAnewIsLeftAlone) {
+  Open("full_nat", "");
+  const std::string client = "ipv4(src=192.0.2.7, dst=203.0.113.10) / ";
+  const auto port_of = [](const std::string& seen) {
+    return SLUICE_16(sluice_load16(seen.data() + SLUICE_ETHERNET_BYTES + SLUICE_IPV4_BYTES));
+  };
+  const std::string first = Send(absl::StrCat(kRouter, client, "tcp(seq=100, syn)"));
+  ASSERT_FALSE(first.empty());
+  Send(absl::StrCat(kServer, "ipv4(src=10.0.1.11, dst=198.51.100.64) / tcp(sport=8080, dport=", port_of(first),
+                    ", seq=500, acknr=101, syn, ack)"));
+  Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=501, ack)"));
+  ASSERT_EQ(EndAll(), 1u);
+  const std::string second = Send(absl::StrCat(kRouter, client, "tcp(seq=9000, syn)"));
+  ASSERT_FALSE(second.empty());
+  EXPECT_NE(port_of(second), port_of(first));
+  EXPECT_THAT(Finish(), IsEmpty());
+  EXPECT_THAT(ResetsAfter(2), IsEmpty());
+  EXPECT_EQ(engine_->session_occupancy().sessions, 1u);
+}
+
+TEST_F(SessionResetTest, WhoHasGivenUpIsToldNothing) {
+  Open("nat", "");
+  const std::string client = "ipv4(src=192.0.2.7, dst=203.0.113.10) / ";
+  Send(absl::StrCat(kRouter, client, "tcp(seq=100, syn)"));
+  Send(absl::StrCat(kServer,
+                    "ipv4(src=10.0.1.11, dst=192.0.2.7) / tcp(sport=8080, dport=40000, seq=500, acknr=101, syn, ack)"));
+  Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=501, ack)"));
+  ASSERT_EQ(EndAll(), 1u);
+  EXPECT_EQ(Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=501, rst, ack)")), "");
+  EXPECT_THAT(Finish(), ElementsAre(Described(
+                            "eth(dst=02:00:00:00:01:0b, src=02:00:00:00:00:01) / ipv4(src=192.0.2.7, dst=10.0.1.11, "
+                            "df) / tcp(sport=40000, dport=8080, seq=101, acknr=501, rst, ack, window=0)")));
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ TEST_F(ClientTest, TheHelpHasEveryVerbAndFitsAScreen) {
                             "watch",
                             "flows list [POOL[/NAME]]",
                             "flows get SRC DST",
+                            "flows kill [POOL[/NAME]|SRC] [DST]",
                             "explain SRC DST",
                             "check FILE",
                             "diff FILE",
@@ -120,6 +121,8 @@ TEST_F(ClientTest, FlowsAreWrittenAsTheyAreSent) {
   };
   EXPECT_THAT(refused({"explain", "192.0.2.7", "203.0.113.10:80"}), HasSubstr("is not an address and a port"));
   EXPECT_THAT(refused({"flows", "get", "192.0.2.7:1", "web:80"}), HasSubstr("is not an address and a port"));
+  EXPECT_THAT(refused({"flows", "kill", "192.0.2.7:1", "web:80"}), HasSubstr("is not an address and a port"));
+  EXPECT_THAT(refused({"flows", "kill"}), HasSubstr("flows kill takes POOL, POOL/NAME, SRC DST, or --source=PREFIX"));
   options_.protocol = "sctp";
   EXPECT_THAT(refused({"explain", "192.0.2.7:1", "203.0.113.10:80"}), HasSubstr("use tcp, udp or icmp"));
   options_.protocol = "icmp";
@@ -155,6 +158,7 @@ TEST_F(CompletionTest, OffersVerbsFlagsAndNames) {
   EXPECT_EQ(Complete("st"), "status");
   EXPECT_EQ(Complete("backend "), "add remove drain ready disable weight");
   EXPECT_EQ(Complete("flows g"), "get");
+  EXPECT_EQ(Complete("flows kill web/"), "web/web1 web/web2");
   EXPECT_EQ(Complete("backend dr"), "drain");
   EXPECT_EQ(Complete("backend add --w"), "--weight=");
   EXPECT_EQ(Complete("list --s"), "--stats");

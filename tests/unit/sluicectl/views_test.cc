@@ -143,6 +143,13 @@ TEST(ViewsTest, FlowsAndExplanations) {
   }
 }
 
+TEST(ViewsTest, KilledFlows) {
+  const auto reply = Parse<v1::KillFlowsReply>("killed: 1234");
+  for (const Form& form : kForms)
+    ExpectGolden(std::string("killed.") + form.suffix, ShowKilled(reply, false, form.format));
+  EXPECT_EQ(ShowKilled(reply, true, Format::kTable), "dry run, nothing was done: killed=1234\n");
+}
+
 TEST(ViewsTest, Events) {
   const auto event = Parse<v1::Event>(R"(
       kind: BACKEND at {seconds: 1700000000} text: "backend web/web1: unhealthy, unhealthy: connection refused"
