@@ -10,6 +10,7 @@
 #include "config/bounds.h"
 #include "config/check_probes.h"
 #include "config/checks.h"
+#include "config/forwarding.h"
 
 namespace sluice::config {
 namespace {
@@ -244,9 +245,14 @@ void CheckWithout(const v1::Pool& pool, const std::string& path, Report& report)
   }
 }
 
-void CheckChoices(const v1::Pool& pool, const std::string& path, Report& report) {
+void CheckChoices(const v1::Pool& pool, const PoolFacts& facts, const std::string& path, Report& report) {
   if (!v1::Pool::OnUnhealthy_IsValid(pool.on_unhealthy())) {
-    report.AddError(absl::StrCat(path, ".on_unhealthy"), "unknown on_unhealthy; use keep or move");
+    report.AddError(absl::StrCat(path, ".on_unhealthy"), "unknown on_unhealthy; use keep, move or reset");
+  } else if (pool.on_unhealthy() == v1::Pool::RESET && facts.forwarding != v1::Pool::FORWARDING_UNSPECIFIED &&
+             !Translates(facts.forwarding)) {
+    report.AddError(absl::StrCat(path, ".on_unhealthy"),
+                    "nobody believes a RST without the sequence numbers of its flow, which only nat and full_nat know; "
+                    "use move, after which the next server resets them, or set forwarding: nat or full_nat");
   }
   if (!v1::Pool::WhenAllUnhealthy_IsValid(pool.when_all_unhealthy())) {
     report.AddError(absl::StrCat(path, ".when_all_unhealthy"),
@@ -267,7 +273,7 @@ void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& fa
   for (int i = 0; i < config.pools_size(); ++i) {
     const v1::Pool& pool = config.pools(i);
     const std::string path = At("pools", i, "");
-    CheckChoices(pool, path, report);
+    CheckChoices(pool, facts.pools[static_cast<size_t>(i)], path, report);
     if (!pool.has_health_check() || pool.health_check().type() == Check::NONE) CheckWithout(pool, path, report);
     per_second += ChecksPerSecond(pool);
     if (pool.has_agent()) CheckAgent(pool.agent(), absl::StrCat(path, ".agent"), report);

@@ -111,6 +111,7 @@ absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
   tables_ = std::move(tables);
   generation_ = tables_->generation();
   traffic_.Follow(*tables_, options_.engine);
+  flow_ender_->Follow(*tables_);
   stale_ = false;
   FollowRetired(builder_.RetiredSlots(), &retired_);
   FollowRetired(builder_.RetiredListeners(), &retired_listeners_);
@@ -156,7 +157,7 @@ void Controller::Tick() {
   if (effective_.IsDue(now)) stale_ = true;
   ReleaseSlots();
   TellLatencies();
-  if (tables_ != nullptr) flow_ender_->Tick(tables_->view(), now);
+  if (tables_ != nullptr) flow_ender_->Tick(*tables_, now);
   if (stale_ && generation_ > 0) Rebuild();
 }
 

@@ -63,6 +63,7 @@ void ReadHealth(const v1::Pool& pool, const BackendNames* unhealthy, absl::Span<
   for (DesiredBackend& backend : backends) {
     if (as_if_healthy) backend.unhealthy = false;
     backend.gives_flows_up = backend.unhealthy && pool.on_unhealthy() == v1::Pool::MOVE;
+    backend.resets_flows = backend.unhealthy && pool.on_unhealthy() == v1::Pool::RESET;
   }
 }
 

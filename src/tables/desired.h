@@ -45,6 +45,8 @@ struct DesiredBackend {
   // Its health keeps new flows from it, or those as well that it has.
   bool unhealthy = false;
   bool gives_flows_up = false;
+  // Or its sessions are to be ended from outside of the path.
+  bool resets_flows = false;
 
   bool TakesFlows() const {
     return config->weight() > 0 && config->state() == v1::Backend::READY && next_hop != nullptr && !unhealthy;

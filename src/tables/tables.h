@@ -62,6 +62,8 @@ class Tables {
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
   // Of backends that take flows, in pools that go by load.
   const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
+  // Slots of backends whose sessions are to end, as they take no new ones.
+  const std::vector<uint32_t>& reset_slots() const { return reset_slots_; }
   // Where answers to clients' own addresses come from, each once.
   const std::vector<Service>& services() const { return services_; }
 
@@ -85,6 +87,7 @@ class Tables {
   std::vector<VirtualAddress> virtual_addresses_;
   std::vector<Service> services_;
   std::vector<LoadTerms> load_terms_;
+  std::vector<uint32_t> reset_slots_;
 };
 
 }  // namespace sluice

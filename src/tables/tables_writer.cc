@@ -177,6 +177,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
     const DesiredBackend& backend = state.backends[i];
     tables->backend_names_[plan.backends.indices[i]] = {state.pools[backend.pool].config->name(),
                                                         backend.config->name()};
+    if (backend.resets_flows) tables->reset_slots_.push_back(plan.backends.indices[i]);
   }
   for (size_t i = 0; i < maglev.pools.size(); i++) {
     if (maglev.pools[i] == nullptr || maglev.pools[i]->part == nullptr) continue;

@@ -219,6 +219,35 @@ def test_established_flows_stay_or_move(lab, engine, forwarding, choice):
     balancer.stop()
 
 
+@pytest.mark.parametrize("forwarding", ("nat", "full_nat"))
+def test_sessions_of_an_unhealthy_server_are_reset(lab, engine, forwarding):
+    """Both ends hear it at once, though neither of them says anything; the other server's clients notice nothing."""
+    site = Site(lab, forwarding, engine=engine)
+    client = site.add_client()
+    site.add_backends(2)
+    health = [servers.Health(backend.node) for backend in site.backends]
+    balancer = site.balancer(configuration(site, CHECKS["http"], on_unhealthy="reset")).start()
+    wait_until_healthy(balancer, site)
+    held = clients.HeldConnections(client, VIRTUAL[4], 60, timeout=2)
+    spread = held.first["spread"]
+    assert set(spread) == {"web1", "web2"}
+    health[0].set("wrong")
+    wait_for_log(balancer, "backend web/web1 (203.0.113.11): unhealthy")
+    begin = time.monotonic()
+    wait_for_log(balancer, f"unhealthy, so {spread['web1']} sessions are ended")
+    for node, mine, count in ((client, f"dst {VIRTUAL[4]}:80", spread["web2"]),
+                              (site.backends[0].node, f"sport {servers.WEB_PORT}", 0)):
+        wait_until(lambda: len(node.run("ss", "-Htn", "state", "established", *mine.split()).stdout.splitlines())
+                   == count, f"{count} established at {node.name}")
+    print(f"{engine} {forwarding}: {spread['web1']} sessions reset within {time.monotonic() - begin:.2f} s")
+    answer = held.ask()
+    assert answer["spread"] == {"web2": spread["web2"]} and answer["moved"] == 0, answer
+    assert sum(answer["broken"].values()) == spread["web1"], answer
+    assert not any("timed out" in reason for reason in answer["broken"]), answer
+    assert set(clients.http_requests(client, VIRTUAL[4], 50)["spread"]) == {"web2"}
+    balancer.stop()
+
+
 @pytest.mark.parametrize("choice", ("fail_open", "fail_closed"))
 def test_all_unhealthy(lab, engine, choice):
     site = Site(lab, engine=engine)

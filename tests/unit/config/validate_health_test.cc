@@ -182,8 +182,14 @@ TEST(ValidateHealth, WhenUnhealthy) {
              {"4:15: without a health_check or an agent no backend gets unhealthy; remove this or add one"}},
             {"health_check: {type: none}, when_all_unhealthy: fail_closed",
              {"4:49: without a health_check or an agent no backend gets unhealthy; remove this or add one"}},
+            {"health_check: {type: tcp}, on_unhealthy: end",
+             {"4:42: on_unhealthy \"end\" is not known; it is one of keep, move, reset"}},
             {"health_check: {type: tcp}, on_unhealthy: reset",
-             {"4:42: on_unhealthy \"reset\" is not known; it is one of keep, move"}},
+             {"4:42: nobody believes a RST without the sequence numbers of its flow, which only nat and full_nat know; "
+              "use move, after which the next server resets them, or set forwarding: nat or full_nat"}},
+            {"forwarding: nat, health_check: {type: tcp}, on_unhealthy: reset", {}},
+            {"forwarding: nat, on_unhealthy: reset",
+             {"4:32: without a health_check or an agent no backend gets unhealthy; remove this or add one"}},
         },
         "}]\n");
 }

@@ -83,6 +83,21 @@ TEST_F(BuilderHealthTest, WithMoveItsFlowsMissItAndItsSlotStaysItsOwn) {
   EXPECT_EQ(SlotOf(*tables_, "web", "a"), slot);
 }
 
+TEST_F(BuilderHealthTest, WithResetItsSessionsAreToEndWhileOthersTakeNewOnes) {
+  Use(", forwarding: nat, on_unhealthy: reset");
+  Build();
+  EXPECT_THAT(tables_->reset_slots(), IsEmpty());
+  input_.unhealthy["web"] = {"a"};
+  Build();
+  EXPECT_THAT(tables_->reset_slots(), ElementsAre(SlotOf(*tables_, "web", "a")));
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+  EXPECT_TRUE(Live("a"));
+  // c has no weight: it is no help.
+  input_.unhealthy["web"] = {"a", "b"};
+  Build();
+  EXPECT_THAT(tables_->reset_slots(), IsEmpty());
+}
+
 TEST_F(BuilderHealthTest, WithoutAnyHealthyOneAllAreUsed) {
   for (const char* keys : {"", ", on_unhealthy: move"}) {
     Use(keys);
