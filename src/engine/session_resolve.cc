@@ -1,6 +1,7 @@
 // What a packet of a translated flow may need that does not just pass: its session wherever it is, a new one,
 // fragments.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/session_job.h"
@@ -31,11 +32,12 @@ sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, 
     if (!flow) return SLUICE_VERDICT_no_session;
     const sluice_verdict verdict = Open(burst, job, found);
     if (verdict != SLUICE_CONTINUE) return verdict;
+  } else if (found->record->flags & SLUICE_SESSION_ENDED) {
+    return flow ? NoteEnded(burst, job, *found) : SLUICE_VERDICT_no_session;
   } else if (flow) {
     const sluice_verdict verdict = NoteSlowly(burst, job, *found);
     if (verdict != SLUICE_CONTINUE) return verdict;
   }
-  if (found->record->flags & SLUICE_SESSION_ENDED) return SLUICE_VERDICT_no_session;
   if (flow && (job.packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) RememberFragment(burst, job, *found);
   return SLUICE_CONTINUE;
 }
@@ -177,6 +179,18 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   if (!job.reverse && sluice_word_ends(own, after)) Add(burst.selector.traffic[session.backend].ended, 1);
   NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;
+}
+
+// A packet that goes nowhere stays as it came, also where what is noted is what the client would have been sent.
+sluice_verdict SessionPath::NoteEnded(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+  constexpr uint32_t kLongestHeader = SLUICE_TCP_BYTES + SLUICE_TCP_OPTION_BYTES;
+  std::array<uint8_t, kLongestHeader> header;
+  uint8_t* l4 = job.frame->data + job.packet->l4_offset;
+  const uint32_t bytes = std::min(job.frame->length - job.packet->l4_offset, kLongestHeader);
+  std::memcpy(header.data(), l4, bytes);
+  const sluice_verdict verdict = NoteSlowly(burst, job, found);
+  std::memcpy(l4, header.data(), bytes);
+  return verdict == SLUICE_CONTINUE ? SLUICE_VERDICT_no_session : verdict;
 }
 
 // Answers go where the client's last packet came from; one that was refused says nothing about that.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/flow_end.h"
 #include "engine/session_path.h"
 #include "sluice/reset.h"
 #include "tests/fuzz/burst_buffer.h"
@@ -203,8 +204,29 @@ class Machine {
       case 14:
         return site_.ToggleListener(who);
       default:
-        return Sweep();
+        return how & 1 ? End(who, how) : Sweep();
     }
+  }
+
+  // Ends a session from outside of the path, or tells the ends of one that was ended.
+  void End(uint8_t who, uint8_t how) {
+    sluice_session& session = owners_[(how >> 1) % kWorkers].sessions[who % kSessions];
+    if (how & 0x80) {
+      Require(FinishSession(&session, site_.tables(), [](absl::Span<const uint8_t> frame, uint16_t port) {
+        const packet_test::FrameChecksums sums = ChecksumsOf(std::string(frame.begin(), frame.end()));
+        Require(sums.ip != Checked::kWrong && sums.transport == Checked::kRight && port < packet_test::kSessionPorts);
+        return true;
+      }));
+      return;
+    }
+    if (session.protocol == 0) return;
+    FlowRecord flow;
+    flow.slot = session.backend;
+    flow.record = &session;
+    flow.session.emplace().flow.ports = session.ports;
+    flow.session->flow.protocol = session.protocol;
+    const bool ended = session.flags & SLUICE_SESSION_ENDED;
+    Require(EndFlow(flow) != ended && (session.flags & SLUICE_SESSION_ENDED));
   }
 
   void Put(std::string frame, uint8_t rooms) {

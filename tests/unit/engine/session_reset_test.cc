@@ -199,6 +199,27 @@ TEST_F(SessionResetTest, WhoeverIsEndedIsToldByWhatItHasAcknowledgedSince) {
   EXPECT_EQ(engine_->session_occupancy().sessions, 0u);
 }
 
+// What its server acknowledges after the end is noted as the client counts, header or not.
+TEST_F(SessionResetTest, WhoeverIsEndedBehindAHeaderIsToldByItsOwnNumbers) {
+  Open("nat, client_address: proxy_v2", "");
+  const std::string client = "ipv4(src=192.0.2.7, dst=203.0.113.10) / ";
+  const std::string server = "ipv4(src=10.0.1.11, dst=192.0.2.7) / ";
+  Send(absl::StrCat(kRouter, client, "tcp(seq=100, syn)"));
+  Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=500, acknr=101, syn, ack)"));
+  Send(absl::StrCat(kRouter, client, "tcp(seq=101, acknr=501, ack) / payload(9)"));
+  Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=501, acknr=138, ack)"));
+  Send(absl::StrCat(kRouter, client, "tcp(seq=110, acknr=501, ack) / payload(9)"));
+  ASSERT_EQ(EndAll(), 1u);
+  EXPECT_EQ(Send(absl::StrCat(kServer, server, "tcp(sport=8080, dport=40000, seq=501, acknr=147, ack)")), "");
+  EXPECT_THAT(
+      Finish(),
+      ElementsAre(
+          Described("eth(dst=02:00:00:00:00:aa, src=02:00:00:00:00:01) / ipv4(src=203.0.113.10, dst=192.0.2.7, "
+                    "df) / tcp(sport=80, dport=40000, seq=501, acknr=119, rst, ack, window=0)"),
+          Described("eth(dst=02:00:00:00:01:0b, src=02:00:00:00:00:01) / ipv4(src=192.0.2.7, dst=10.0.1.11, df) "
+                    "/ tcp(sport=40000, dport=8080, seq=147, acknr=501, rst, ack, window=0)")));
+}
+
 TEST_F(SessionResetTest, AClientThatComesAnewIsLeftAlone) {
   Open("full_nat", "");
   const std::string client = "ipv4(src=192.0.2.7, dst=203.0.113.10) / ";
