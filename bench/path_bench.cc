@@ -5,7 +5,9 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <random>
 
+#include "absl/strings/str_format.h"
 #include "nat_fixture.h"
 #include "path_fixture.h"
 #include "sluice/dispatch.h"
@@ -167,9 +169,28 @@ void Rewrite(benchmark::State& state) {
 }
 BENCHMARK(Rewrite)->Arg(SLUICE_DSR_L2)->Arg(SLUICE_IPIP)->Arg(SLUICE_GUE)->UseManualTime();
 
-void Burst(benchmark::State& state, sluice_forwarding forwarding, bool ipv6, bool established) {
+// So many prefixes of random lengths and places, of which none holds a client; and the clients' own.
+AccessTree RandomAccess(bool ipv6, uint32_t prefixes) {
+  std::mt19937 random(prefixes);
+  v1::Access access;
+  access.add_allow(ipv6 ? "b00::/16" : "11.0.0.0/8");
+  for (uint32_t i = 1; i < prefixes; i++) {
+    const uint32_t length = 16 + random() % 9;
+    // Bits behind the length are taken away again.
+    const uint32_t at = (0x0c000000u + random() % 0xd0000000u) & ~0u << (32 - length);
+    (random() % 2 == 0 ? access.add_allow() : access.add_deny())
+        ->assign(ipv6 ? absl::StrFormat("%x:%x::/%d", at >> 16, at & 0xffff, length)
+                      : absl::StrFormat("%d.%d.%d.%d/%d", at >> 24, at >> 16 & 255, at >> 8 & 255, at & 255, length));
+  }
+  absl::StatusOr<AccessTree> tree = BuildAccessTree(access, !ipv6);
+  if (!tree.ok()) std::abort();
+  return *std::move(tree);
+}
+
+void Burst(benchmark::State& state, sluice_forwarding forwarding, bool ipv6, bool established, uint32_t prefixes = 0) {
   const auto flows = static_cast<uint64_t>(state.range(0));
   Tables tables(forwarding);
+  if (prefixes > 0) tables.Admit(RandomAccess(ipv6, prefixes));
   Packets packets(ipv6, flows);
   Path path(tables, packets, flows, established);
   const uint64_t before = path.forwarded();
@@ -209,7 +230,24 @@ BENCHMARK(BurstDsrL2)->Arg(1000)->Arg(64000)->Arg(1000000)->Arg(10000000)->UseMa
 BENCHMARK(BurstDsrL2Ipv6)->Arg(1000)->Arg(1000000)->UseManualTime();
 BENCHMARK(BurstIpip)->Arg(1000)->Arg(1000000)->UseManualTime();
 BENCHMARK(BurstGue)->Arg(1000)->Arg(1000000)->UseManualTime();
+// With 100,000 prefixes that say who may open flows.
+void BurstDsrL2Access(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, false, true, 100000);
+}
+void BurstNewFlowsAccess(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, false, false, 100000);
+}
+void BurstNewFlowsIpv6(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, true, false);
+}
+void BurstNewFlowsIpv6Access(benchmark::State& state) {
+  Burst(state, SLUICE_DSR_L2, true, false, 100000);
+}
 BENCHMARK(BurstNewFlows)->Arg(64000)->Arg(1000000)->UseManualTime();
+BENCHMARK(BurstNewFlowsAccess)->Arg(64000)->Arg(1000000)->UseManualTime();
+BENCHMARK(BurstNewFlowsIpv6)->Arg(64000)->UseManualTime();
+BENCHMARK(BurstNewFlowsIpv6Access)->Arg(64000)->UseManualTime();
+BENCHMARK(BurstDsrL2Access)->Arg(1000)->UseManualTime();
 
 // One side's packets of established sessions.
 void Nat(benchmark::State& state, sluice_forwarding forwarding, bool reverse) {

@@ -30,8 +30,19 @@ Tables::Tables(sluice_forwarding forwarding) {
   }
   if (forwarding == SLUICE_NAT || forwarding == SLUICE_FULL_NAT) Translate();
   for (uint32_t i = 0; i < kMaglev; i++) maglev_[i] = i % kBackends;
-  view_ = {&settings_,     index_.data(), nullptr,       listeners_.data(),     pools_.data(),
-           maglev_.data(), backends_,     ports_.data(), session_terms_.data(), nat_addresses_.data()};
+  view_ = {&settings_,     index_.data(),       nullptr,       listeners_.data(),     pools_.data(),
+           maglev_.data(), backends_,           ports_.data(), session_terms_.data(), nat_addresses_.data(),
+           access_.data(), access_nodes_.data()};
+}
+
+void Tables::Admit(const AccessTree& tree) {
+  access_nodes_ = tree.nodes;
+  view_.access_nodes = access_nodes_.data();
+  const auto lowest = static_cast<uint16_t>(tree.admits_lowest ? SLUICE_ACCESS_LOWEST : 0);
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    listeners_[i].flags |= SLUICE_LISTENER_ACCESS;
+    access_[i] = {0, tree.levels, lowest, {}};
+  }
 }
 
 void Tables::Translate() {

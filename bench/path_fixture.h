@@ -11,6 +11,7 @@
 #include "base/region.h"
 #include "engine/burst.h"
 #include "sluice/rewrite.h"
+#include "tables/access_index.h"
 
 namespace sluice::bench {
 
@@ -31,6 +32,9 @@ class Tables {
   const sluice_tables& view() const { return view_; }
   sluice_backend* backend(uint32_t slot) { return &backends_[slot]; }
 
+  // New flows of both listeners from here on go by these prefixes.
+  void Admit(const AccessTree& tree);
+
   static sluice_address VirtualIpv4() { return sluice_ipv4(SLUICE_32(0xcb00710a)); }
   static sluice_address VirtualIpv6() { return {{SLUICE_32(0x20010db8), 0, 0, SLUICE_32(0x10)}}; }
 
@@ -48,6 +52,8 @@ class Tables {
   std::vector<sluice_port> ports_ = {{{2, 0, 0, 0, 0, 1}, 9000}};
   std::vector<sluice_session_terms> session_terms_ = std::vector<sluice_session_terms>(2);
   std::vector<sluice_nat_address> nat_addresses_ = {{sluice_ipv4(SLUICE_32(0xc6336440))}};
+  std::vector<sluice_access> access_ = std::vector<sluice_access>(2);
+  std::vector<sluice_access_node> access_nodes_;
   sluice_tables view_{};
 };
 

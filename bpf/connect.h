@@ -5,6 +5,7 @@
 #pragma once
 
 #include "maps.h"
+#include "sluice/access.h"
 #include "sluice/dispatch.h"
 #include "sluice/follow.h"
 #include "sluice/unfinished.h"
@@ -193,6 +194,8 @@ STAGE int engine_follow_elsewhere(struct engine_job* job) {
 static __always_inline int settle(struct engine_job* job, bool moved, const struct places* own, uint64_t* at) {
   if (!moved) {
     if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
+    const int admitted = sluice_admit(&job->tables, job->listener, &job->packet);
+    if (admitted != SLUICE_CONTINUE) return admitted;
     const struct sluice_selector selector = {job->own};
     job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
     if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;

@@ -121,7 +121,7 @@ static __always_inline uint32_t engine_process(struct xdp_md* context, struct en
   } else if (verdict == SLUICE_CONTINUE) {
     verdict = engine_tunnel(context, job);
   }
-  const bool reply = verdict >= SLUICE_VERDICT_replied_arp && verdict <= SLUICE_VERDICT_replied_too_big;
+  const bool reply = verdict >= SLUICE_VERDICT_replied_arp && verdict < SLUICE_VERDICT_pass_not_ip;
   if (reply) verdict = engine_reply(context, job, verdict);
   engine_count(job, verdict, length);
   return verdict;

@@ -34,6 +34,8 @@ TABLE(backends, struct sluice_backend);
 TABLE(ports, struct sluice_port);
 TABLE(session_terms, struct sluice_session_terms);
 TABLE(nat_addresses, struct sluice_nat_address);
+TABLE(access, struct sluice_access);
+TABLE(access_nodes, struct sluice_access_node);
 ARRAY(maglev, struct sluice_maglev_line);
 
 // Of the partitions, behind each other: buckets of the connection table, counters, and traffic by listener and by

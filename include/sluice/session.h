@@ -136,10 +136,6 @@ struct sluice_segment {
   uint16_t window;
   uint8_t flags;
 };
-#define SLUICE_TCP_FIN 0x01
-#define SLUICE_TCP_SYN 0x02
-#define SLUICE_TCP_RST 0x04
-#define SLUICE_TCP_ACK 0x10
 
 SLUICE_INLINE struct sluice_segment sluice_segment_read(const uint8_t* l4) {
   const struct sluice_segment segment = {SLUICE_32(sluice_load32(l4 + 4)), SLUICE_32(sluice_load32(l4 + 8)),

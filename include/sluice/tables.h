@@ -85,6 +85,8 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_port_range) == 8, "eight to a cache li
 /* What of a flow its backend is selected by, where that is not all of it. */
 #define SLUICE_LISTENER_BY_SOURCE 2
 #define SLUICE_LISTENER_BY_DESTINATION 4
+/* Not every source's new flows are admitted: whose are says its record in the access table. */
+#define SLUICE_LISTENER_ACCESS 8
 
 struct sluice_listener {
   uint32_t pool;
@@ -93,6 +95,34 @@ struct sluice_listener {
   uint16_t flags;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener) == 8, "eight to a cache line");
+
+/* Who may open flows of a listener (access.h); same index as the listener. Its prefixes are a tree of `levels` levels,
+ * 0 for none, whose nodes lie behind each other from `first` of the access nodes. */
+/* The lowest address of all is admitted. */
+#define SLUICE_ACCESS_LOWEST 1
+/* Who is refused is told so. */
+#define SLUICE_ACCESS_TELLS 2
+struct sluice_access {
+  uint32_t first;
+  uint16_t levels;
+  uint16_t flags;
+  uint32_t reserved[2];
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_access) == 16, "four to a cache line");
+
+/* An address as a number, host byte order. */
+struct sluice_number {
+  uint64_t high;
+  uint64_t low;
+};
+
+/* Where addresses that are admitted and addresses that are not change places: the last one of each stretch, ascending;
+ * unused ones are all ones. */
+#define SLUICE_ACCESS_ENDS 4
+struct sluice_access_node {
+  struct sluice_number ends[SLUICE_ACCESS_ENDS];
+} __attribute__((aligned(64)));
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_access_node) == 64, "one cache line");
 
 /* How a new flow's backend is found in the places of its pool (select.h). The first two read a Maglev table, the others
  * a sequence in which each backend comes in its turns. */
@@ -333,6 +363,8 @@ struct sluice_tables {
   const struct sluice_port* ports;
   const struct sluice_session_terms* session_terms;
   const struct sluice_nat_address* nat_addresses;
+  const struct sluice_access* access;
+  const struct sluice_access_node* access_nodes;
 };
 #  define SLUICE_AT(tables, type, table, i) (&(tables)->table[i])
 #  define SLUICE_MISSING(record) false

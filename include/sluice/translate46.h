@@ -322,7 +322,7 @@ SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* end, 
   if ((packet->flags & SLUICE_PACKET_IPV6) && l3 + SLUICE_IPV6_BYTES <= end) {
     const struct sluice_address source = sluice_load_address(l3 + 8);
     const struct sluice_address destination = sluice_load_address(l3 + 24);
-    sum += sluice_icmpv6_sum(&source, &destination, length);
+    sum += sluice_pseudo_header_sum(&source, &destination, SLUICE_IP_ICMPV6, length);
   }
   return sluice_checksum_fold(sum);
 }
@@ -447,7 +447,7 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end
   }
   const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_FRAGMENT_BYTES + SLUICE_TCP_BYTES;
   uint32_t sum = sluice_checksum_bytes(icmp, end, SLUICE_ICMP_BYTES + header + SLUICE_TCP_BYTES, most);
-  if (ipv6) sum += sluice_icmpv6_sum(to->source, to->destination, crossing->outer.payload);
+  if (ipv6) sum += sluice_pseudo_header_sum(to->source, to->destination, SLUICE_IP_ICMPV6, crossing->outer.payload);
   sum = (uint32_t)(uint16_t)~crossing->gone + sluice_checksum_fold(sum);
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;

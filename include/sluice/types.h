@@ -84,6 +84,7 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 /* Host to network order and back; constant-folds. */
 #define SLUICE_16(x) ((uint16_t)__builtin_bswap16((uint16_t)(x)))
 #define SLUICE_32(x) ((uint32_t)__builtin_bswap32((uint32_t)(x)))
+#define SLUICE_64(x) ((uint64_t)__builtin_bswap64((uint64_t)(x)))
 
 /* Limits: all of them, in one place. */
 #define SLUICE_BURST 32
@@ -229,6 +230,10 @@ SLUICE_INLINE void sluice_write_address(void* at, const void* address) {
 #define SLUICE_IP_UDP 17
 #define SLUICE_IP_IPV6 41
 #define SLUICE_IP_ICMPV6 58
+#define SLUICE_TCP_FIN 0x01
+#define SLUICE_TCP_SYN 0x02
+#define SLUICE_TCP_RST 0x04
+#define SLUICE_TCP_ACK 0x10
 #define SLUICE_MAC_BYTES 6
 #define SLUICE_ETHERNET_BYTES 14
 #define SLUICE_VLAN_BYTES 4

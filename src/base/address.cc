@@ -20,6 +20,22 @@ absl::Status NotAnAddress(std::string_view text) {
       absl::StrCat("\"", std::string(text), "\" is not an IP address; write one like 203.0.113.10 or 2001:db8::10"));
 }
 
+int Bits(const Address& address) {
+  return address.IsIpv4() ? 32 : 128;
+}
+
+Address End(const Prefix& prefix, bool last) {
+  Address end = prefix.address;
+  // IPv4 stands in the last 32 bits.
+  const int fixed = 128 - Bits(prefix.address) + prefix.length;
+  for (int i = 0; i < 16; ++i) {
+    const auto host = static_cast<uint8_t>(0xff >> std::clamp(fixed - 8 * i, 0, 8));
+    uint8_t& byte = end.bytes[static_cast<size_t>(i)];
+    byte = static_cast<uint8_t>(last ? byte | host : byte & ~host);
+  }
+  return end;
+}
+
 }  // namespace
 
 bool Address::IsIpv4() const {
@@ -55,7 +71,7 @@ absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
   }
   absl::StatusOr<Address> address = ParseAddress(text.substr(0, slash));
   if (!address.ok()) return address.status();
-  const int most = address->IsIpv4() ? 32 : 128;
+  const int most = Bits(*address);
   Prefix prefix{*address, 0};
   const std::string length(text.substr(slash + 1));
   // SimpleAtoi also takes white space and a sign.
@@ -65,6 +81,21 @@ absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
         absl::StrCat("\"", length, "\" is not a prefix length; it would be between 0 and ", most));
   }
   return prefix;
+}
+
+absl::StatusOr<Prefix> ParsePrefixOrAddress(std::string_view text) {
+  if (text.find('/') != std::string_view::npos) return ParsePrefix(text);
+  const absl::StatusOr<Address> address = ParseAddress(text);
+  if (!address.ok()) return address.status();
+  return Prefix{*address, Bits(*address)};
+}
+
+Address FirstAddress(const Prefix& prefix) {
+  return End(prefix, /*last=*/false);
+}
+
+Address LastAddress(const Prefix& prefix) {
+  return End(prefix, /*last=*/true);
 }
 
 absl::StatusOr<Mac> ParseMac(std::string_view text) {

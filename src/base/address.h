@@ -38,6 +38,11 @@ struct Prefix {
 };
 // "198.51.100.2/24"; host bits are kept.
 absl::StatusOr<Prefix> ParsePrefix(std::string_view text);
+// The same, or an address alone, which is a prefix of all its bits.
+absl::StatusOr<Prefix> ParsePrefixOrAddress(std::string_view text);
+// What the prefix holds: its first address (all host bits 0) and its last (all 1).
+Address FirstAddress(const Prefix& prefix);
+Address LastAddress(const Prefix& prefix);
 
 using Mac = std::array<uint8_t, 6>;
 // "02:00:00:00:00:01".

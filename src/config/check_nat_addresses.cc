@@ -20,19 +20,6 @@ int Bits(const Address& address) {
   return address.IsIpv4() ? 32 : 128;
 }
 
-// The first address of the prefix (all host bits 0), or the last (all 1).
-Address End(const Prefix& prefix, bool last) {
-  Address end = prefix.address;
-  // IPv4 stands in the last 32 bits.
-  const int fixed = 128 - Bits(prefix.address) + prefix.length;
-  for (int i = 0; i < 16; ++i) {
-    const auto host = static_cast<uint8_t>(0xff >> std::clamp(fixed - 8 * i, 0, 8));
-    uint8_t& byte = end.bytes[static_cast<size_t>(i)];
-    byte = static_cast<uint8_t>(last ? byte | host : byte & ~host);
-  }
-  return end;
-}
-
 // How many addresses it has, or some number that is too large.
 uint64_t Size(const Prefix& prefix) {
   return uint64_t{1} << std::min(Bits(prefix.address) - prefix.length, 32);
@@ -50,15 +37,13 @@ std::optional<Prefix> ReadEntry(const std::string& text, const std::string& path
     report.AddError(path, std::string(prefix.status().message()));
     return std::nullopt;
   }
-  const Address first = End(*prefix, /*last=*/false);
+  const Address first = FirstAddress(*prefix);
   if (const std::string reason = NotUnicast(first); !reason.empty()) {
     report.AddError(path, absl::StrCat("\"", text, "\" ", reason, "; write addresses of this node"));
     return std::nullopt;
   }
-  if (first == prefix->address) return *prefix;
-  report.AddError(path, absl::StrCat("\"", text, "\" is not the start of a prefix; write ", FormatAddress(first), "/",
-                                     prefix->length, ", or ", FormatAddress(prefix->address), " for this one address"));
-  return std::nullopt;
+  if (!CheckHostBits(report, path, text, *prefix)) return std::nullopt;
+  return *prefix;
 }
 
 // Prefixes overlap only where one holds the other: the smaller goes.
@@ -111,7 +96,7 @@ void CheckNatAddresses(const v1::Config& config, Report& report, Facts& facts) {
       report.AddError(path, absl::StrCat("nat_addresses holds more than ", kMaxNatAddresses,
                                          " addresses up to here; take fewer, such as one /22 of IPv4 or /118 of IPv6"));
     }
-    facts.nat_blocks.push_back({End(*prefix, /*last=*/false), End(*prefix, /*last=*/true), i});
+    facts.nat_blocks.push_back({FirstAddress(*prefix), LastAddress(*prefix), i});
   }
   if (report.MissingIsExplained(kList)) facts.nat_ipv4 = facts.nat_ipv6 = true;
   DropOverlaps(engine, facts.nat_blocks, report);

@@ -41,6 +41,14 @@ std::optional<Address> CheckUnicast(Report& report, const std::string& path, con
   return std::nullopt;
 }
 
+bool CheckHostBits(Report& report, const std::string& path, const std::string& text, const Prefix& prefix) {
+  const Address first = FirstAddress(prefix);
+  if (first == prefix.address) return true;
+  report.AddError(path, absl::StrCat("\"", text, "\" is not the start of a prefix; write ", FormatAddress(first), "/",
+                                     prefix.length, ", or ", FormatAddress(prefix.address), " for this one address"));
+  return false;
+}
+
 void CheckTimeout(const google::protobuf::Duration& timeout, const std::string& path, absl::string_view field,
                   Report& report) {
   const bool whole = timeout.nanos() >= 0 && timeout.nanos() < 1'000'000'000;

@@ -55,6 +55,7 @@ struct Facts {
 
 void CheckNatAddresses(const v1::Config& config, Report& report, Facts& facts);
 void CheckListeners(const v1::Config& config, Report& report, Facts& facts);
+void CheckAccess(const v1::Config& config, Report& report, const Facts& facts);
 void CheckPorts(const v1::Config& config, Report& report, const Facts& facts);
 void CheckPools(const v1::Config& config, Report& report, Facts& facts);
 // Listeners against pools, and pools against the engine.
@@ -71,6 +72,9 @@ void CheckApi(const v1::Config& config, Report& report);
 std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text);
 // Why the address is none, or "".
 std::string NotUnicast(const Address& address);
+
+// An error when a prefix, written as `text`, has host bits. Whether it has none.
+bool CheckHostBits(Report& report, const std::string& path, const std::string& text, const Prefix& prefix);
 
 // An error when `address`, which stands at `path`, is one of engine.nat_addresses too. `name` is that of the listener
 // or backend.

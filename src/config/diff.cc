@@ -1,6 +1,9 @@
 #include "config/diff.h"
 
+#include <utility>
+
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "config/format.h"
@@ -48,6 +51,9 @@ class Differ {
   }
 
   void Add(std::string line) {
+    if (line.size() > kMaxDiffLineBytes) {
+      line = absl::StrCat(line.substr(0, kMaxDiffLineBytes), "... (", line.size() - kMaxDiffLineBytes, " bytes more)");
+    }
     if (lines_.size() < kMaxDiffLines) {
       lines_.push_back(std::move(line));
     } else {
@@ -86,6 +92,11 @@ class Differ {
     const std::string wanted = ValueOf(after, field);
     if (old == wanted) return;
     if (field.name() == "hash_key") return Add(absl::StrCat("~ ", path));
+    if (field.is_repeated() && config::IsScalar(field)) {
+      const std::vector<std::string> had = ElementsOf(before, field);
+      const std::vector<std::string> has = ElementsOf(after, field);
+      if (had.size() > kMaxDiffElements || has.size() > kMaxDiffElements) return LongList(path, had, has);
+    }
     Add(absl::StrCat("~ ", path, ": ", old, " -> ", wanted));
   }
 
@@ -96,12 +107,44 @@ class Differ {
       const std::string text = config::FormatScalar(message, field);
       return text.empty() ? "none" : text;
     }
+    return absl::StrCat("[", absl::StrJoin(ElementsOf(message, field), ", "), "]");
+  }
+
+  static std::vector<std::string> ElementsOf(const Message& message, const FieldDescriptor& field) {
+    const Reflection& reflection = *message.GetReflection();
     std::vector<std::string> elements;
     for (int i = 0; i < reflection.FieldSize(message, &field); i++) {
       elements.push_back(config::IsScalar(field) ? config::FormatScalar(message, field, i)
                                                  : FormatFlow(reflection.GetRepeatedMessage(message, &field, i)));
     }
-    return absl::StrCat("[", absl::StrJoin(elements, ", "), "]");
+    return elements;
+  }
+
+  // Only what comes and goes, and of that the first ones.
+  void LongList(const std::string& path, const std::vector<std::string>& before,
+                const std::vector<std::string>& after) {
+    const std::vector<std::string> added = Without(after, before);
+    const std::vector<std::string> removed = Without(before, after);
+    std::string line = absl::StrCat("~ ", path, ": ", before.size(), " -> ", after.size(), " elements");
+    if (added.empty() && removed.empty()) absl::StrAppend(&line, ", in another order");
+    for (const auto& [sign, elements] : {std::pair{"+", &added}, std::pair{"-", &removed}}) {
+      for (size_t i = 0; i < elements->size() && i < kMaxDiffElements; i++) {
+        absl::StrAppend(&line, i == 0 ? ", " : " ", sign, (*elements)[i]);
+      }
+      if (elements->size() > kMaxDiffElements) {
+        absl::StrAppend(&line, " and ", elements->size() - kMaxDiffElements, " more");
+      }
+    }
+    Add(std::move(line));
+  }
+
+  static std::vector<std::string> Without(const std::vector<std::string>& all, const std::vector<std::string>& others) {
+    const absl::flat_hash_set<std::string> left_out(others.begin(), others.end());
+    std::vector<std::string> rest;
+    for (const std::string& element : all) {
+      if (!left_out.contains(element)) rest.push_back(element);
+    }
+    return rest;
   }
 
   std::vector<std::string> lines_;

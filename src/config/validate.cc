@@ -10,6 +10,7 @@ void ValidateConfig(v1::Config& config, config::Report& report) {
   config::Facts facts;
   config::CheckNatAddresses(config, report, facts);
   config::CheckListeners(config, report, facts);
+  config::CheckAccess(config, report, facts);
   config::CheckPorts(config, report, facts);
   config::CheckPools(config, report, facts);
   config::CheckReferences(config, report, facts);

@@ -4,6 +4,7 @@
 #include "engine/reply_frame.h"
 #include "engine/session_path.h"
 #include "engine/words.h"
+#include "sluice/access.h"
 #include "sluice/dispatch.h"
 #include "sluice/hash.h"
 #include "sluice/reply.h"
@@ -222,6 +223,8 @@ SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
   sluice_verdict verdict = job.verdict;
   if (verdict == SLUICE_CONTINUE) {
     verdict = Forward(burst, job, *job.frame, job.backend);
+  } else if (sluice_reply_refuses(verdict)) {
+    verdict = RefuseInPlace(burst.tables, burst.ingress, job.packet, verdict, burst.now, &too_big_, job.frame);
   } else if (sluice_verdict_kind(verdict) == SLUICE_KIND_TRANSMIT) {
     verdict = ReplyInPlace(burst.tables, burst.ingress, job.packet, verdict, 0, job.frame);
   }
@@ -277,6 +280,11 @@ SLUICE_HOT bool BurstPath::FollowOwn(const Burst& burst, Job& job) {
 SLUICE_HOT void BurstPath::SelectBackend(const Burst& burst, Job& job) {
   if (job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) {
     job.verdict = SLUICE_VERDICT_unknown_fragment;
+    return;
+  }
+  const int admitted = sluice_admit(&burst.tables, job.listener, &job.packet);
+  if (SLUICE_UNLIKELY(admitted != SLUICE_CONTINUE)) {
+    job.verdict = static_cast<sluice_verdict>(admitted);
     return;
   }
   job.slot = sluice_select(&burst.tables, &burst.selector, job.listener, &job.packet.flow, job.hash);

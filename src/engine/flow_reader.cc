@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/burst.h"
+#include "sluice/access.h"
 #include "sluice/connection.h"
 #include "sluice/hash.h"
 #include "sluice/listener.h"
@@ -216,6 +217,9 @@ FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
   answer.slot = answer.found.empty() ? answer.selected : answer.found[0].slot;
   if (answer.found.empty() && sluice_source_is_bad(&tables_, &flow.source)) {
     answer.verdict = SLUICE_VERDICT_bad_source;
+  } else if (answer.found.empty() && (listener.flags & SLUICE_LISTENER_ACCESS) &&
+             sluice_access_admits(&tables_, answer.listener, &flow.source) == 0) {
+    answer.verdict = SLUICE_VERDICT_source_denied;
   } else if (answer.slot == SLUICE_NO_BACKEND) {
     if (!answer.open) answer.verdict = SLUICE_VERDICT_no_backend;
   } else if (!(tables_.backends[answer.slot].flags & SLUICE_BACKEND_NEXT_HOP)) {

@@ -8,6 +8,7 @@
 #include "engine/burst.h"
 #include "sluice/parse.h"
 #include "sluice/tables.h"
+#include "sluice/time.h"
 #include "sluice/verdict.h"
 
 namespace sluice {
@@ -16,5 +17,10 @@ namespace sluice {
 // replied_too_big only. Returns the reply, or no_headroom.
 sluice_verdict ReplyInPlace(const sluice_tables& tables, uint16_t ingress, const sluice_packet& packet,
                             sluice_verdict reply, uint32_t mtu, Frame* frame);
+
+// The same of one that refuses a new flow. ICMP errors are taken from `errors`; without one left, nothing is sent and
+// the packet dropped.
+sluice_verdict RefuseInPlace(const sluice_tables& tables, uint16_t ingress, const sluice_packet& packet,
+                             sluice_verdict reply, uint64_t now, sluice_limiter* errors, Frame* frame);
 
 }  // namespace sluice

@@ -448,6 +448,10 @@ SLUICE_APART SessionPath::Outcome SessionPath::Settle(const SessionBurst& burst,
   outcome.verdict = Resolve(burst, job, &found);
   outcome.listener = job.listener;
   outcome.opened = found.opened;
+  if (SLUICE_UNLIKELY(sluice_reply_refuses(outcome.verdict))) {
+    outcome.verdict =
+        RefuseInPlace(burst.tables, burst.ingress, *job.packet, outcome.verdict, burst.now, &too_big_, job.frame);
+  }
   if (found.record == nullptr || outcome.verdict != SLUICE_CONTINUE) return outcome;
   outcome.listener = found.record->listener;
   outcome.slot = found.record->backend;

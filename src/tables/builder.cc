@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "tables/access_index.h"
 #include "tables/desired.h"
 #include "tables/hash_key.h"
 #include "tables/listener_index.h"
@@ -114,6 +115,7 @@ struct Builder::State {
   StableIndex<std::string> pools{SLUICE_POOLS, WhenGone::kFree};
   StableIndex<BackendKey> backends{SLUICE_BACKENDS, WhenGone::kRetire};
   MaglevSet maglev;
+  AccessTrees access;
 
   absl::Status Check(const BuildInput& input) const;
   absl::StatusOr<TablesPlan> Plan(const Keys& keys, absl::Span<const uint8_t> key) const;
@@ -175,13 +177,17 @@ absl::StatusOr<std::shared_ptr<const Tables>> Builder::Build(const BuildInput& i
   const HugePages pages = PagesOf(input.config->engine());
   absl::StatusOr<ListenerIndex> index = BuildListenerIndex(*desired, plan->listeners.indices, pages);
   if (!index.ok()) return index.status();
+  absl::StatusOr<AccessIndex> access =
+      BuildAccessIndex(*desired, plan->listeners.indices, plan->listeners.size, state_->access, pages);
+  if (!access.ok()) return access.status();
+  AccessTrees trees = std::move(access->trees);
   Demands demands = ReadDemands(*desired, plan->pools, plan->backends);
   const std::span<const uint8_t, kMaglevHashKeySize> maglev_key(input.hash_key.data(), kMaglevHashKeySize);
   absl::StatusOr<MaglevSet> maglev =
       BuildMaglevSet(state_->maglev, std::move(demands.demands), demands.names, maglev_key, pages);
   if (!maglev.ok()) return maglev.status();
-  absl::StatusOr<std::shared_ptr<const Tables>> tables =
-      TablesWriter::Write(*plan, *std::move(desired), input.ports, *std::move(index), *maglev, pages);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = TablesWriter::Write(
+      *plan, *std::move(desired), input.ports, *std::move(index), *std::move(access), *maglev, pages);
   if (!tables.ok()) return tables.status();
 
   // Nothing fails from here on.
@@ -191,6 +197,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> Builder::Build(const BuildInput& i
   state_->pools.Commit(keys.pools, plan->pools);
   state_->backends.Commit(keys.backends, plan->backends);
   state_->maglev = *std::move(maglev);
+  state_->access = std::move(trees);
   return tables;
 }
 

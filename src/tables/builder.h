@@ -1,6 +1,6 @@
-// Desired state to tables: a pure function of its inputs but for three memories that make generations follow one
+// Desired state to tables: a pure function of its inputs but for four memories that make generations follow one
 // another gently: which slot a backend has (a flow's entry names it, so it never changes while the backend lives),
-// which index a listener has (counters go by it), and the Maglev tables of pools that did not change.
+// which index a listener has (counters go by it), and the Maglev tables and access lists that did not change.
 //
 // Thread-safety: one thread (the controller's).
 #pragma once

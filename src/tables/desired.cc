@@ -5,7 +5,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "config/forwarding.h"
@@ -27,9 +26,7 @@ absl::Status ReadTunnelSource(const std::string& text, std::optional<Address>& s
 absl::Status ReadNatAddresses(const v1::Engine& engine, DesiredState& state) {
   std::vector<Address> ipv6;
   for (const std::string& text : engine.nat_addresses()) {
-    const bool whole = !absl::StrContains(text, '/');
-    const bool dotted = !absl::StrContains(text, ':');
-    const absl::StatusOr<Prefix> prefix = ParsePrefix(whole ? absl::StrCat(text, dotted ? "/32" : "/128") : text);
+    const absl::StatusOr<Prefix> prefix = ParsePrefixOrAddress(text);
     if (!prefix.ok()) return prefix.status();
     const int host_bits = (prefix->address.IsIpv4() ? 32 : 128) - prefix->length;
     if (host_bits > 16) return absl::InvalidArgumentError(absl::StrCat(text, " has too many addresses"));

@@ -57,6 +57,7 @@ class Tables {
   uint32_t pool_count() const { return Records<sluice_pool>(pools_); }
   uint32_t port_count() const { return Records<sluice_port>(ports_); }
   uint32_t nat_address_count() const { return Records<sluice_nat_address>(nat_addresses_); }
+  uint32_t access_node_count() const { return Records<sluice_access_node>(access_nodes_); }
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
@@ -78,7 +79,8 @@ class Tables {
 
   sluice_tables view_{};
   // Memory behind the view, one region a table (huge pages where there are some).
-  Region settings_, index_, ranges_, listeners_, session_terms_, pools_, backends_, ports_, nat_addresses_;
+  Region settings_, index_, ranges_, listeners_, session_terms_, pools_, backends_, ports_, nat_addresses_, access_,
+      access_nodes_;
   // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it. Each keeps
   // the arena.
   std::vector<std::shared_ptr<const void>> maglev_;

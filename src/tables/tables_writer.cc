@@ -57,6 +57,7 @@ uint16_t FlagsOf(const DesiredListener& listener) {
   const v1::Listener::Affinity affinity = listener.config->affinity();
   if (affinity != v1::Listener::FIVE_TUPLE) flags |= SLUICE_LISTENER_BY_SOURCE;
   if (affinity == v1::Listener::SOURCE_IP_AND_DESTINATION) flags |= SLUICE_LISTENER_BY_DESTINATION;
+  if (HasAccess(*listener.config)) flags |= SLUICE_LISTENER_ACCESS;
   return flags;
 }
 
@@ -116,6 +117,13 @@ void WriteGone(const TablesPlan::Gone& gone, sluice_backend* records) {
   records[gone.index].destination = PathAddress(gone.address);
 }
 
+void WritePorts(absl::Span<const PortDescription> ports, sluice_port* records) {
+  for (size_t i = 0; i < ports.size(); i++) {
+    std::copy(ports[i].mac.begin(), ports[i].mac.end(), records[i].mac);
+    records[i].mtu = ports[i].mtu;
+  }
+}
+
 absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, absl::Span<const PortDescription> ports,
                            sluice_backend* records) {
   for (size_t i = 0; i < state.backends.size(); i++) {
@@ -137,8 +145,8 @@ absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, ab
 
 absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPlan& plan, DesiredState state,
                                                                   absl::Span<const PortDescription> ports,
-                                                                  ListenerIndex index, const MaglevSet& maglev,
-                                                                  HugePages pages) {
+                                                                  ListenerIndex index, AccessIndex access,
+                                                                  const MaglevSet& maglev, HugePages pages) {
   const std::shared_ptr<Tables> tables(new Tables);
   sluice_tables& view = tables->view_;
   absl::Status status = Allocate(1, pages, tables->settings_, view.settings);
@@ -157,11 +165,11 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   tables->ranges_ = std::move(index.ranges);
   view.index = tables->index_.As<sluice_index_entry>();
   view.ranges = tables->ranges_.As<sluice_port_range>();
-  for (size_t i = 0; i < ports.size(); i++) {
-    sluice_port& record = tables->ports_.As<sluice_port>()[i];
-    std::copy(ports[i].mac.begin(), ports[i].mac.end(), record.mac);
-    record.mtu = ports[i].mtu;
-  }
+  tables->access_ = std::move(access.access);
+  tables->access_nodes_ = std::move(access.nodes);
+  view.access = tables->access_.As<sluice_access>();
+  view.access_nodes = tables->access_nodes_.As<sluice_access_node>();
+  WritePorts(ports, tables->ports_.As<sluice_port>());
   WriteListeners(plan, state, tables->listeners_.As<sluice_listener>(),
                  tables->session_terms_.As<sluice_session_terms>());
   for (size_t i = 0; i < state.nat_addresses.size(); i++) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "tables/access_index.h"
 #include "tables/desired.h"
 #include "tables/hash_key.h"
 #include "tables/listener_index.h"
@@ -38,8 +39,8 @@ class TablesWriter {
   // Errors: no memory, a backend that cannot be reached as its pool says (backend_record.h).
   static absl::StatusOr<std::shared_ptr<const Tables>> Write(const TablesPlan& plan, DesiredState state,
                                                              absl::Span<const PortDescription> ports,
-                                                             ListenerIndex index, const MaglevSet& maglev,
-                                                             HugePages pages);
+                                                             ListenerIndex index, AccessIndex access,
+                                                             const MaglevSet& maglev, HugePages pages);
 };
 
 }  // namespace sluice

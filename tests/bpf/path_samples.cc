@@ -117,6 +117,31 @@ void AddNeighbors(std::vector<Sample>& all) {
   all.push_back({"eth/arp(sip=203.0.113.10, tip=203.0.113.10)", SLUICE_VERDICT_address_conflict});
 }
 
+void AddRefused(std::vector<Sample>& all) {
+  for (const bool ipv4 : {true, false}) {
+    for (const char* tag : kTags) {
+      const std::string denied = absl::StrCat(
+          tag, ipv4 ? "/ipv4(src=198.51.100.40, dst=203.0.113.10" : "/ipv6(src=2001:db8:7::28, dst=2001:db8:10::10");
+      const std::string admitted = absl::StrCat(tag, ipv4 ? kHead4 : kHead6);
+      for (const char* l4 : {"tcp(dport=9300, syn)", "tcp(dport=9300, ack)/payload(9)", "udp(dport=9300)/payload(9)"}) {
+        all.push_back({absl::StrCat(denied, ")/", l4), SLUICE_VERDICT_source_denied});
+        all.push_back({absl::StrCat(admitted, ")/", l4), SLUICE_VERDICT_forwarded});
+      }
+      for (const char* l4 :
+           {"tcp(dport=9301, seq=77, syn, options=020405b4)", "tcp(dport=9301, seq=5, acknr=9, ack)/payload(700)",
+            "tcp(dport=9301, syn)/payload(40)/pad(9)", "udp(dport=9301)/payload(9)", "udp(dport=9301)/payload(1400)"}) {
+        all.push_back({absl::StrCat(denied, ")/", l4), SLUICE_VERDICT_replied_source_denied});
+        all.push_back({absl::StrCat(admitted, ")/", l4), SLUICE_VERDICT_forwarded});
+      }
+      all.push_back({absl::StrCat(denied, ")/tcp(dport=9301, rst)"), SLUICE_VERDICT_source_denied});
+    }
+  }
+  all.push_back({"eth/ipv4(src=198.51.100.40, dst=203.0.113.10, options=0101010101010101)/tcp(dport=9301, syn)",
+                 SLUICE_VERDICT_replied_source_denied});
+  all.push_back({"eth/ipv6(src=2001:db8:7::28, dst=2001:db8:10::10)/hopopts/dstopts(24)/tcp(dport=9301, syn)",
+                 SLUICE_VERDICT_replied_source_denied});
+}
+
 void AddOthers(std::vector<Sample>& all) {
   all.push_back({"eth/ipv4(src=198.51.100.7, dst=203.0.113.12)/tcp(syn)", SLUICE_VERDICT_pass_not_virtual});
   all.push_back({kIpv4 + "tcp(dport=2, syn)", SLUICE_VERDICT_no_listener});
@@ -144,6 +169,7 @@ std::vector<Sample> Samples() {
   AddOptions(all);
   AddIcmp(all);
   AddNeighbors(all);
+  AddRefused(all);
   AddOthers(all);
   return all;
 }

@@ -3,9 +3,14 @@
 //
 //   203.0.113.10, 2001:db8:10::10   echo and announce; TCP and UDP ports 8000 + pool; TCP 9000-9009 and 9100:
 //   kIpipOver4 203.0.113.11, 2001:db8:10::11   neither; the same ports
+//   On the first two ports 9300 and 9301 as well: kDsr, no new flows from 198.51.100.32/27 and 2001:db8:7::20/123; on
+//   9301 clients are told.
 #pragma once
 
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
+#include "sluice/access.h"
 #include "sluice/tables.h"
 #include "tests/packet/hand_tables.h"
 
@@ -51,6 +56,21 @@ inline void AddPools(packet_test::HandTables& tables) {
   tables.AddPool({});
 }
 
+inline constexpr uint16_t kSilentPort = 9300;
+inline constexpr uint16_t kTellingPort = 9301;
+
+// Addresses whose last byte is from 0x20 to 0x3f.
+inline void AddAccess(packet_test::HandTables& tables, const char* network, uint32_t listener, bool tells) {
+  const sluice_address lowest = packet_test::PathAddress(network);
+  sluice_access_node node;
+  std::memset(&node, 0xff, sizeof(node));
+  node.ends[0] = node.ends[1] = sluice_number_of(&lowest);
+  node.ends[0].low += 0x1f;
+  node.ends[1].low += 0x3f;
+  const auto flags = static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | (tells ? SLUICE_ACCESS_TELLS : 0));
+  tables.Admit(listener, {0, 1, flags, {}}, {node});
+}
+
 inline void FillTables(packet_test::HandTables& tables) {
   AddPools(tables);
   for (const char* address : {"203.0.113.10", "2001:db8:10::10", "203.0.113.11", "2001:db8:10::11"}) {
@@ -61,6 +81,12 @@ inline void FillTables(packet_test::HandTables& tables) {
       for (uint32_t protocol : {SLUICE_IP_TCP, SLUICE_IP_UDP}) {
         tables.AddListener(address, protocol, static_cast<uint16_t>(kFirstPort + pool), pool,
                            static_cast<uint16_t>(10 + 10 * pool));
+      }
+      if (pool != kDsr || quiet) continue;
+      const char* network = std::string_view(address).starts_with("2001") ? "2001:db8:7::" : "198.51.100.0";
+      for (uint32_t protocol : {SLUICE_IP_TCP, SLUICE_IP_UDP}) {
+        AddAccess(tables, network, tables.AddListener(address, protocol, kSilentPort, kDsr, 30), false);
+        AddAccess(tables, network, tables.AddListener(address, protocol, kTellingPort, kDsr, 30), true);
       }
     }
   }

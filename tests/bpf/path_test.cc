@@ -95,6 +95,8 @@ class PathTest : public ::testing::Test {
     bpf_map__set_max_entries(maps.sluice_index_map, counts.index);
     bpf_map__set_max_entries(maps.sluice_ranges_map, counts.ranges);
     bpf_map__set_max_entries(maps.sluice_listeners_map, counts.listeners);
+    bpf_map__set_max_entries(maps.sluice_access_map, counts.listeners);
+    bpf_map__set_max_entries(maps.sluice_access_nodes_map, counts.access_nodes);
     bpf_map__set_max_entries(maps.sluice_pools_map, counts.pools);
     bpf_map__set_max_entries(maps.sluice_maglev_map, counts.maglev);
     bpf_map__set_max_entries(maps.sluice_backends_map, counts.backends);
@@ -167,6 +169,8 @@ class PathTest : public ::testing::Test {
     FillMap(skeleton_->maps.sluice_index_map, view.index, counts.index);
     FillMap(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
     FillMap(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);
+    FillMap(skeleton_->maps.sluice_access_map, view.access, counts.listeners);
+    FillMap(skeleton_->maps.sluice_access_nodes_map, view.access_nodes, counts.access_nodes);
     FillMap(skeleton_->maps.sluice_pools_map, view.pools, counts.pools);
     FillMaglev(skeleton_->maps.sluice_maglev_map, view.maglev, counts.maglev);
     FillMap(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);

@@ -63,6 +63,7 @@ uint32_t HandTables::PushListener(std::string_view address, uint32_t pool, uint1
   listeners_.push_back({pool, idle, 0});
   terms_.push_back({});
   terms_.back().address = PathAddress(address);
+  access_.push_back({});
   settings_.longest_idle = std::max(settings_.longest_idle, idle);
   return static_cast<uint32_t>(listeners_.size() - 1);
 }
@@ -120,15 +121,23 @@ uint32_t HandTables::AddPort(const sluice_port& port) {
   return static_cast<uint32_t>(ports_.size() - 1);
 }
 
+void HandTables::Admit(uint32_t listener, sluice_access access, const std::vector<sluice_access_node>& nodes) {
+  access.first = static_cast<uint32_t>(access_nodes_.size());
+  access_nodes_.insert(access_nodes_.end(), nodes.begin(), nodes.end());
+  access_[listener] = access;
+  listeners_[listener].flags |= SLUICE_LISTENER_ACCESS;
+}
+
 const sluice_tables& HandTables::view() {
-  view_ = {&settings_,     index_.data(),    ranges_.data(), listeners_.data(), pools_.data(),
-           maglev_.data(), backends_.data(), ports_.data(),  terms_.data(),     nat_addresses_.data()};
+  view_ = {&settings_,    index_.data(),         ranges_.data(),   listeners_.data(),
+           pools_.data(), maglev_.data(),        backends_.data(), ports_.data(),
+           terms_.data(), nat_addresses_.data(), access_.data(),   access_nodes_.data()};
   return view_;
 }
 
 HandTables::Counts HandTables::counts() const {
-  return {index_.size(),  ranges_.size(),   listeners_.size(), pools_.size(),
-          maglev_.size(), backends_.size(), ports_.size(),     nat_addresses_.size()};
+  return {index_.size(),    ranges_.size(), listeners_.size(),     pools_.size(),       maglev_.size(),
+          backends_.size(), ports_.size(),  nat_addresses_.size(), access_nodes_.size()};
 }
 
 void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value,

@@ -55,6 +55,8 @@ class HandTables {
   // A server that sees clients' own addresses.
   void AddServer(std::string_view address);
   uint32_t AddPort(const sluice_port& port);
+  // What the listener admits goes by these nodes (`access.first` is set).
+  void Admit(uint32_t listener, sluice_access access, const std::vector<sluice_access_node>& nodes);
 
   sluice_settings& settings() { return settings_; }
   sluice_backend& backend(uint32_t slot) { return backends_[slot]; }
@@ -65,7 +67,7 @@ class HandTables {
   const sluice_tables& view();
   // How many records each table of the view has.
   struct Counts {
-    size_t index, ranges, listeners, pools, maglev, backends, ports, nat_addresses;
+    size_t index, ranges, listeners, pools, maglev, backends, ports, nat_addresses, access_nodes;
   };
   Counts counts() const;
 
@@ -79,7 +81,9 @@ class HandTables {
   std::vector<sluice_listener> listeners_;
   // Of each of them.
   std::vector<sluice_session_terms> terms_;
+  std::vector<sluice_access> access_;
   std::vector<sluice_nat_address> nat_addresses_;
+  std::vector<sluice_access_node> access_nodes_;
   std::vector<sluice_pool> pools_;
   std::vector<uint32_t> maglev_;
   std::vector<sluice_backend> backends_;

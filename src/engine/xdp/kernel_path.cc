@@ -46,6 +46,7 @@ KernelRoom KernelRoom::For(const Tables& tables) {
   room.backends = Roomy(tables.backend_slots(), kLeastRecords);
   room.ports = SLUICE_PORTS;
   room.nat_addresses = Roomy(tables.nat_address_count(), kLeastRecords);
+  room.access_nodes = Roomy(tables.access_node_count(), kLeastRecords);
   uint64_t maglev = 0;
   for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += tables.view().pools[i].size;
   room.maglev = Roomy(maglev, kLeastMaglev);
@@ -117,6 +118,8 @@ void KernelPath::SetRoom() {
   constants->sluice_ports_room = room.ports;
   constants->sluice_session_terms_room = room.listeners;
   constants->sluice_nat_addresses_room = room.nat_addresses;
+  constants->sluice_access_room = room.listeners;
+  constants->sluice_access_nodes_room = room.access_nodes;
   constants->sluice_partitions = options_.partitions;
   constants->sluice_partition_buckets = options_.buckets;
   constants->sluice_takeover_after = options_.workers.has_value() ? options_.workers->takeover_after : 0;
@@ -131,6 +134,8 @@ void KernelPath::SetRoom() {
   bpf_map__set_max_entries(maps.sluice_ports_map, 2 * room.ports);
   bpf_map__set_max_entries(maps.sluice_session_terms_map, 2 * room.listeners);
   bpf_map__set_max_entries(maps.sluice_nat_addresses_map, 2 * room.nat_addresses);
+  bpf_map__set_max_entries(maps.sluice_access_map, 2 * room.listeners);
+  bpf_map__set_max_entries(maps.sluice_access_nodes_map, 2 * room.access_nodes);
   bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
   bpf_map__set_max_entries(maps.sluice_cursors_map, options_.partitions * room.pools);
   bpf_map__set_max_entries(maps.sluice_loads_map, options_.partitions * room.backends);
@@ -163,6 +168,8 @@ absl::Status KernelPath::MapAll() {
   status.Update(MapArray<sluice_port>(maps.sluice_ports_map, &ports_.region));
   status.Update(MapArray<sluice_session_terms>(maps.sluice_session_terms_map, &session_terms_.region));
   status.Update(MapArray<sluice_nat_address>(maps.sluice_nat_addresses_map, &nat_addresses_.region));
+  status.Update(MapArray<sluice_access>(maps.sluice_access_map, &access_.region));
+  status.Update(MapArray<sluice_access_node>(maps.sluice_access_nodes_map, &access_nodes_.region));
   status.Update(MapArray<sluice_counters>(maps.sluice_counters_map, &counters_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_listener_traffic_map, &listener_traffic_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_backend_traffic_map, &backend_traffic_.region));
@@ -195,7 +202,7 @@ bool KernelPath::Fits(const Tables& tables) const {
   return tables.view().settings->index_mask < room.index && tables.range_count() <= room.ranges &&
          tables.listener_count() <= room.listeners && tables.pool_count() <= room.pools &&
          tables.backend_slots() <= room.backends && tables.port_count() <= room.ports &&
-         tables.nat_address_count() <= room.nat_addresses;
+         tables.nat_address_count() <= room.nat_addresses && tables.access_node_count() <= room.access_nodes;
 }
 
 // A pool whose table is the same memory as in the generation before has not changed: that generation has kept it.
@@ -230,6 +237,8 @@ void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& ma
   std::copy_n(view.ports, tables.port_count(), ports_.at(size_t{half} * room.ports));
   std::copy_n(view.session_terms, tables.listener_count(), session_terms_.at(size_t{half} * room.listeners));
   std::copy_n(view.nat_addresses, tables.nat_address_count(), nat_addresses_.at(size_t{half} * room.nat_addresses));
+  std::copy_n(view.access, tables.listener_count(), access_.at(size_t{half} * room.listeners));
+  std::copy_n(view.access_nodes, tables.access_node_count(), access_nodes_.at(size_t{half} * room.access_nodes));
   sluice_pool* pools = pools_.at(size_t{half} * room.pools);
   for (uint32_t i = 0; i < tables.pool_count(); i++) {
     pools[i] = view.pools[i];

@@ -40,6 +40,7 @@ struct KernelRoom {
   uint32_t backends = 0;
   uint32_t ports = 0;
   uint32_t nat_addresses = 0;
+  uint32_t access_nodes = 0;
   // Entries of Maglev tables, of both generations together.
   uint32_t maglev = 0;
 
@@ -157,6 +158,8 @@ class KernelPath {
   Mapped<sluice_port> ports_;
   Mapped<sluice_session_terms> session_terms_;
   Mapped<sluice_nat_address> nat_addresses_;
+  Mapped<sluice_access> access_;
+  Mapped<sluice_access_node> access_nodes_;
   Mapped<sluice_counters> counters_;
   Mapped<sluice_traffic> listener_traffic_;
   Mapped<sluice_traffic> backend_traffic_;

@@ -93,6 +93,34 @@ TEST(Prefix, RefusesWhatIsNone) {
   EXPECT_THAT(std::string(ParsePrefix("2001:db8::/129").status().message()), HasSubstr("between 0 and 128"));
 }
 
+TEST(Prefix, AnAddressAloneIsAllOfItsBits) {
+  EXPECT_EQ(ParsePrefixOrAddress("198.51.100.2").value().length, 32);
+  EXPECT_EQ(ParsePrefixOrAddress("2001:db8::1").value().length, 128);
+  EXPECT_EQ(ParsePrefixOrAddress("198.51.100.0/24").value().length, 24);
+  for (const std::string text : {"", "198.51.100", "198.51.100.2/33", "2001:db8::g", "/24"}) {
+    EXPECT_EQ(ParsePrefixOrAddress(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(Prefix, FirstAndLastAddress) {
+  struct {
+    const char *text, *first, *last;
+  } constexpr kCases[] = {
+      {"198.51.100.77/24", "198.51.100.0", "198.51.100.255"},
+      {"198.51.100.77/27", "198.51.100.64", "198.51.100.95"},
+      {"198.51.100.77/32", "198.51.100.77", "198.51.100.77"},
+      {"198.51.100.77/0", "0.0.0.0", "255.255.255.255"},
+      {"2001:db8:7:7::7/64", "2001:db8:7:7::", "2001:db8:7:7:ffff:ffff:ffff:ffff"},
+      {"2001:db8::7/126", "2001:db8::4", "2001:db8::7"},
+      {"2001:db8::7/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+  };
+  for (const auto& one : kCases) {
+    const Prefix prefix = ParsePrefix(one.text).value();
+    EXPECT_EQ(FormatAddress(FirstAddress(prefix)), one.first) << one.text;
+    EXPECT_EQ(FormatAddress(LastAddress(prefix)), one.last) << one.text;
+  }
+}
+
 TEST(Mac, RoundTrips) {
   for (const std::string text : {"02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "00:1b:21:aa:bb:cc"}) {
     EXPECT_EQ(FormatMac(ParseMac(text).value()), text);

@@ -57,6 +57,37 @@ TEST(DiffTest, TheHashKeyIsNotShown) {
   EXPECT_THAT(DiffConfigs(Load(kBefore), after), ElementsAre("~ engine.hash_key"));
 }
 
+TEST(DiffTest, OfLongListsOnlyWhatComesAndGoes) {
+  v1::Config before = Load(kBefore);
+  v1::Access& access = *before.mutable_listeners(0)->mutable_access();
+  for (int i = 0; i < 50; i++) access.add_deny(absl::StrCat("192.0.2.", i));
+  v1::Config after = before;
+  auto& deny = *after.mutable_listeners(0)->mutable_access()->mutable_deny();
+  *deny.Mutable(3) = "198.51.100.0/24";
+  EXPECT_THAT(DiffConfigs(before, after),
+              ElementsAre("~ listeners[web].access.deny: 50 -> 50 elements, +198.51.100.0/24, -192.0.2.3"));
+  deny = access.deny();
+  std::swap(*deny.Mutable(0), *deny.Mutable(1));
+  EXPECT_THAT(DiffConfigs(before, after),
+              ElementsAre("~ listeners[web].access.deny: 50 -> 50 elements, in another order"));
+  deny.Clear();
+  EXPECT_THAT(DiffConfigs(before, after),
+              ElementsAre("~ listeners[web].access.deny: 50 -> 0 elements, -192.0.2.0 -192.0.2.1 -192.0.2.2 -192.0.2.3 "
+                          "-192.0.2.4 -192.0.2.5 -192.0.2.6 -192.0.2.7 -192.0.2.8 -192.0.2.9 -192.0.2.10 -192.0.2.11 "
+                          "-192.0.2.12 -192.0.2.13 -192.0.2.14 -192.0.2.15 and 34 more"));
+}
+
+TEST(DiffTest, LongLinesAreCut) {
+  v1::Config after;
+  v1::Listener& listener = *after.add_listeners();
+  listener.set_name("web");
+  for (int i = 0; i < 1000; i++) listener.mutable_access()->add_deny("192.0.2.0/24");
+  const std::vector<std::string> lines = DiffConfigs({}, after);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_LT(lines[0].size(), kMaxDiffLineBytes + 40);
+  EXPECT_THAT(lines[0], testing::EndsWith(" bytes more)"));
+}
+
 TEST(DiffTest, LinesAreBounded) {
   v1::Config after;
   for (size_t i = 0; i < kMaxDiffLines + 7; i++) after.add_pools()->set_name(absl::StrCat("p", i));

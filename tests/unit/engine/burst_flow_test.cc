@@ -1,4 +1,5 @@
 // Which backend a packet of a flow goes to, and what becomes of the flow's entry.
+#include "sluice/reply.h"
 #include "tests/unit/engine/burst_testbed.h"
 
 namespace sluice {
@@ -146,6 +147,67 @@ TEST_F(BurstFlowTest, BadSourcesGetNoFlow) {
   }
   EXPECT_EQ(SendOne("eth/ipv6(src=ff02::1, dst=2001:db8::10)/tcp(syn)").verdict, "bad_source");
   EXPECT_TRUE(Entries().empty());
+}
+
+class BurstAccessTest : public BurstTest {
+ protected:
+  // Listener 0 is tcp 80, 1 udp 53.
+  void Deny(uint16_t flags = 0) {
+    for (const uint32_t listener : {0u, 1u}) tables_.Deny(listener, "10.0.0.0", "10.0.0.9", flags);
+  }
+};
+
+TEST_F(BurstAccessTest, OnlyNewFlowsAreRefused) {
+  SendOne(Tcp(1000, "syn"));
+  Deny();
+  EXPECT_EQ(SendOne(Tcp(1000, "ack")).slot(), 1u);
+  EXPECT_EQ(SendOne(Tcp(1001, "syn")).verdict, "source_denied");
+  EXPECT_EQ(SendOne(Tcp(1002, "ack")).verdict, "source_denied");
+  EXPECT_EQ(SendOne(Udp(1000)).verdict, "source_denied");
+  EXPECT_EQ(SendOne(IcmpError(1003)).verdict, "source_denied");
+  EXPECT_EQ(SendOne(IcmpError(1000)).verdict, "forwarded");
+  EXPECT_EQ(SendOne("eth/ipv4(src=10.0.0.10, dst=203.0.113.10)/tcp(syn)").verdict, "forwarded");
+  EXPECT_EQ(Entries().size(), 2u);
+  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_source_denied], 4u);
+}
+
+TEST_F(BurstAccessTest, AFlowThatChangesItsQueueIsNotNew) {
+  SendOne(Tcp(1000, "syn"), 0);
+  Deny();
+  EXPECT_EQ(SendOne(Tcp(1000, "ack"), 1).slot(), 1u);
+  EXPECT_EQ(SendOne(Tcp(1001, "ack"), 1).verdict, "source_denied");
+}
+
+TEST_F(BurstAccessTest, LaterFragmentsHaveNoFirst) {
+  Deny();
+  const std::vector<Outcome> outcomes = Send({FirstFragment(1000, 7), LaterFragment(1000, 7)});
+  EXPECT_EQ(outcomes[0].verdict, "source_denied");
+  EXPECT_EQ(outcomes[1].verdict, "unknown_fragment");
+}
+
+TEST_F(BurstAccessTest, ClientsAreTold) {
+  Deny(SLUICE_ACCESS_TELLS);
+  const Outcome reset = SendOne(Tcp(1000, "syn"));
+  EXPECT_EQ(reset.verdict, "replied_source_denied");
+  EXPECT_EQ(reset.egress, 1u);
+  EXPECT_EQ(reset.bytes, packet_test::Packet("eth(dst=02:00:00:00:00:aa, src=02:00:00:00:00:02)/"
+                                             "ipv4(src=203.0.113.10, dst=10.0.0.1, df)/"
+                                             "tcp(sport=80, dport=1000, acknr=1, window=0, rst, ack)"));
+  EXPECT_EQ(SendOne(Tcp(1000, "rst")).verdict, "source_denied");
+  EXPECT_EQ(SendOne(Tcp(1000, "fin, ack")).verdict, "source_denied");
+  EXPECT_EQ(SendOne(IcmpError(1000)).verdict, "source_denied");
+  EXPECT_TRUE(Entries().empty());
+}
+
+TEST_F(BurstAccessTest, IcmpErrorsAreFew) {
+  Deny(SLUICE_ACCESS_TELLS);
+  int told = 0;
+  for (int i = 0; i < 80; i++) told += SendOne(Udp(1000)).verdict == "replied_source_denied" ? 1 : 0;
+  EXPECT_EQ(told, static_cast<int>(SLUICE_TOO_BIG_BURST));
+  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_source_denied], 80 - SLUICE_TOO_BIG_BURST);
+  EXPECT_EQ(SendOne(Tcp(1000, "syn")).verdict, "replied_source_denied");
+  now_ += SLUICE_TOO_BIG_INTERVAL;
+  EXPECT_EQ(SendOne(Udp(1000)).verdict, "replied_source_denied");
 }
 
 // The last of eight flows in a table of one bucket's room has nowhere to go but over another.

@@ -99,6 +99,9 @@ TEST_F(FlowReaderTest, TellsWhyNothingIsForwarded) {
   flow = Flow("203.0.113.30", 1000);
   flow.source = PathAddress("224.0.0.1");
   EXPECT_EQ(Explain(flow).verdict, uint32_t{SLUICE_VERDICT_bad_source});
+  tables_.Deny(2, "192.0.2.0", "192.0.2.255");
+  EXPECT_EQ(Explain(Flow("203.0.113.30", 1000)).verdict, uint32_t{SLUICE_VERDICT_source_denied});
+  tables_.listeners[2].flags = 0;
   tables_.backends[5].flags = SLUICE_BACKEND_LIVE;
   EXPECT_EQ(Explain(Flow("203.0.113.30", 1000)).verdict, uint32_t{SLUICE_VERDICT_no_next_hop});
   tables_.Prefer(2, SLUICE_NO_BACKEND);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "sluice/access.h"
 #include "sluice/listener.h"
 #include "sluice/rewrite.h"
 #include "sluice/tables.h"
@@ -36,8 +37,8 @@ class HandTables {
   }
 
   sluice_tables view() const {
-    return {&settings,      index_.data(),   ranges_.data(), listeners.data(), pools_.data(),
-            maglev_.data(), backends.data(), ports.data(),   nullptr,          nullptr};
+    return {&settings,       index_.data(), ranges_.data(), listeners.data(), pools_.data(), maglev_.data(),
+            backends.data(), ports.data(),  nullptr,        nullptr,          access.data(), access_nodes.data()};
   }
 
   void AddVirtual(const std::string& address, uint32_t flags = SLUICE_VIRTUAL_ECHO | SLUICE_VIRTUAL_ANNOUNCE) {
@@ -47,9 +48,23 @@ class HandTables {
   uint32_t AddListener(const std::string& address, uint32_t protocol, uint16_t port, uint32_t pool, uint16_t idle) {
     const auto listener = static_cast<uint32_t>(listeners.size());
     listeners.push_back({pool, idle, 0});
+    access.push_back({});
     settings.longest_idle = std::max(settings.longest_idle, idle);
     Put({PathAddress(address), sluice_index_key(protocol, SLUICE_16(port)), listener, 0, SLUICE_INDEX_LISTENER, 0});
     return listener;
+  }
+  // No new flows from here on for sources from `first` to `last`.
+  void Deny(uint32_t listener, const std::string& first, const std::string& last, uint16_t flags = 0) {
+    const sluice_address addresses[] = {PathAddress(first), PathAddress(last)};
+    sluice_access_node node;
+    std::memset(&node, 0xff, sizeof(node));
+    node.ends[0] = sluice_number_of(&addresses[0]);
+    node.ends[0].low--;
+    node.ends[1] = sluice_number_of(&addresses[1]);
+    access[listener] = {
+        static_cast<uint32_t>(access_nodes.size()), 1, static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | flags), {}};
+    access_nodes.push_back(node);
+    listeners[listener].flags |= SLUICE_LISTENER_ACCESS;
   }
   // A pool whose Maglev table names `slot` everywhere; SLUICE_NO_BACKEND for a pool that takes no flows.
   uint32_t AddPool(uint32_t slot, sluice_algorithm algorithm = SLUICE_MAGLEV) {
@@ -101,6 +116,9 @@ class HandTables {
  public:
   sluice_settings settings{};
   std::vector<sluice_listener> listeners;
+  // Of each of them.
+  std::vector<sluice_access> access;
+  std::vector<sluice_access_node> access_nodes;
   std::vector<sluice_backend> backends;
   std::vector<sluice_port> ports;
 };

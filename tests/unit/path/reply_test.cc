@@ -156,6 +156,22 @@ TEST(TooBigTest, Ipv6NeverAsksForLessThanItsLeastMtu) {
             Hex(kBack + "ipv6(src=2001:db8::10, dst=2001:db8:f::7)/icmp6(type=2, mtu=1280)/slice(0, 1232)/" + packet));
 }
 
+TEST(ProhibitedTest, QuotesAsMuchAsTooBig) {
+  for (const std::string tags : kTags) {
+    for (const int payload : {0, 1, 519, 520, 521, 1432}) {
+      const std::string udp = absl::StrCat("/udp(dport=53)/payload(", payload, ")");
+      const std::string ipv4 = "ipv4(src=192.0.2.7, dst=203.0.113.10, id=5)" + udp;
+      EXPECT_EQ(
+          Reply("eth/" + tags + ipv4 + "/pad(5)", SLUICE_VERDICT_replied_source_denied),
+          Hex(kBack + tags + "ipv4(src=203.0.113.10, dst=192.0.2.7, df)/icmp(type=3, code=13)/slice(0, 548)/" + ipv4));
+      const std::string ipv6 = "ipv6(src=2001:db8:f::7, dst=2001:db8::10, label=9)" + udp;
+      EXPECT_EQ(
+          Reply("eth/" + tags + ipv6 + "/pad(5)", SLUICE_VERDICT_replied_source_denied),
+          Hex(kBack + tags + "ipv6(src=2001:db8::10, dst=2001:db8:f::7)/icmp6(type=1, code=1)/slice(0, 1232)/" + ipv6));
+    }
+  }
+}
+
 TEST(ReplyTest, AFrameTooShortIsRefused) {
   for (const sluice_verdict reply : {SLUICE_VERDICT_replied_arp, SLUICE_VERDICT_replied_neighbor,
                                      SLUICE_VERDICT_replied_echo, SLUICE_VERDICT_replied_too_big}) {
