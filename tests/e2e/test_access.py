@@ -4,6 +4,8 @@
    other  .101 ----'             '---- web1 web2 web3
 """
 
+import copy
+
 import pytest
 from lab import clients
 from lab.site import VIRTUAL, Site
@@ -24,7 +26,7 @@ def site(request, lab, engine):
 def give(balancer, **access):
     """All listeners these lists; the file is applied."""
     for listener in balancer.configuration["listeners"]:
-        listener["access"] = access
+        listener["access"] = copy.deepcopy(access)
     assert "generation=" in balancer.reload()
 
 
