@@ -41,7 +41,7 @@ void Tables::Admit(const AccessTree& tree) {
   const auto lowest = static_cast<uint16_t>(tree.admits_lowest ? SLUICE_ACCESS_LOWEST : 0);
   for (size_t i = 0; i < listeners_.size(); i++) {
     listeners_[i].flags |= SLUICE_LISTENER_ACCESS;
-    access_[i] = {0, tree.levels, lowest, {}};
+    access_[i] = {0, tree.levels, lowest, 0, 0};
   }
 }
 

@@ -32,7 +32,7 @@ STAGE int reference_connect(struct engine_job* job) {
       return SLUICE_CONTINUE;
     }
   }
-  const struct sluice_selector selector = {job->own};
+  const struct sluice_selector selector = {job->own, job->now};
   job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
   if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
   job->new_flow = 1;

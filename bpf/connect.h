@@ -180,11 +180,10 @@ STAGE uint32_t engine_follow_in(struct engine_job* job, uint32_t partition, uint
 }
 
 // The flow came by another queue before. Reads only. When several have it, the one that has seen it last knows.
-#define MOST_PARTITIONS 1024
 STAGE int engine_follow_elsewhere(struct engine_job* job) {
   if (!job) return 0;
   uint32_t least = UNSEEN;
-  for (uint32_t i = 0; i < MOST_PARTITIONS && i < sluice_partitions; i++) {
+  for (uint32_t i = 0; i < SLUICE_MOST_PARTITIONS && i < sluice_partitions; i++) {
     if (i != job->own) least = engine_follow_in(job, i, least);
   }
   return least != UNSEEN;
@@ -194,9 +193,9 @@ STAGE int engine_follow_elsewhere(struct engine_job* job) {
 static __always_inline int settle(struct engine_job* job, bool moved, const struct places* own, uint64_t* at) {
   if (!moved) {
     if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
-    const int admitted = sluice_admit(&job->tables, job->listener, &job->packet);
+    const struct sluice_selector selector = {job->own, job->now};
+    const int admitted = sluice_admit(&job->tables, &selector, job->listener, &job->packet);
     if (admitted != SLUICE_CONTINUE) return admitted;
-    const struct sluice_selector selector = {job->own};
     job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
     if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
   }

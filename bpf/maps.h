@@ -49,6 +49,8 @@ ARRAY(backend_traffic, struct sluice_traffic);
 // `sluice_backends_room` each (select.h).
 ARRAY(cursors, struct sluice_cursor);
 ARRAY(loads, struct sluice_load);
+// What sources have opened (source_rate.h): SLUICE_SOURCE_LINES of each partition, or none.
+ARRAY(sources, struct sluice_source_line);
 const volatile uint32_t sluice_partition_buckets = 2;
 const volatile uint32_t sluice_partitions = 1;
 

@@ -32,7 +32,7 @@ STAGE uint32_t session_begin(struct xdp_md* context, struct engine_job* job, str
   if (!job || !session) return SLUICE_VERDICT_no_table;
   struct sluice_session* wanted = &session->session;
   __builtin_memset(wanted, 0, sizeof(*wanted));
-  const struct sluice_selector selector = {job->own};
+  const struct sluice_selector selector = {job->own, job->now};
   const uint32_t verdict =
       sluice_session_begin(&job->tables, &selector, &job->packet, job->listener, job->hash, wanted);
   if (verdict != SLUICE_CONTINUE) return verdict;

@@ -12,6 +12,7 @@
 #define SLUICE_ACCESS_H_
 
 #include "sluice/parse.h"
+#include "sluice/source_rate.h"
 #include "sluice/tables.h"
 
 /* 4 * 5^9 ends: more than the lists of a valid configuration can make. */
@@ -65,24 +66,33 @@ SLUICE_INLINE int sluice_refuse(const struct sluice_access* access, const struct
   return (int)(tells ? told : silent);
 }
 
+/* Whether a packet without a flow opens one that counts: not one in the midst of what has begun elsewhere. */
+SLUICE_INLINE bool sluice_packet_opens(const struct sluice_packet* packet) {
+  return packet->kind == SLUICE_PACKET_FLOW &&
+         (packet->flow.protocol != SLUICE_IP_TCP || (packet->flags & SLUICE_PACKET_SYN));
+}
+
 /* Of a listener that does not admit everybody: as sluice_admit. */
-SLUICE_STAGE int sluice_admit_source(const struct sluice_tables* tables, uint32_t listener,
-                                     const struct sluice_packet* packet) {
-  if (SLUICE_MISSING(tables) || SLUICE_MISSING(packet)) return SLUICE_VERDICT_no_table;
+SLUICE_STAGE int sluice_admit_source(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                     uint32_t listener, const struct sluice_packet* packet) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector) || SLUICE_MISSING(packet)) return SLUICE_VERDICT_no_table;
   const struct sluice_access* access = SLUICE_AT(tables, sluice_access, access, listener);
   if (SLUICE_MISSING(access)) return SLUICE_VERDICT_no_table;
   if (!sluice_access_admits(tables, listener, &packet->flow.source))
     return sluice_refuse(access, packet, SLUICE_VERDICT_replied_source_denied, SLUICE_VERDICT_source_denied);
-  return SLUICE_CONTINUE;
+  if (access->most_flows == 0 || !sluice_packet_opens(packet)) return SLUICE_CONTINUE;
+  if (sluice_source_take(tables, selector, listener, access->most_flows, &packet->flow.source)) return SLUICE_CONTINUE;
+  return sluice_refuse(access, packet, SLUICE_VERDICT_replied_source_over_rate, SLUICE_VERDICT_source_over_rate);
 }
 
-/* Whether a packet of `listener` that has no flow yet may open one: SLUICE_CONTINUE, or its verdict. */
-SLUICE_INLINE int sluice_admit(const struct sluice_tables* tables, uint32_t listener,
-                               const struct sluice_packet* packet) {
+/* Whether a packet of `listener` that has no flow yet may open one: SLUICE_CONTINUE, and its source has opened one
+ * more; or its verdict. */
+SLUICE_INLINE int sluice_admit(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                               uint32_t listener, const struct sluice_packet* packet) {
   const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, listener);
   if (SLUICE_MISSING(record)) return SLUICE_VERDICT_no_table;
   if (SLUICE_LIKELY(!(record->flags & SLUICE_LISTENER_ACCESS))) return SLUICE_CONTINUE;
-  return sluice_admit_source(tables, listener, packet);
+  return sluice_admit_source(tables, selector, listener, packet);
 }
 
 #endif /* SLUICE_ACCESS_H_ */

@@ -16,9 +16,11 @@
 /* What a worker selects by besides the tables: where it is in its rounds, and the load of backends. */
 #ifdef __bpf__
 /* The composing program defines arrays with those of all partitions behind each other: sluice_cursors_map,
- * sluice_loads_map, sluice_backend_traffic_map (two records of each slot, clients' and answers'). */
+ * sluice_loads_map, sluice_backend_traffic_map (two records of each slot, clients' and answers'), and
+ * sluice_sources_map, of SLUICE_SOURCE_LINES each. */
 struct sluice_selector {
   uint32_t own;
+  uint64_t now;
 };
 SLUICE_INLINE struct sluice_cursor* sluice_cursor_of(const struct sluice_selector* selector, uint32_t pool) {
   const uint32_t at = selector->own * sluice_pools_room + pool;
@@ -32,15 +34,37 @@ SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice
   const uint32_t at = 2 * selector->own * sluice_backends_room + slot;
   return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
 }
+SLUICE_INLINE uint32_t sluice_source_partitions(const struct sluice_selector* selector) {
+  (void)selector;
+  return sluice_partitions;
+}
+SLUICE_INLINE struct sluice_source_line* sluice_source_line_of(const struct sluice_selector* selector,
+                                                               uint32_t partition, uint32_t line) {
+  (void)selector;
+  const uint32_t at = partition * SLUICE_SOURCE_LINES + line;
+  return (struct sluice_source_line*)bpf_map_lookup_elem(&sluice_sources_map, &at);
+}
 #else
 struct sluice_selector {
   /* The partition. */
   uint32_t own;
+  /* CLOCK_MONOTONIC, ns. */
+  uint64_t now;
   /* By pool; by slot, `traffic` of clients' packets. */
   struct sluice_cursor* cursors;
   const struct sluice_load* loads;
   struct sluice_traffic* traffic;
+  /* By partition, of SLUICE_SOURCE_LINES each. */
+  struct sluice_source_line* const* sources;
+  uint32_t partitions;
 };
+SLUICE_INLINE uint32_t sluice_source_partitions(const struct sluice_selector* selector) {
+  return selector->partitions;
+}
+SLUICE_INLINE struct sluice_source_line* sluice_source_line_of(const struct sluice_selector* selector,
+                                                               uint32_t partition, uint32_t line) {
+  return &selector->sources[partition][line];
+}
 SLUICE_INLINE struct sluice_cursor* sluice_cursor_of(const struct sluice_selector* selector, uint32_t pool) {
   return &selector->cursors[pool];
 }

@@ -181,7 +181,7 @@ SLUICE_INLINE enum sluice_verdict sluice_session_begin(const struct sluice_table
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
   if (SLUICE_MISSING(settings)) return SLUICE_VERDICT_no_table;
   if (sluice_source_is_bad(tables, &packet->flow.source)) return SLUICE_VERDICT_bad_source;
-  const int admitted = sluice_admit(tables, listener, packet);
+  const int admitted = sluice_admit(tables, selector, listener, packet);
   if (admitted != SLUICE_CONTINUE) return (enum sluice_verdict)admitted;
   wanted->backend = sluice_select(tables, selector, listener, &packet->flow, hash);
   if (wanted->backend == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;

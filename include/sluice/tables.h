@@ -106,7 +106,9 @@ struct sluice_access {
   uint32_t first;
   uint16_t levels;
   uint16_t flags;
-  uint32_t reserved[2];
+  /* New flows of one source within a window (source_rate.h); 0 for any number. */
+  uint32_t most_flows;
+  uint32_t reserved;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_access) == 16, "four to a cache line");
 
@@ -123,6 +125,19 @@ struct sluice_access_node {
   struct sluice_number ends[SLUICE_ACCESS_ENDS];
 } __attribute__((aligned(64)));
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_access_node) == 64, "one cache line");
+
+/* Flows that one source has opened (source_rate.h), as a partition counts them: the source's tag and a window in the
+ * upper and the lower half of one word, its flows in that window and in the one before in those of the other. Zeroed
+ * memory is nobody's. Written by the partition's worker, read by all of them. */
+#define SLUICE_SOURCE_WAYS 4u
+struct sluice_source_count {
+  uint64_t key;
+  uint64_t flows;
+};
+struct sluice_source_line {
+  struct sluice_source_count counts[SLUICE_SOURCE_WAYS];
+} __attribute__((aligned(64)));
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_source_line) == 64, "one cache line");
 
 /* How a new flow's backend is found in the places of its pool (select.h). The first two read a Maglev table, the others
  * a sequence in which each backend comes in its turns. */

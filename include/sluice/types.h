@@ -102,6 +102,12 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #define SLUICE_BACKENDS ((1 << 20) - 1)
 #define SLUICE_PORTS 64
 #define SLUICE_POOLS 65535
+/* Where flows are looked for that came by another queue. */
+#define SLUICE_MOST_PARTITIONS 1024
+/* Lines of four sources each that a partition counts the new flows of: 1 MiB. */
+#define SLUICE_SOURCE_LINES (1 << 14)
+/* Of one source within a window. */
+#define SLUICE_SOURCE_MOST (1u << 21)
 #define SLUICE_NO_BACKEND 0xfffffu
 #define SLUICE_NO_LISTENER 0xffffffffu
 #define SLUICE_NO_POOL 0xffffffffu

@@ -56,6 +56,8 @@ inline constexpr uint32_t kMaxPort = 65'535;
 inline constexpr int kMaxPortRanges = 128;
 // Of the access lists of all listeners together: 64 MB of tables, and twice that while they change.
 inline constexpr size_t kMaxAccessPrefixes = 1'000'000;
+// New connections a second of one source.
+inline constexpr uint32_t kMaxSourceRate = 1'000'000;
 // Of every timeout.
 inline constexpr int64_t kMinIdleSeconds = 1;
 // The connection table's clock wraps beyond (HOUSE: 12 bits of 2 s, with room for the sweep).

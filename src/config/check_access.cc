@@ -68,6 +68,12 @@ void CheckAccessOf(const v1::Listener& listener, int index, Report& report, cons
     report.AddError(At("listeners", index, "access.on_refused"),
                     absl::StrCat("unknown value ", static_cast<int>(access.on_refused()), "; use drop or reset"));
   }
+  const uint32_t rate = access.new_connections_per_source().per_second();
+  if (access.has_new_connections_per_source() && (rate == 0 || rate > kMaxSourceRate)) {
+    report.AddError(At("listeners", index, "access.new_connections_per_source"),
+                    absl::StrCat("new_connections_per_source of ", rate, "/s is out of range; choose from 1/s to ",
+                                 kMaxSourceRate, "/s, or remove this for any number"));
+  }
   const std::optional<Address>& address = facts.listener_addresses[static_cast<size_t>(index)];
   if (access.allow().empty() || !address.has_value()) return;
   if (address->IsIpv4() ? allow.ipv4 : allow.ipv6) return;

@@ -44,6 +44,9 @@ std::string FormatMessage(const Message& message) {
   if (message.GetDescriptor() == google::protobuf::Duration::descriptor()) {
     return FormatDuration(static_cast<const google::protobuf::Duration&>(message));
   }
+  if (message.GetDescriptor() == v1::Rate::descriptor()) {
+    return absl::StrCat(static_cast<const v1::Rate&>(message).per_second(), "/s");
+  }
   const auto& range = static_cast<const v1::PortRange&>(message);
   return range.first() == range.last() ? absl::StrCat(range.first()) : absl::StrCat(range.first(), "-", range.last());
 }

@@ -37,6 +37,10 @@ bool IsPortRange(const FieldDescriptor& field) {
   return IsMessage(field, v1::PortRange::descriptor());
 }
 
+bool IsRate(const FieldDescriptor& field) {
+  return IsMessage(field, v1::Rate::descriptor());
+}
+
 absl::Status Wrong(const FieldDescriptor& field, std::string_view text, std::string_view rest) {
   return absl::InvalidArgumentError(
       absl::StrCat(field.name(), " \"", std::string(text), "\" is not ", std::string(rest)));
@@ -167,10 +171,24 @@ absl::Status SetPortRange(Message& message, const FieldDescriptor& field, std::s
   return absl::OkStatus();
 }
 
+absl::Status SetRate(Message& message, const FieldDescriptor& field, std::string_view text) {
+  const bool per_second = absl::EndsWith(std::string(text), "/s");
+  const std::optional<uint64_t> events = Count(text.substr(0, per_second ? text.size() - 2 : 0));
+  if (!events.has_value() || *events > std::numeric_limits<uint32_t>::max()) {
+    return Wrong(field, text, "a rate; write it like 200/s or 10k/s");
+  }
+  const Reflection& reflection = *message.GetReflection();
+  Message* value =
+      field.is_repeated() ? reflection.AddMessage(&message, &field) : reflection.MutableMessage(&message, &field);
+  static_cast<v1::Rate&>(*value).set_per_second(static_cast<uint32_t>(*events));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool IsScalar(const FieldDescriptor& field) {
-  return field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || IsDuration(field) || IsPortRange(field);
+  return field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || IsDuration(field) || IsPortRange(field) ||
+         IsRate(field);
 }
 
 absl::Status SetFromText(Message& message, const FieldDescriptor& field, std::string_view text) {
@@ -185,6 +203,7 @@ absl::Status SetFromText(Message& message, const FieldDescriptor& field, std::st
     case FieldDescriptor::CPPTYPE_STRING:
       return SetString(message, field, text);
     case FieldDescriptor::CPPTYPE_MESSAGE:
+      if (IsRate(field)) return SetRate(message, field, text);
       return IsDuration(field) ? SetDuration(message, field, text) : SetPortRange(message, field, text);
     default:
       break;

@@ -2,7 +2,7 @@
 //
 // The form follows from the field's type: true and false; whole numbers with an optional k, M or G (thousands, not
 // 1024); enumerations by their names in lower case; bytes in base64; google.protobuf.Duration as 350s, 2m, 500ms;
-// sluice.v1.PortRange as 80 or 8000-8099; strings as they are. Thread-safety: pure functions.
+// sluice.v1.PortRange as 80 or 8000-8099; sluice.v1.Rate as 200/s; strings as they are. Thread-safety: pure functions.
 #pragma once
 
 #include <google/protobuf/descriptor.h>

@@ -12,7 +12,9 @@
 #include "sluice/select.h"
 
 namespace sluice {
-BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {}
+BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {
+  for (const Partition& partition : partitions_) sources_.push_back(partition.sources);
+}
 BurstPath::BurstPath(BurstPath&& other) noexcept = default;
 BurstPath::~BurstPath() = default;
 
@@ -42,16 +44,21 @@ absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
 }
 
 // Of the worker, for flows of this partition.
-SLUICE_HOT sluice_selector BurstPath::Selector(uint32_t own) const {
-  return {own, selection_.cursors.As<sluice_cursor>() + size_t{own} * SLUICE_POOLS, selection_.loads.As<sluice_load>(),
-          counters_.backend(0, false)};
+SLUICE_HOT sluice_selector BurstPath::Selector(uint32_t own, uint64_t now) const {
+  return {own,
+          now,
+          selection_.cursors.As<sluice_cursor>() + size_t{own} * SLUICE_POOLS,
+          selection_.loads.As<sluice_load>(),
+          counters_.backend(0, false),
+          sources_.data(),
+          static_cast<uint32_t>(sources_.size())};
 }
 
 void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
                         uint32_t count, bool unfinished) {
   const uint32_t tick = sluice_tick(now);
-  const Burst burst{tables, tables.settings,  now,          tick, sluice_entry_noted(tick), ingress,
-                    own,    partitions_[own], Selector(own)};
+  const Burst burst{tables,           tables.settings,   now, tick, sluice_entry_noted(tick), ingress, own,
+                    partitions_[own], Selector(own, now)};
   if (SLUICE_UNLIKELY(tables.settings->sessions != 0 || unfinished)) {
     return ProcessMixed(burst, frames, count, unfinished);
   }
@@ -282,7 +289,7 @@ SLUICE_HOT void BurstPath::SelectBackend(const Burst& burst, Job& job) {
     job.verdict = SLUICE_VERDICT_unknown_fragment;
     return;
   }
-  const int admitted = sluice_admit(&burst.tables, job.listener, &job.packet);
+  const int admitted = sluice_admit(&burst.tables, &burst.selector, job.listener, &job.packet);
   if (SLUICE_UNLIKELY(admitted != SLUICE_CONTINUE)) {
     job.verdict = static_cast<sluice_verdict>(admitted);
     return;

@@ -61,6 +61,8 @@ class Outlet {
 struct Partition {
   sluice_bucket* buckets = nullptr;
   uint32_t count = 0;
+  // SLUICE_SOURCE_LINES; for tables that limit what a source may open.
+  sluice_source_line* sources = nullptr;
 };
 
 // Buckets that hold `flows` at 12 bytes a flow: two thirds full at capacity (connection.h).
@@ -160,9 +162,11 @@ class BurstPath {
   void Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
   void Begin(const Burst& burst, uint32_t listener, Sums& sums);
   void Flush(const Sums& sums);
-  sluice_selector Selector(uint32_t own) const;
+  sluice_selector Selector(uint32_t own, uint64_t now) const;
 
   std::vector<Partition> partitions_;
+  // Theirs.
+  std::vector<sluice_source_line*> sources_;
   sluice_limiter too_big_{};
   WorkerCounters counters_;
   WorkerSelection selection_;

@@ -31,12 +31,17 @@ absl::StatusOr<ConnectionTables> ConnectionTables::Create(uint32_t partitions, u
   return In(*std::move(region), partitions, each);
 }
 
-ConnectionTables ConnectionTables::In(Region memory, uint32_t partitions, uint32_t each) {
+absl::StatusOr<ConnectionTables> ConnectionTables::In(Region memory, uint32_t partitions, uint32_t each) {
   ConnectionTables tables;
+  const size_t lines = size_t{partitions} * SLUICE_SOURCE_LINES;
+  absl::StatusOr<Region> sources = Region::Create(lines * sizeof(sluice_source_line), HugePages::kOff);
+  if (!sources.ok()) return sources.status();
+  tables.sources_ = *std::move(sources);
   tables.buckets_ = uint64_t{each} * partitions;
   tables.region_ = std::move(memory);
   for (uint32_t i = 0; i < partitions; i++) {
-    tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each});
+    tables.partitions_.push_back({tables.region_.As<sluice_bucket>() + uint64_t{i} * each, each,
+                                  tables.sources_.As<sluice_source_line>() + size_t{i} * SLUICE_SOURCE_LINES});
   }
   for (Engine::Occupancy* occupancy : {&tables.counting_, &tables.occupancy_}) {
     occupancy->flows_of_slot.resize(SLUICE_BACKENDS);

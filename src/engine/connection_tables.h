@@ -20,8 +20,9 @@ class ConnectionTables {
   // required.
   static absl::StatusOr<ConnectionTables> Create(uint32_t partitions, uint64_t max_connections, HugePages pages);
 
-  // In memory that has them already: `each` buckets for each of the partitions, behind each other.
-  static ConnectionTables In(Region memory, uint32_t partitions, uint32_t each);
+  // In memory that has them already: `each` buckets for each of the partitions, behind each other. Errors: no memory
+  // for what sources have opened.
+  static absl::StatusOr<ConnectionTables> In(Region memory, uint32_t partitions, uint32_t each);
 
   const std::vector<Partition>& partitions() const { return partitions_; }
   bool huge() const { return region_.huge(); }
@@ -37,6 +38,8 @@ class ConnectionTables {
   void SweepBucket(sluice_bucket& bucket, const sluice_tables& tables, uint32_t tick);
 
   Region region_;
+  // Of each partition, SLUICE_SOURCE_LINES behind each other; pages are taken when touched.
+  Region sources_;
   std::vector<Partition> partitions_;
   uint64_t buckets_ = 0;
   uint64_t position_ = 0;

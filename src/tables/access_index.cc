@@ -168,9 +168,16 @@ absl::StatusOr<std::shared_ptr<const AccessTree>> TreeOf(const v1::Access& acces
 
 }  // namespace
 
+uint32_t FlowsInWindow(uint32_t per_second) {
+  constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
+  const uint64_t flows =
+      ((uint64_t{per_second} << SLUICE_WINDOW_SHIFT) + kNanosecondsPerSecond / 2) / kNanosecondsPerSecond;
+  return static_cast<uint32_t>(flows);
+}
+
 bool HasAccess(const v1::Listener& listener) {
   const v1::Access& access = listener.access();
-  return access.allow_size() > 0 || access.deny_size() > 0;
+  return access.allow_size() > 0 || access.deny_size() > 0 || access.has_new_connections_per_source();
 }
 
 absl::StatusOr<AccessTree> BuildAccessTree(const v1::Access& access, bool ipv4) {
@@ -203,6 +210,8 @@ absl::StatusOr<AccessIndex> BuildAccessIndex(const DesiredState& state, std::spa
     record.first = place->second;
     record.levels = (*tree)->levels;
     record.flags = (*tree)->admits_lowest ? SLUICE_ACCESS_LOWEST : 0;
+    record.most_flows = FlowsInWindow(listener.access().new_connections_per_source().per_second());
+    index.limits_sources |= record.most_flows != 0;
     if (listener.access().on_refused() == v1::Access::RESET) record.flags |= SLUICE_ACCESS_TELLS;
   }
   absl::StatusOr<Region> memory = Region::Create(nodes * sizeof(sluice_access_node), pages);

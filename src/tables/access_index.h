@@ -39,12 +39,17 @@ struct AccessIndex {
   Region access;
   Region nodes;
   AccessTrees trees;
+  // Whether any listener limits what a source may open.
+  bool limits_sources = false;
 };
 
 // `indices`: each listener's in the listener table, which has `listeners` records. `before`: the generation before's.
 // Errors: an entry that is no prefix, no memory.
 absl::StatusOr<AccessIndex> BuildAccessIndex(const DesiredState& state, std::span<const uint32_t> indices,
                                              size_t listeners, const AccessTrees& before, HugePages pages);
+
+// What a source may open within a window of the path (sluice/source_rate.h); 0 for 0 alone.
+uint32_t FlowsInWindow(uint32_t per_second);
 
 // Whether the listener's record in the access table says anything.
 bool HasAccess(const v1::Listener& listener);

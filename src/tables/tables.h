@@ -58,6 +58,8 @@ class Tables {
   uint32_t port_count() const { return Records<sluice_port>(ports_); }
   uint32_t nat_address_count() const { return Records<sluice_nat_address>(nat_addresses_); }
   uint32_t access_node_count() const { return Records<sluice_access_node>(access_nodes_); }
+  // Whether any listener limits what a source may open.
+  bool limits_sources() const { return limits_sources_; }
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
@@ -90,6 +92,7 @@ class Tables {
   std::vector<Service> services_;
   std::vector<LoadTerms> load_terms_;
   std::vector<uint32_t> reset_slots_;
+  bool limits_sources_ = false;
 };
 
 }  // namespace sluice

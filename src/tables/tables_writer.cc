@@ -165,6 +165,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   tables->ranges_ = std::move(index.ranges);
   view.index = tables->index_.As<sluice_index_entry>();
   view.ranges = tables->ranges_.As<sluice_port_range>();
+  tables->limits_sources_ = access.limits_sources;
   tables->access_ = std::move(access.access);
   tables->access_nodes_ = std::move(access.nodes);
   view.access = tables->access_.As<sluice_access>();

@@ -142,6 +142,25 @@ void AddRefused(std::vector<Sample>& all) {
                  SLUICE_VERDICT_replied_source_denied});
 }
 
+// Flows of one source each, and one too many; sources have one listener each of a family and protocol.
+void AddOverRate(std::vector<Sample>& all) {
+  for (const bool ipv4 : {true, false}) {
+    int source = 60;
+    for (const char* l4 : {"tcp(dport=9302, syn, sport=", "udp(dport=9302, sport=", "tcp(dport=9303, syn, sport=",
+                           "udp(dport=9303, sport="}) {
+      const bool tells = std::string_view(l4).find("9303") != std::string_view::npos;
+      source++;
+      const std::string ip = ipv4 ? absl::StrCat("eth/ipv4(src=198.51.100.", source, ", dst=203.0.113.10)/")
+                                  : absl::StrCat("eth/ipv6(src=2001:db8:", source, "::7, dst=2001:db8:10::10)/");
+      all.push_back({absl::StrCat(ip, l4, "1)"), SLUICE_VERDICT_forwarded, true});
+      for (int port = 2; port < 6; port++) {
+        all.push_back({absl::StrCat(ip, l4, port, ")"),
+                       tells ? SLUICE_VERDICT_replied_source_over_rate : SLUICE_VERDICT_source_over_rate, true});
+      }
+    }
+  }
+}
+
 void AddOthers(std::vector<Sample>& all) {
   all.push_back({"eth/ipv4(src=198.51.100.7, dst=203.0.113.12)/tcp(syn)", SLUICE_VERDICT_pass_not_virtual});
   all.push_back({kIpv4 + "tcp(dport=2, syn)", SLUICE_VERDICT_no_listener});
@@ -170,6 +189,7 @@ std::vector<Sample> Samples() {
   AddIcmp(all);
   AddNeighbors(all);
   AddRefused(all);
+  AddOverRate(all);
   AddOthers(all);
   return all;
 }

@@ -4,7 +4,7 @@
 //   203.0.113.10, 2001:db8:10::10   echo and announce; TCP and UDP ports 8000 + pool; TCP 9000-9009 and 9100:
 //   kIpipOver4 203.0.113.11, 2001:db8:10::11   neither; the same ports
 //   On the first two ports 9300 and 9301 as well: kDsr, no new flows from 198.51.100.32/27 and 2001:db8:7::20/123; on
-//   9301 clients are told.
+//   9301 clients are told. Ports 9302 and 9303 likewise, for sources that open a second flow within a window.
 #pragma once
 
 #include <cstring>
@@ -68,7 +68,16 @@ inline void AddAccess(packet_test::HandTables& tables, const char* network, uint
   node.ends[0].low += 0x1f;
   node.ends[1].low += 0x3f;
   const auto flags = static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | (tells ? SLUICE_ACCESS_TELLS : 0));
-  tables.Admit(listener, {0, 1, flags, {}}, {node});
+  tables.Admit(listener, {0, 1, flags, 0, 0}, {node});
+}
+
+inline constexpr uint16_t kSilentRatePort = 9302;
+inline constexpr uint16_t kTellingRatePort = 9303;
+
+// One flow of a source within a window.
+inline void AddRate(packet_test::HandTables& tables, uint32_t listener, bool tells) {
+  const auto flags = static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | (tells ? SLUICE_ACCESS_TELLS : 0));
+  tables.Admit(listener, {0, 0, flags, 1, 0}, {});
 }
 
 inline void FillTables(packet_test::HandTables& tables) {
@@ -87,6 +96,8 @@ inline void FillTables(packet_test::HandTables& tables) {
       for (uint32_t protocol : {SLUICE_IP_TCP, SLUICE_IP_UDP}) {
         AddAccess(tables, network, tables.AddListener(address, protocol, kSilentPort, kDsr, 30), false);
         AddAccess(tables, network, tables.AddListener(address, protocol, kTellingPort, kDsr, 30), true);
+        AddRate(tables, tables.AddListener(address, protocol, kSilentRatePort, kDsr, 30), false);
+        AddRate(tables, tables.AddListener(address, protocol, kTellingRatePort, kDsr, 30), true);
       }
     }
   }

@@ -78,7 +78,10 @@ class PathTest : public ::testing::Test {
     kernel_buckets_ = mmap(nullptr, sizeof(native_buckets_), PROT_READ | PROT_WRITE, MAP_SHARED, buckets, 0);
     ASSERT_NE(kernel_buckets_, MAP_FAILED) << std::strerror(errno);
     std::vector<Partition> partitions;
-    for (uint32_t i = 0; i < kPartitions; i++) partitions.push_back({native_buckets_.data() + i * kBuckets, kBuckets});
+    for (uint32_t i = 0; i < kPartitions; i++) {
+      partitions.push_back(
+          {native_buckets_.data() + i * kBuckets, kBuckets, native_sources_.data() + i * SLUICE_SOURCE_LINES});
+    }
     absl::StatusOr<BurstPath> native = BurstPath::Create(std::move(partitions));
     ASSERT_TRUE(native.ok()) << native.status();
     native_.emplace(*std::move(native));
@@ -96,6 +99,7 @@ class PathTest : public ::testing::Test {
     bpf_map__set_max_entries(maps.sluice_ranges_map, counts.ranges);
     bpf_map__set_max_entries(maps.sluice_listeners_map, counts.listeners);
     bpf_map__set_max_entries(maps.sluice_access_map, counts.listeners);
+    bpf_map__set_max_entries(maps.sluice_sources_map, kPartitions * SLUICE_SOURCE_LINES);
     bpf_map__set_max_entries(maps.sluice_access_nodes_map, counts.access_nodes);
     bpf_map__set_max_entries(maps.sluice_pools_map, counts.pools);
     bpf_map__set_max_entries(maps.sluice_maglev_map, counts.maglev);
@@ -221,8 +225,10 @@ class PathTest : public ::testing::Test {
   path_bpf* skeleton_ = nullptr;
   void* kernel_buckets_ = MAP_FAILED;
   std::array<sluice_bucket, kPartitions * kBuckets> native_buckets_{};
+  std::vector<sluice_source_line> native_sources_ =
+      std::vector<sluice_source_line>(size_t{kPartitions} * SLUICE_SOURCE_LINES);
   std::optional<BurstPath> native_;
-  HandTables tables_{256};
+  HandTables tables_{512};
   uint32_t own_ = 0;
   uint64_t now_ = 1000000 * kMillisecond;
 };

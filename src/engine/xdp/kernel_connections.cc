@@ -59,7 +59,9 @@ absl::Status KernelConnections::Use(int array) {
   array_ = array;
   absl::StatusOr<Region> memory = Region::Share(array_, size_t{partitions_} * buckets_ * sizeof(sluice_bucket));
   if (!memory.ok()) return memory.status();
-  tables_ = std::make_unique<ConnectionTables>(ConnectionTables::In(*std::move(memory), partitions_, buckets_));
+  absl::StatusOr<ConnectionTables> tables = ConnectionTables::In(*std::move(memory), partitions_, buckets_);
+  if (!tables.ok()) return tables.status();
+  tables_ = std::make_unique<ConnectionTables>(*std::move(tables));
   return absl::OkStatus();
 }
 

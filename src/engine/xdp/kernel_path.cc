@@ -47,6 +47,7 @@ KernelRoom KernelRoom::For(const Tables& tables) {
   room.ports = SLUICE_PORTS;
   room.nat_addresses = Roomy(tables.nat_address_count(), kLeastRecords);
   room.access_nodes = Roomy(tables.access_node_count(), kLeastRecords);
+  room.source_lines = tables.limits_sources() ? SLUICE_SOURCE_LINES : 0;
   uint64_t maglev = 0;
   for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += tables.view().pools[i].size;
   room.maglev = Roomy(maglev, kLeastMaglev);
@@ -136,6 +137,7 @@ void KernelPath::SetRoom() {
   bpf_map__set_max_entries(maps.sluice_nat_addresses_map, 2 * room.nat_addresses);
   bpf_map__set_max_entries(maps.sluice_access_map, 2 * room.listeners);
   bpf_map__set_max_entries(maps.sluice_access_nodes_map, 2 * room.access_nodes);
+  bpf_map__set_max_entries(maps.sluice_sources_map, std::max(options_.partitions * room.source_lines, 1u));
   bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
   bpf_map__set_max_entries(maps.sluice_cursors_map, options_.partitions * room.pools);
   bpf_map__set_max_entries(maps.sluice_loads_map, options_.partitions * room.backends);
@@ -202,7 +204,8 @@ bool KernelPath::Fits(const Tables& tables) const {
   return tables.view().settings->index_mask < room.index && tables.range_count() <= room.ranges &&
          tables.listener_count() <= room.listeners && tables.pool_count() <= room.pools &&
          tables.backend_slots() <= room.backends && tables.port_count() <= room.ports &&
-         tables.nat_address_count() <= room.nat_addresses && tables.access_node_count() <= room.access_nodes;
+         tables.nat_address_count() <= room.nat_addresses && tables.access_node_count() <= room.access_nodes &&
+         (room.source_lines > 0 || !tables.limits_sources());
 }
 
 // A pool whose table is the same memory as in the generation before has not changed: that generation has kept it.

@@ -41,6 +41,8 @@ struct KernelRoom {
   uint32_t ports = 0;
   uint32_t nat_addresses = 0;
   uint32_t access_nodes = 0;
+  // Of each partition, for what sources have opened; 0 while nobody asks.
+  uint32_t source_lines = 0;
   // Entries of Maglev tables, of both generations together.
   uint32_t maglev = 0;
 

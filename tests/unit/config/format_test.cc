@@ -58,6 +58,8 @@ TEST(FormatTest, EveryFormOfAScalar) {
     range.set_first(static_cast<uint32_t>(first));
     range.set_last(static_cast<uint32_t>(last));
   }
+  listener.mutable_access()->add_deny("2001:db8::/32");
+  listener.mutable_access()->mutable_new_connections_per_source()->set_per_second(200);
   config.mutable_api();
   const std::string yaml = FormatYaml(config);
   EXPECT_TRUE(MessageDifferencer::Equals(ReadBack(yaml), config)) << yaml;
@@ -65,6 +67,7 @@ TEST(FormatTest, EveryFormOfAScalar) {
   EXPECT_THAT(yaml, HasSubstr("handshake_timeout: 500ms"));
   EXPECT_THAT(yaml, HasSubstr("takeover_after: 1.5ms"));
   EXPECT_THAT(yaml, HasSubstr("ports: [80, 8000-8099]"));
+  EXPECT_THAT(yaml, HasSubstr("new_connections_per_source: 200/s"));
 }
 
 TEST(FormatTest, OneLine) {

@@ -123,6 +123,23 @@ TEST(Scalar, PortRanges) {
   });
 }
 
+TEST(Scalar, Rates) {
+  const std::string wrong = "\" is not a rate; write it like 200/s or 10k/s";
+  const char* const rate = "new_connections_per_source";
+  Check({
+      {"Access", rate, "200/s", "new_connections_per_source { per_second: 200 }"},
+      {"Access", rate, "10k/s", "new_connections_per_source { per_second: 10000 }"},
+      // Its meaning is the validator's.
+      {"Access", rate, "0/s", "new_connections_per_source { }"},
+      {"Access", rate, "200", std::string(rate) + " \"200" + wrong},
+      {"Access", rate, "/s", std::string(rate) + " \"/s" + wrong},
+      {"Access", rate, "", std::string(rate) + " \"" + wrong},
+      {"Access", rate, "200/m", std::string(rate) + " \"200/m" + wrong},
+      {"Access", rate, "-1/s", std::string(rate) + " \"-1/s" + wrong},
+      {"Access", rate, "5G/s", std::string(rate) + " \"5G/s" + wrong},
+  });
+}
+
 TEST(Scalar, TextAndBytes) {
   Check({
       {"Listener", "name", "web", "name: \"web\""},

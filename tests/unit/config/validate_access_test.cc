@@ -36,6 +36,16 @@ TEST(ValidateAccess, Prefixes) {
             {"deny: [192.0.2.7], allow: [192.0.2.7/32]",
              {"2:99: 192.0.2.7 stands in allow too (f.yaml:2:119); keep one of the two"}},
             {"on_refused: reject", {"2:104: on_refused \"reject\" is not known; did you mean \"reset\"?"}},
+            {"new_connections_per_source: 200/s", {}},
+            {"new_connections_per_source: 1M/s", {}},
+            {"new_connections_per_source: 200",
+             {"2:120: new_connections_per_source \"200\" is not a rate; write it like 200/s or 10k/s"}},
+            {"new_connections_per_source: 0/s",
+             {"2:120: new_connections_per_source of 0/s is out of range; choose from 1/s to 1000000/s, or remove this "
+              "for any number"}},
+            {"new_connections_per_source: 1000001/s",
+             {"2:120: new_connections_per_source of 1000001/s is out of range; choose from 1/s to 1000000/s, or remove "
+              "this for any number"}},
             {"deny: 10.0.0.0/8", {"2:98: deny is a list; write [10.0.0.0/8]"}},
         },
         kAfter);

@@ -210,6 +210,19 @@ TEST_F(BurstAccessTest, IcmpErrorsAreFew) {
   EXPECT_EQ(SendOne(Udp(1000)).verdict, "replied_source_denied");
 }
 
+TEST_F(BurstAccessTest, ASourceHasItsRateOverAllWorkers) {
+  tables_.Limit(0, 5);
+  int begun = 0;
+  for (uint32_t port = 1000; port < 1020; port++) begun += SendOne(Tcp(port, "syn"), port % 2).verdict == "forwarded";
+  EXPECT_EQ(begun, 5);
+  EXPECT_EQ(SendOne(Tcp(1000, "ack"), 0).verdict, "forwarded");
+  EXPECT_EQ(SendOne(Tcp(1000, "syn"), 0).verdict, "forwarded") << "a SYN of a flow that is there is no new one";
+  EXPECT_EQ(SendOne(Tcp(1019, "syn"), 1).verdict, "source_over_rate");
+  EXPECT_EQ(SendOne("eth/ipv4(src=10.0.0.2, dst=203.0.113.10)/tcp(syn)").verdict, "forwarded");
+  now_ += uint64_t{2} << SLUICE_WINDOW_SHIFT;
+  EXPECT_EQ(SendOne(Tcp(1019, "syn"), 1).verdict, "forwarded");
+}
+
 // The last of eight flows in a table of one bucket's room has nowhere to go but over another.
 class BurstFullTest : public BurstTest {
  protected:

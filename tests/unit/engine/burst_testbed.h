@@ -42,7 +42,8 @@ class BurstTest : public testing::Test {
     for (uint32_t i = 0; i < workers; i++) memory_.emplace_back(buckets);
     std::vector<Partition> partitions;
     for (std::vector<sluice_bucket>& memory : memory_) {
-      partitions.push_back({memory.data(), static_cast<uint32_t>(memory.size())});
+      sources_.emplace_back(SLUICE_SOURCE_LINES);
+      partitions.push_back({memory.data(), static_cast<uint32_t>(memory.size()), sources_.back().data()});
     }
     for (uint32_t i = 0; i < workers; i++) {
       absl::StatusOr<BurstPath> path = BurstPath::Create(partitions);
@@ -126,6 +127,7 @@ class BurstTest : public testing::Test {
 
   HandTables tables_;
   std::vector<std::vector<sluice_bucket>> memory_;
+  std::vector<std::vector<sluice_source_line>> sources_;
   std::vector<BurstPath> paths_;
   uint64_t now_ = 5000 * kTickNs;
   uint16_t headroom_ = SLUICE_HEADROOM;

@@ -61,9 +61,14 @@ class HandTables {
     node.ends[0] = sluice_number_of(&addresses[0]);
     node.ends[0].low--;
     node.ends[1] = sluice_number_of(&addresses[1]);
-    access[listener] = {
-        static_cast<uint32_t>(access_nodes.size()), 1, static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | flags), {}};
+    access[listener] = {static_cast<uint32_t>(access_nodes.size()), 1,
+                        static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | flags), 0, 0};
     access_nodes.push_back(node);
+    listeners[listener].flags |= SLUICE_LISTENER_ACCESS;
+  }
+  // One source may open so many flows within a window.
+  void Limit(uint32_t listener, uint32_t most) {
+    access[listener] = {0, 0, SLUICE_ACCESS_LOWEST, most, 0};
     listeners[listener].flags |= SLUICE_LISTENER_ACCESS;
   }
   // A pool whose Maglev table names `slot` everywhere; SLUICE_NO_BACKEND for a pool that takes no flows.

@@ -63,16 +63,20 @@ class AccessTest : public ::testing::Test {
     return packet;
   }
   const char* Verdict(const sluice_packet& packet) {
-    const int verdict = sluice_admit(&tables_.view(), listener_, &packet);
+    const sluice_selector selector{0, now_, nullptr, nullptr, nullptr, &sources_, 1};
+    const int verdict = sluice_admit(&tables_.view(), &selector, listener_, &packet);
     return verdict == SLUICE_CONTINUE ? "continue" : sluice_verdict_name(static_cast<uint32_t>(verdict));
   }
 
   packet_test::HandTables tables_;
   uint32_t listener_;
+  std::vector<sluice_source_line> lines_ = std::vector<sluice_source_line>(SLUICE_SOURCE_LINES);
+  sluice_source_line* sources_ = lines_.data();
+  uint64_t now_ = uint64_t{5000} << SLUICE_WINDOW_SHIFT;
 };
 
 TEST_F(AccessTest, OneNode) {
-  tables_.Admit(listener_, {0, 1, SLUICE_ACCESS_LOWEST, {}}, {{{{0, 5}, {0, 9}, {7, 0}, kHighest}}});
+  tables_.Admit(listener_, {0, 1, SLUICE_ACCESS_LOWEST, 0, 0}, {{{{0, 5}, {0, 9}, {7, 0}, kHighest}}});
   EXPECT_TRUE(Admits(0, 0));
   EXPECT_TRUE(Admits(0, 5));
   EXPECT_FALSE(Admits(0, 6));
@@ -81,16 +85,16 @@ TEST_F(AccessTest, OneNode) {
   EXPECT_TRUE(Admits(7, 0));
   EXPECT_FALSE(Admits(7, 1));
   EXPECT_FALSE(Admits(~uint64_t{0}, ~uint64_t{0}));
-  tables_.Admit(listener_, {0, 1, 0, {}}, {{{{0, 5}, {0, 9}, {7, 0}, kHighest}}});
+  tables_.Admit(listener_, {0, 1, 0, 0, 0}, {{{{0, 5}, {0, 9}, {7, 0}, kHighest}}});
   EXPECT_FALSE(Admits(0, 0));
   EXPECT_TRUE(Admits(0, 6));
   EXPECT_TRUE(Admits(~uint64_t{0}, ~uint64_t{0}));
 }
 
 TEST_F(AccessTest, NoNodeAtAll) {
-  tables_.Admit(listener_, {0, 0, SLUICE_ACCESS_LOWEST, {}}, {});
+  tables_.Admit(listener_, {0, 0, SLUICE_ACCESS_LOWEST, 0, 0}, {});
   EXPECT_TRUE(Admits(1, 2));
-  tables_.Admit(listener_, {0, 0, 0, {}}, {});
+  tables_.Admit(listener_, {0, 0, 0, 0, 0}, {});
   EXPECT_FALSE(Admits(1, 2));
 }
 
@@ -101,7 +105,7 @@ TEST_F(AccessTest, TwoLevels) {
   nodes[1] = {{{0, 10}, {0, 20}, {0, 30}, {0, 40}}};
   nodes[2] = {{{0, 50}, {0, 60}, {0, 70}, {0, 80}}};
   // Behind another listener's.
-  tables_.Admit(listener_ + 1, {0, 1, 0, {}}, {nodes[1]});
+  tables_.Admit(listener_ + 1, {0, 1, 0, 0, 0}, {nodes[1]});
   tables_.Admit(listener_, {0, 2, 0, {}}, nodes);
   for (uint64_t source = 0; source < 100; source++) {
     EXPECT_EQ(Admits(0, source), (source > 0 ? (source - 1) / 10 : 0) % 2 == 1 && source <= 80) << source;
@@ -113,14 +117,14 @@ TEST_F(AccessTest, AListenerWithoutListsAdmitsAll) {
 }
 
 TEST_F(AccessTest, WhoIsRefused) {
-  tables_.Admit(listener_, {0, 1, SLUICE_ACCESS_LOWEST, {}}, {{{{0, 5}, kHighest, kHighest, kHighest}}});
+  tables_.Admit(listener_, {0, 1, SLUICE_ACCESS_LOWEST, 0, 0}, {{{{0, 5}, kHighest, kHighest, kHighest}}});
   EXPECT_STREQ(Verdict(From(0, 5)), "continue");
   EXPECT_STREQ(Verdict(From(0, 6)), "source_denied");
 }
 
 TEST_F(AccessTest, WhoIsTold) {
   const uint16_t flags = SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_TELLS;
-  tables_.Admit(listener_, {0, 1, flags, {}}, {{{{0, 5}, kHighest, kHighest, kHighest}}});
+  tables_.Admit(listener_, {0, 1, flags, 0, 0}, {{{{0, 5}, kHighest, kHighest, kHighest}}});
   sluice_packet packet = From(0, 6);
   EXPECT_STREQ(Verdict(packet), "replied_source_denied");
   packet.flags = SLUICE_PACKET_SYN | SLUICE_PACKET_FIRST_FRAGMENT;
@@ -133,6 +137,28 @@ TEST_F(AccessTest, WhoIsTold) {
     packet.kind = kind;
     EXPECT_STREQ(Verdict(packet), "source_denied");
   }
+}
+
+TEST_F(AccessTest, OnlyWhatOpensAFlowCounts) {
+  tables_.Admit(listener_, {0, 0, SLUICE_ACCESS_LOWEST, 2, 0}, {});
+  sluice_packet syn = From(0, 6);
+  syn.flags = SLUICE_PACKET_SYN;
+  EXPECT_STREQ(Verdict(syn), "continue");
+  for (int i = 0; i < 5; i++) EXPECT_STREQ(Verdict(From(0, 6)), "continue");
+  EXPECT_STREQ(Verdict(syn), "continue");
+  EXPECT_STREQ(Verdict(syn), "source_over_rate");
+  EXPECT_STREQ(Verdict(From(0, 6)), "continue") << "in the midst of what has begun elsewhere";
+  EXPECT_STREQ(Verdict(From(0, 6, SLUICE_IP_UDP)), "source_over_rate");
+  now_ += uint64_t{2} << SLUICE_WINDOW_SHIFT;
+  EXPECT_STREQ(Verdict(syn), "continue");
+}
+
+TEST_F(AccessTest, WhoIsDeniedDoesNotCount) {
+  const uint16_t flags = SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_TELLS;
+  tables_.Admit(listener_, {0, 1, flags, 1, 0}, {{{{0, 5}, kHighest, kHighest, kHighest}}});
+  for (int i = 0; i < 3; i++) EXPECT_STREQ(Verdict(From(1, 6, SLUICE_IP_UDP)), "replied_source_denied");
+  EXPECT_STREQ(Verdict(From(0, 4, SLUICE_IP_UDP)), "continue");
+  EXPECT_STREQ(Verdict(From(0, 4, SLUICE_IP_UDP)), "replied_source_over_rate");
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class SelectTest : public ::testing::Test {
                                tables_.AddPool(slots, algorithm));
   }
   uint32_t Select(uint32_t listener, uint64_t hash, const sluice_flow& flow = {}, uint32_t own = 0) {
-    const sluice_selector selector{own, cursors_.at(own).data(), loads_.data(), traffic_.data()};
+    const sluice_selector selector{own, 0, cursors_.at(own).data(), loads_.data(), traffic_.data(), nullptr, 0};
     return sluice_select(&tables_.view(), &selector, listener, &flow, hash);
   }
   void Open(uint32_t slot) { traffic_[slot].new_flows++; }

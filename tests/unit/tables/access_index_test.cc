@@ -42,7 +42,7 @@ class Oracle {
 
 bool TreeAdmits(const AccessTree& tree, const Address& source) {
   const auto lowest = static_cast<uint16_t>(tree.admits_lowest ? SLUICE_ACCESS_LOWEST : 0);
-  const sluice_access access = {0, tree.levels, lowest, {}};
+  const sluice_access access = {0, tree.levels, lowest, 0, 0};
   sluice_tables tables{};
   tables.access = &access;
   tables.access_nodes = tree.nodes.data();
@@ -207,7 +207,8 @@ class AccessIndexTest : public testing::Test {
   int Admits(const Tables& tables, const std::string& listener, const std::string& source) {
     sluice_packet packet{};
     std::memcpy(&packet.flow.source, TestInput::At(source).bytes.data(), 16);
-    return sluice_admit(&tables.view(), ListenerOf(tables, listener), &packet);
+    const sluice_selector selector{};
+    return sluice_admit(&tables.view(), &selector, ListenerOf(tables, listener), &packet);
   }
   TestInput input_;
   Builder builder_;
@@ -229,6 +230,23 @@ TEST_F(AccessIndexTest, TheSameListsAreThereOnce) {
   const std::shared_ptr<const Tables> tables = input_.Build(builder_);
   ASSERT_NE(tables, nullptr);
   EXPECT_EQ(tables->access_node_count(), 2u);
+}
+
+TEST_F(AccessIndexTest, WhatASourceMayOpen) {
+  EXPECT_FALSE(input_.Build(builder_)->limits_sources());
+  input_.config.mutable_listeners(3)->mutable_access()->mutable_new_connections_per_source()->set_per_second(200);
+  const std::shared_ptr<const Tables> tables = input_.Build(builder_);
+  ASSERT_NE(tables, nullptr);
+  EXPECT_TRUE(tables->limits_sources());
+  // A window is 1.074 s.
+  const sluice_access& access = tables->view().access[ListenerOf(*tables, "open")];
+  EXPECT_EQ(access.most_flows, 215u);
+  EXPECT_EQ(access.levels, 0);
+  EXPECT_EQ(access.flags, SLUICE_ACCESS_LOWEST);
+  EXPECT_NE(tables->view().listeners[ListenerOf(*tables, "open")].flags & SLUICE_LISTENER_ACCESS, 0);
+  EXPECT_EQ(FlowsInWindow(0), 0u);
+  EXPECT_EQ(FlowsInWindow(1), 1u);
+  EXPECT_EQ(FlowsInWindow(1000000), 1073742u);
 }
 
 TEST_F(AccessIndexTest, ListsComeAndGoWithGenerations) {
