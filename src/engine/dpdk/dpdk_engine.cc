@@ -162,6 +162,7 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   if (absl::Status status = engine->MakeStandIn(); !status.ok()) return status;
   if (absl::Status status = engine->CreateWorkers(); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
+  if (absl::Status status = engine->ports_->TellKernelSides(); !status.ok()) return status;
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
@@ -441,6 +442,7 @@ EngineNews DpdkEngine::Poll() {
 }
 
 bool DpdkEngine::FollowPorts(EngineNews* news) {
+  ports_->GiveBack([this] { return launched_ == 0 || WaitForWorkers(); }, &news->messages);
   std::vector<EnginePort> now = ports();
   if (now == last_ports_) return false;
   for (uint32_t i = 0; i < now.size(); i++) {

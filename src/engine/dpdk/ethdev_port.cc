@@ -1,5 +1,6 @@
 #include "engine/dpdk/ethdev_port.h"
 
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -55,6 +56,10 @@ absl::Status CheckOptions(const EthdevPort::Options& options) {
   return absl::OkStatus();
 }
 
+void DeviceEvent(const char* /*device*/, rte_dev_event_type event, void* wanted_back) {
+  if (event == RTE_DEV_EVENT_REMOVE) static_cast<std::atomic<bool>*>(wanted_back)->store(true);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EthdevPort>> EthdevPort::Open(const Options& options) {
@@ -71,7 +76,7 @@ absl::StatusOr<std::unique_ptr<EthdevPort>> EthdevPort::Open(const Options& opti
   if (!device.ok()) return device.status();
   auto port = std::unique_ptr<EthdevPort>(new EthdevPort(options, std::move(lock), *std::move(device)));
   rte_eth_dev_info info{};
-  if (const int result = rte_eth_dev_info_get(port->device_.port_id(), &info); result != 0) {
+  if (const int result = rte_eth_dev_info_get(port->port_id_, &info); result != 0) {
     return port->Refusal("telling what it can do", result);
   }
   port->driver_ = info.driver_name;
@@ -82,19 +87,48 @@ absl::StatusOr<std::unique_ptr<EthdevPort>> EthdevPort::Open(const Options& opti
   return port;
 }
 
-EthdevPort::~EthdevPort() = default;
+EthdevPort::EthdevPort(const Options& options, std::optional<InterfaceLock> lock, EthdevDevice device)
+    : options_(options),
+      lock_(std::move(lock)),
+      port_id_(device.port_id()),
+      device_(std::move(device)),
+      name_(device_->name()) {}
+
+EthdevPort::~EthdevPort() {
+  Release();
+}
+
+void EthdevPort::Release() {
+  if (!device_.has_value()) return;
+  if (!heard_of_.empty()) rte_dev_event_callback_unregister(heard_of_.c_str(), &DeviceEvent, &wanted_back_);
+  info_ = info();
+  info_.link_up = false;
+  last_counters_ = ReadCounters();
+  device_.reset();
+}
+
+// A driver of the kernel's that is told to let go of the device (`echo ADDRESS > unbind`) asks us for it, and waits.
+void EthdevPort::HearOfRemoval() {
+  rte_eth_dev_info info{};
+  if (options_.pci.empty() || rte_eth_dev_info_get(port_id_, &info) != 0 || info.device == nullptr) return;
+  heard_of_ = rte_dev_name(info.device);
+  if (rte_dev_event_callback_register(heard_of_.c_str(), &DeviceEvent, &wanted_back_) != 0) {
+    heard_of_.clear();
+    notes_.push_back(absl::StrCat(name_, ": DPDK does not tell when the device is taken away"));
+  }
+}
 
 absl::Status EthdevPort::CheckMtu(const rte_eth_dev_info& info) {
   const uint32_t largest = LargestMtu(info);
   if (options_.mtu > largest || options_.mtu < info.min_mtu) {
-    return absl::InvalidArgumentError(absl::StrCat(device_.name(), ": an MTU of ", options_.mtu, " bytes; ", driver_,
-                                                   " takes ", info.min_mtu, " to ", largest, " on this device"));
+    return absl::InvalidArgumentError(absl::StrCat(name_, ": an MTU of ", options_.mtu, " bytes; ", driver_, " takes ",
+                                                   info.min_mtu, " to ", largest, " on this device"));
   }
   const uint32_t wanted =
       std::max({options_.mtu + kLinkHeader, uint32_t{RTE_MBUF_DEFAULT_DATAROOM}, info.min_rx_bufsize});
   const uint32_t room = RTE_ALIGN_MUL_CEIL(wanted, kRoomUnit) + RTE_PKTMBUF_HEADROOM;
   if (room > UINT16_MAX) {
-    return absl::FailedPreconditionError(absl::StrCat(device_.name(), ": ", driver_, " wants buffers of at least ",
+    return absl::FailedPreconditionError(absl::StrCat(name_, ": ", driver_, " wants buffers of at least ",
                                                       info.min_rx_bufsize, " bytes, more than there are"));
   }
   pool_data_room_ = static_cast<uint16_t>(room);
@@ -104,15 +138,14 @@ absl::Status EthdevPort::CheckMtu(const rte_eth_dev_info& info) {
 absl::Status EthdevPort::ChooseQueues(const rte_eth_dev_info& info) {
   if (info.max_tx_queues < options_.workers || info.max_rx_queues == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
-        device_.name(), ": too few queues: the device has ", info.max_tx_queues, " to send from and ",
-        info.max_rx_queues, " to receive from, for ", options_.workers,
-        " workers, each of which sends from its own; configure `workers: ", std::max<int>(info.max_tx_queues, 1),
-        "`, or give the device more"));
+        name_, ": too few queues: the device has ", info.max_tx_queues, " to send from and ", info.max_rx_queues,
+        " to receive from, for ", options_.workers, " workers, each of which sends from its own; configure `workers: ",
+        std::max<int>(info.max_tx_queues, 1), "`, or give the device more"));
   }
   queues_ = std::min(options_.workers, info.max_rx_queues);
   if (queues_ < options_.workers) {
     notes_.push_back(absl::StrCat(
-        device_.name(), ": has ", queues_, " queues to receive from, for ", options_.workers,
+        name_, ": has ", queues_, " queues to receive from, for ", options_.workers,
         " workers: ", queues_ == 1 ? "all its flows are on one worker" : "the others get none of its flows",
         ", the others only send"));
   }
@@ -123,11 +156,11 @@ absl::Status EthdevPort::ChooseQueues(const rte_eth_dev_info& info) {
 absl::Status EthdevPort::ChooseRings(const rte_eth_dev_info& info) {
   rx_ring_ = options_.ring_size;
   tx_ring_ = options_.ring_size;
-  if (const int result = rte_eth_dev_adjust_nb_rx_tx_desc(device_.port_id(), &rx_ring_, &tx_ring_); result != 0) {
+  if (const int result = rte_eth_dev_adjust_nb_rx_tx_desc(port_id_, &rx_ring_, &tx_ring_); result != 0) {
     return Refusal("choosing the size of its queues", result);
   }
   if (rx_ring_ < options_.ring_size || tx_ring_ < options_.ring_size) {
-    notes_.push_back(absl::StrCat(device_.name(), ": its queues hold ", rx_ring_, " packets received and ", tx_ring_,
+    notes_.push_back(absl::StrCat(name_, ": its queues hold ", rx_ring_, " packets received and ", tx_ring_,
                                   " to send, not ", options_.ring_size, "; ", info.driver_name, " has no more"));
   }
   return absl::OkStatus();
@@ -137,43 +170,44 @@ void EthdevPort::ChooseRss(const rte_eth_dev_info& info) {
   if (queues_ == 1) return;
   rss_ = info.flow_type_rss_offloads & kRssWanted;
   if (rss_ == 0) {
-    notes_.push_back(absl::StrCat(device_.name(), ": ", driver_, " has no RSS: how flows are spread over its ", queues_,
+    notes_.push_back(absl::StrCat(name_, ": ", driver_, " has no RSS: how flows are spread over its ", queues_,
                                   " queues is up to the other side; a flow has to stay on one"));
   } else if ((rss_ & kRssPorts) == 0) {
-    notes_.push_back(absl::StrCat(device_.name(), ": ", driver_,
+    notes_.push_back(absl::StrCat(name_, ": ", driver_,
                                   " spreads by addresses alone, not by ports: all flows between two addresses are on "
                                   "one worker"));
   }
 }
 
 absl::Status EthdevPort::Refusal(const char* what, int result) const {
-  return absl::InternalError(absl::StrCat(device_.name(), ": ", driver_, " fails at ", what, " (",
-                                          rte_strerror(-result), "); its own words are in the lines above"));
+  return absl::InternalError(absl::StrCat(name_, ": ", driver_, " fails at ", what, " (", rte_strerror(-result),
+                                          "); its own words are in the lines above"));
 }
 
 absl::Status EthdevPort::Start(absl::Span<rte_mempool* const> pool_of_queue) {
   if (absl::Status status = CheckPools(pool_of_queue); !status.ok()) return status;
   if (absl::Status status = Configure(); !status.ok()) return status;
   if (absl::Status status = SetUpQueues(pool_of_queue); !status.ok()) return status;
-  if (const int result = rte_eth_dev_start(device_.port_id()); result != 0) return Refusal("starting", result);
+  if (const int result = rte_eth_dev_start(port_id_); result != 0) return Refusal("starting", result);
   started_ = true;
   // A virtual device passes on what its peer's kernel had.
   unfinished_checksums_ = options_.pci.empty();
   AcceptMulticast();
+  HearOfRemoval();
   // Of a device that can't, the counters start where they are.
-  rte_eth_stats_reset(device_.port_id());
+  rte_eth_stats_reset(port_id_);
   return absl::OkStatus();
 }
 
 absl::Status EthdevPort::CheckPools(absl::Span<rte_mempool* const> pools) const {
   if (pools.size() != queues_ || started_) {
-    return absl::InvalidArgumentError(absl::StrCat(device_.name(), ": ", pools.size(), " pools for ", queues_,
-                                                   " queues", started_ ? ", which run already" : ""));
+    return absl::InvalidArgumentError(absl::StrCat(name_, ": ", pools.size(), " pools for ", queues_, " queues",
+                                                   started_ ? ", which run already" : ""));
   }
   for (rte_mempool* pool : pools) {
     if (const uint16_t room = rte_pktmbuf_data_room_size(pool); room < pool_data_room_) {
       return absl::InvalidArgumentError(
-          absl::StrCat(device_.name(), ": packets of ", room, " bytes; its MTU needs ", pool_data_room_));
+          absl::StrCat(name_, ": packets of ", room, " bytes; its MTU needs ", pool_data_room_));
     }
   }
   return absl::OkStatus();
@@ -188,19 +222,19 @@ absl::Status EthdevPort::Configure() {
   }
   // No offloads: VLAN tags stay in the packet, and packets that are sent come from the pools of other ports too, which
   // rules RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE out.
-  const uint16_t port_id = device_.port_id();
+  const uint16_t port_id = port_id_;
   if (const int result = rte_eth_dev_configure(port_id, queues_, options_.workers, &conf); result != 0) {
     return Refusal("setting its queues", result);
   }
   // Drivers over a kernel interface set that one's MTU; for the others the configuration was enough.
   const int result = rte_eth_dev_set_mtu(port_id, options_.mtu);
   if (result == 0 || result == -ENOTSUP) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(device_.name(), ": ", driver_, " refuses an MTU of ", options_.mtu,
-                                                 " bytes (", rte_strerror(-result), "); configure a smaller one"));
+  return absl::InvalidArgumentError(absl::StrCat(name_, ": ", driver_, " refuses an MTU of ", options_.mtu, " bytes (",
+                                                 rte_strerror(-result), "); configure a smaller one"));
 }
 
 absl::Status EthdevPort::SetUpQueues(absl::Span<rte_mempool* const> pools) {
-  const uint16_t port_id = device_.port_id();
+  const uint16_t port_id = port_id_;
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_id));
   for (uint16_t queue = 0; queue < queues_; ++queue) {
     if (const int result = rte_eth_rx_queue_setup(port_id, queue, rx_ring_, socket, nullptr, pools[queue]);
@@ -219,15 +253,18 @@ absl::Status EthdevPort::SetUpQueues(absl::Span<rte_mempool* const> pools) {
 // Neighbour solicitations go to multicast addresses that depend on the address asked for (RFC 4291 section 2.7.1), and
 // the kernel's side has groups of its own.
 void EthdevPort::AcceptMulticast() {
-  if (rte_eth_allmulticast_enable(device_.port_id()) == 0) return;
-  if (rte_eth_promiscuous_enable(device_.port_id()) == 0) return;
-  notes_.push_back(absl::StrCat(device_.name(), ": ", driver_,
+  if (rte_eth_allmulticast_enable(port_id_) == 0) return;
+  if (rte_eth_promiscuous_enable(port_id_) == 0) return;
+  notes_.push_back(absl::StrCat(name_, ": ", driver_,
                                 " can't be told to receive multicast; if it leaves some out, IPv6 neighbours do not "
                                 "find the virtual addresses"));
 }
 
 uint16_t EthdevPort::Receive(uint16_t queue, rte_mbuf** packets, uint16_t count) {
-  const uint16_t received = rte_eth_rx_burst(device_.port_id(), queue, packets, count);
+  if (!in_use_.load(std::memory_order_relaxed)) [[unlikely]] {
+    return 0;
+  }
+  const uint16_t received = rte_eth_rx_burst(port_id_, queue, packets, count);
   uint32_t segments = 0;
   for (uint16_t i = 0; i < received; ++i) segments += packets[i]->nb_segs;
   if (segments == received) [[likely]] {
@@ -254,7 +291,10 @@ uint16_t EthdevPort::MakeSingle(uint16_t queue, rte_mbuf** packets, uint16_t cou
 }
 
 uint16_t EthdevPort::Transmit(uint16_t queue, rte_mbuf** packets, uint16_t count) {
-  return rte_eth_tx_burst(device_.port_id(), queue, packets, count);
+  if (!in_use_.load(std::memory_order_relaxed)) [[unlikely]] {
+    return 0;
+  }
+  return rte_eth_tx_burst(port_id_, queue, packets, count);
 }
 
 int EthdevPort::WaitHandle(uint16_t /*queue*/) {
@@ -268,14 +308,14 @@ absl::Status EthdevPort::SetVirtualAddresses(absl::Span<const Address> /*address
 absl::StatusOr<PortRss> EthdevPort::ReadRss() {
   rte_eth_dev_info info{};
   if (queues_ == 1) return absl::UnavailableError("it has one queue");
-  if (rss_ == 0 || rte_eth_dev_info_get(device_.port_id(), &info) != 0) {
+  if (rss_ == 0 || rte_eth_dev_info_get(port_id_, &info) != 0) {
     return absl::UnimplementedError(absl::StrCat(driver_, " has no RSS"));
   }
   std::array<uint8_t, UINT8_MAX> key{};
   rte_eth_rss_conf conf{};
   conf.rss_key = key.data();
   conf.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : uint8_t{kRssKey};
-  const int result = rte_eth_dev_rss_hash_conf_get(device_.port_id(), &conf);
+  const int result = rte_eth_dev_rss_hash_conf_get(port_id_, &conf);
   const bool empty = std::all_of(key.begin(), key.end(), [](uint8_t byte) { return byte == 0; });
   if (result != 0 || conf.rss_key_len < kRssKey || empty) {
     return absl::UnimplementedError(absl::StrCat(driver_, " does not tell it"));
@@ -284,7 +324,7 @@ absl::StatusOr<PortRss> EthdevPort::ReadRss() {
   std::copy_n(key.begin(), rss.key.size(), rss.key.begin());
   std::vector<rte_eth_rss_reta_entry64> table((info.reta_size + RTE_ETH_RETA_GROUP_SIZE - 1) / RTE_ETH_RETA_GROUP_SIZE);
   for (rte_eth_rss_reta_entry64& group : table) group.mask = UINT64_MAX;
-  if (table.empty() || rte_eth_dev_rss_reta_query(device_.port_id(), table.data(), info.reta_size) != 0) {
+  if (table.empty() || rte_eth_dev_rss_reta_query(port_id_, table.data(), info.reta_size) != 0) {
     return absl::UnimplementedError(absl::StrCat(driver_, " does not tell its table"));
   }
   for (uint16_t i = 0; i < info.reta_size; i++) {
@@ -297,7 +337,7 @@ absl::StatusOr<PortRss> EthdevPort::ReadRss() {
 
 absl::Status EthdevPort::SetRssKey(const std::array<uint8_t, 40>& key) {
   rte_eth_dev_info info{};
-  if (rss_ == 0 || rte_eth_dev_info_get(device_.port_id(), &info) != 0) {
+  if (rss_ == 0 || rte_eth_dev_info_get(port_id_, &info) != 0) {
     return absl::UnimplementedError(absl::StrCat(driver_, " has no RSS"));
   }
   // What goes beyond is under no bit of addresses and ports.
@@ -307,33 +347,35 @@ absl::Status EthdevPort::SetRssKey(const std::array<uint8_t, 40>& key) {
   conf.rss_key = longer.data();
   conf.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : uint8_t{kRssKey};
   conf.rss_hf = rss_;
-  const int result = rte_eth_dev_rss_hash_update(device_.port_id(), &conf);
+  const int result = rte_eth_dev_rss_hash_update(port_id_, &conf);
   return result == 0 ? absl::OkStatus() : Refusal("taking a key for RSS", result);
 }
 
 PortInfo EthdevPort::info() {
-  PortInfo info{.name = device_.name(), .mtu = options_.mtu, .queues = queues_, .mode = driver_};
+  if (!device_.has_value()) return info_;
+  PortInfo info{.name = name_, .mtu = options_.mtu, .queues = queues_, .mode = driver_};
   rte_ether_addr mac{};
-  if (rte_eth_macaddr_get(device_.port_id(), &mac) == 0) {
+  if (rte_eth_macaddr_get(port_id_, &mac) == 0) {
     std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), info.mac.begin());
   }
   uint16_t mtu = 0;
   // Before Start the device's own says nothing; raised while running, a packet still has to fit an mbuf.
-  if (started_ && rte_eth_dev_get_mtu(device_.port_id(), &mtu) == 0) info.mtu = std::min(info.mtu, mtu);
+  if (started_ && rte_eth_dev_get_mtu(port_id_, &mtu) == 0) info.mtu = std::min(info.mtu, mtu);
   rte_eth_link link{};
   // A device that can't tell is taken to be up.
-  const int result = rte_eth_link_get_nowait(device_.port_id(), &link);
+  const int result = rte_eth_link_get_nowait(port_id_, &link);
   info.link_up = started_ && (result == -ENOTSUP || (result == 0 && link.link_status == RTE_ETH_LINK_UP));
   return info;
 }
 
 PortCounters EthdevPort::ReadCounters() {
+  if (!device_.has_value()) return last_counters_;
   PortCounters counters;
   for (const QueueState& state : queue_states_) {
     counters.receive_dropped += state.dropped.load(std::memory_order_relaxed);
   }
   rte_eth_stats stats{};
-  if (rte_eth_stats_get(device_.port_id(), &stats) != 0) return counters;
+  if (rte_eth_stats_get(port_id_, &stats) != 0) return counters;
   counters.receive_dropped += stats.imissed + stats.rx_nombuf + stats.ierrors;
   counters.transmit_dropped += stats.oerrors;
   return counters;

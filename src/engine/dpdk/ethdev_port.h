@@ -69,6 +69,10 @@ class EthdevPort : public Port {
   absl::Status SetVirtualAddresses(absl::Span<const Address> addresses) override;
   absl::StatusOr<PortRss> ReadRss() override;
   absl::Status SetRssKey(const std::array<uint8_t, 40>& key) override;
+  // Of a PCI device: its kernel driver wants to let go of it.
+  bool wanted_back() const override { return wanted_back_.load(std::memory_order_relaxed); }
+  void Cease() override { in_use_.store(false, std::memory_order_relaxed); }
+  void Release() override;
   // kernel_ifindex is 0: the device has no kernel interface of its own (kernel_side.h makes one beside it).
   PortInfo info() override;
   PortCounters ReadCounters() override;
@@ -79,9 +83,9 @@ class EthdevPort : public Port {
     std::atomic<uint64_t> dropped = 0;
   };
 
-  EthdevPort(const Options& options, std::optional<InterfaceLock> lock, EthdevDevice device)
-      : options_(options), lock_(std::move(lock)), device_(std::move(device)) {}
+  EthdevPort(const Options& options, std::optional<InterfaceLock> lock, EthdevDevice device);
 
+  void HearOfRemoval();
   absl::Status CheckMtu(const rte_eth_dev_info& info);
   absl::Status ChooseQueues(const rte_eth_dev_info& info);
   absl::Status ChooseRings(const rte_eth_dev_info& info);
@@ -95,7 +99,19 @@ class EthdevPort : public Port {
 
   const Options options_;
   std::optional<InterfaceLock> lock_;
-  EthdevDevice device_;
+  // Its identifier, for workers; none of DPDK's once the device is released.
+  const uint16_t port_id_;
+  // Empty once it is released.
+  std::optional<EthdevDevice> device_;
+  const std::string name_;
+  // Of the device that is to be heard of; empty when none is.
+  std::string heard_of_;
+  // By a thread of DPDK's own.
+  std::atomic<bool> wanted_back_ = false;
+  std::atomic<bool> in_use_ = true;
+  // The last that was known.
+  PortInfo info_;
+  PortCounters last_counters_;
   std::string driver_;
   uint16_t queues_ = 0;
   uint16_t pool_data_room_ = 0;

@@ -75,6 +75,13 @@ class Port {
   // Hashes by this key from now on, as other ports do. Errors: the device does not take one.
   virtual absl::Status SetRssKey(const std::array<uint8_t, 40>& key) = 0;
 
+  // Whether somebody wants the device back (unbound, unplugged) and waits for it. Then, in this order: Cease, after
+  // which Receive and Transmit do nothing; a wait until no worker is in either; Release, which gives the device up for
+  // good.
+  virtual bool wanted_back() const { return false; }
+  virtual void Cease() {}
+  virtual void Release() {}
+
   // As it is now: MAC, MTU and link state may change while running.
   virtual PortInfo info() = 0;
   virtual PortCounters ReadCounters() = 0;
