@@ -15,7 +15,10 @@ import subprocess
 import sys
 import tempfile
 
-PACKAGE = "linux-image-cloud-amd64"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "tools"))
+
+from lab.emulated_pc import Kernel, pack, plain, run  # noqa: E402
+
 # Nobody waits so long: software emulates the PC, and its verifier takes ten seconds for a program.
 DEADLINE = 500
 INIT = """#!/bin/busybox sh
@@ -26,18 +29,6 @@ echo "kernel $(/bin/busybox uname -r)"
 {tests}
 /bin/busybox poweroff -f
 """
-
-
-def run(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
-
-
-def unpack_kernel(folder):
-    """The path of Debian's kernel, unpacked below the folder."""
-    package = re.search(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", PACKAGE))[1]
-    run("apt-get", "download", package, cwd=folder)
-    run("dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(folder / "kernel"))
-    return next((folder / "kernel" / "boot").glob("vmlinuz-*"))
 
 
 def copy(path, root):
@@ -62,23 +53,14 @@ def make_system(root, tests):
     (root / "init").chmod(0o755)
 
 
-def plain(console):
-    """Without what only a terminal understands, and no report of tests can hold."""
-    text = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|c)", "", console)
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
-
-
 def main(tests):
     with tempfile.TemporaryDirectory(prefix="sluice-kernel-") as name:
         folder = pathlib.Path(name)
         make_system(folder / "root", tests)
-        names = "\n".join(str(path.relative_to(folder / "root")) for path in (folder / "root").rglob("*"))
-        archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=folder / "root", input=names.encode(),
-                                 stdout=subprocess.PIPE, check=True).stdout
-        (folder / "initrd").write_bytes(archive)
+        pack(folder / "root", folder / "initrd")
         machine = subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "2048", "-nographic", "-no-reboot",
-             "-net", "none", "-kernel", unpack_kernel(folder), "-initrd", folder / "initrd",
+             "-net", "none", "-kernel", Kernel(folder).image, "-initrd", folder / "initrd",
              "-append", "console=ttyS0 quiet panic=-1"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=DEADLINE, check=True)
     console = plain(machine.stdout)

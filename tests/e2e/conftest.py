@@ -1,10 +1,8 @@
-"""What the end-to-end tests share: labs that go away, and their logs when a test fails."""
+"""What the end-to-end tests share."""
 
-import contextlib
 import hashlib
 import os
 import pathlib
-import signal
 import sys
 
 import pytest
@@ -13,10 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from lab.balancer import DECAP, SLUICECTL, SLUICED  # noqa: E402
-from lab.network import Lab  # noqa: E402
+from lab.fixtures import clean_up_when_terminated, lab, new_lab, pytest_runtest_makereport  # noqa: E402, F401
 from lab.site import Site  # noqa: E402
-
-_open_labs = []
 
 
 def pytest_configure(config):
@@ -27,26 +23,7 @@ def pytest_configure(config):
     for program in (SLUICED, SLUICECTL, DECAP):
         if not program.exists():
             pytest.exit(f"no {program.relative_to(ROOT)}; run: sudo tools/check e2e, which builds it", 1)
-    # A killed run cleans up as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-
-
-@contextlib.contextmanager
-def _lab(name):
-    lab = Lab(name)
-    _open_labs.append(lab)
-    try:
-        yield lab
-    finally:
-        _open_labs.remove(lab)
-        lab.close()
-
-
-@pytest.fixture
-def lab(request):
-    """An empty lab for one test."""
-    with _lab(request.node.name) as made:
-        yield made
+    clean_up_when_terminated()
 
 
 @pytest.fixture(params=("dpdk", "xdp"))
@@ -71,12 +48,6 @@ def balancer(site):
 
 
 @pytest.fixture(scope="session")
-def new_lab():
-    """For fixtures of more than one test: a context manager that makes an empty lab of that name."""
-    return _lab
-
-
-@pytest.fixture(scope="session")
 def large_file(tmp_path_factory):
     """(path, SHA-256) of 100 MB that nothing compresses."""
     path = tmp_path_factory.mktemp("files") / "large"
@@ -84,15 +55,3 @@ def large_file(tmp_path_factory):
     path.write_bytes(content)
     yield path, hashlib.sha256(content).hexdigest()
     path.unlink()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Adds the ends of all logs to the report of a failed test."""
-    del item, call
-    report = (yield).get_result()
-    if report.failed:
-        for lab in _open_labs:
-            for name, text in lab.logs().items():
-                if text.strip():
-                    report.sections.append((f"log of {name}", "\n".join(text.splitlines()[-40:])))

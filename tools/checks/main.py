@@ -22,6 +22,7 @@ SUITES = {
     "clang": "the programs build with clang++",
     "fuzz": "the fuzz targets, a short while each",
     "bench": "the benchmarks run",
+    "pmd": "PCI devices that DPDK owns, in an emulated PC",
     "e2e": "real clients and servers in network namespaces",
     "upgrade": "from the build before this one, which is made for that, to this one and back, under load",
     "tidy": "clang-tidy over src/; takes minutes, not part of a whole run",

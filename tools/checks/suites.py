@@ -116,6 +116,21 @@ def pytest(results, name, folder, *options):
     say(f"   {time.monotonic() - begin:.0f} s")
 
 
+def pmd(results):
+    """Boots an emulated PC, where the tests of that folder run with pytest."""
+    begin = time.monotonic()
+    say("== pmd (in an emulated PC)")
+    junit = ROOT / "build" / "check" / "pmd.xml"
+    junit.unlink(missing_ok=True)
+    code = subprocess.run([sys.executable, "-B", "tests/pmd/machine.py", junit], cwd=ROOT,
+                          stdin=subprocess.DEVNULL).returncode
+    if junit.exists():
+        results.add_junit("pmd", junit)
+    if code not in (0, 1) or not junit.exists():
+        results.add("pmd", False, f"ended with {code}")
+    say(f"   {time.monotonic() - begin:.0f} s")
+
+
 def bench(results):
     """A moment of each benchmark, to see that it runs: what it measures here means nothing."""
     if not _ready(results, "gcc", builds.setup):
@@ -185,6 +200,8 @@ def run(results, names):
         tidy(results)
     if "upgrade" in names:
         upgrade(results)
+    if "pmd" in names and build(results, "gcc", (*DAEMON, "tests/packet/golden_xdp_test")):
+        pmd(results)
     if "e2e" in names and build(results, "gcc", DAEMON):
         have_servers(results)
         # They wait more than they compute.

@@ -159,11 +159,15 @@ class Site:
             for family in FAMILIES:
                 node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
         if self.forwarding in TUNNELS:
-            node.start("decap", DECAP, "--interface=eth0").wait_for_output("decap: ready")
+            self.take_tunnels_off(node)
         serves = own if self.forwarding in TRANSLATED else VIRTUAL
         backend = Backend(name, node, lan, own, serves, servers.web(node, files))
         self.backends.append(backend)
         return backend
+
+    def take_tunnels_off(self, node):
+        """Of packets for the virtual address that come to a server."""
+        node.start("decap", DECAP, "--interface=eth0").wait_for_output("decap: ready")
 
     def configuration(self, family=4, backend_family=None, backends=None, workers=1):
         """What a shipped file says, for this site: every port of the servers; pool `web` is `backends` or all of them.
