@@ -5,6 +5,7 @@
 """
 
 import copy
+import time
 
 import pytest
 from lab import clients
@@ -87,6 +88,25 @@ def test_a_hundred_thousand_prefixes(site):
     assert balancer.ctl("export").stdout.count("/25") == len(many)
     answer = load.stop()
     assert answer["requests"] > 100 and answer["failed"] == 0, answer
+
+
+@FAMILIES
+def test_a_source_has_its_rate(site, family):
+    """100 connections from each client, far faster than 20 a second: of the one that is not limited none fails."""
+    balancer = site.balancer(site.configuration(family)).start()
+    give(balancer, new_connections_per_source="20/s", on_refused="reset")
+    begin = time.monotonic()
+    answer = clients.http_requests(site.client, VIRTUAL[family], 200)
+    windows = (time.monotonic() - begin) / 1.07
+    served = answer["requests"] - answer["failed"]
+    # A source has what a window allows at once, and no more than twice of it within any.
+    assert 21 <= served <= 22 * (2 + windows), (answer, windows)
+    # The other one has a count of its own, but where both are of one /64, which is one source.
+    if family == 4:
+        assert str(ask(site.other, family)).startswith("web")
+    assert '"replied_source_over_rate"' in balancer.ctl("status", "-o", "json").stdout
+    give(balancer)
+    assert clients.http_requests(site.client, VIRTUAL[family], 200)["failed"] == 0
 
 
 def _host(node, family):
