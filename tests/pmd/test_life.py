@@ -23,7 +23,7 @@ def monitor():
 
 
 def served(site):
-    answer = clients.http_requests(site.client, VIRTUAL[4], 100, timeout=30)
+    answer = clients.http_requests(site.client, VIRTUAL[4], 40, timeout=5)
     return answer["failed"] == 0 and len(answer["spread"]) == 2
 
 
