@@ -57,7 +57,8 @@ void RandomSite::AddVirtual(const std::string& address, bool ipv6) {
   } constexpr kServices[] = {{"tcp", 80, 80}, {"udp", 53, 53}, {"tcp_udp", 443, 443}, {"tcp_udp", 1000, 1015}};
   for (const auto& service : kServices) {
     const bool present = Random(8) != 0;
-    listeners_.push_back({address, ipv6, service.protocol, service.first, service.last, PoolFor(ipv6), present});
+    listeners_.push_back(
+        {address, ipv6, service.protocol, service.first, service.last, PoolFor(ipv6), present, Random(4) == 0});
   }
 }
 
@@ -112,11 +113,10 @@ void RandomSite::ChangeBackend() {
 
 void RandomSite::ChangeListener() {
   SiteListener& listener = listeners_[Random(static_cast<uint32_t>(listeners_.size()))];
-  if (Random(2) == 0) {
-    listener.pool = PoolFor(listener.ipv6);
-  } else {
-    listener.present = Random(6) != 0;
-  }
+  const uint32_t what = Random(3);
+  if (what == 0) listener.pool = PoolFor(listener.ipv6);
+  if (what == 1) listener.present = Random(6) != 0;
+  if (what == 2) listener.denies = Random(4) == 0;
 }
 
 void RandomSite::Change() {
@@ -147,6 +147,12 @@ std::string RandomSite::Yaml() const {
                     ", ports: [", listener.first, "-", listener.last, "], pool: p", listener.pool);
     absl::StrAppend(&yaml, ", idle_timeout: ", kTimeout, ", announce: ", address->announce ? "link" : "none",
                     ", icmp_echo: ", address->echo ? "answer" : "drop");
+    if (listener.denies) {
+      // How many ICMP errors are sent depends on time; RSTs don't.
+      const bool told = std::string_view(listener.protocol) == "tcp";
+      absl::StrAppend(&yaml, ", access: {deny: [\"", listener.ipv6 ? "2001:db8:f::/116" : "192.0.1.0/24",
+                      "\"], on_refused: ", told ? "reset" : "drop", "}");
+    }
     const bool hashed = std::string_view(pools_[listener.pool].kind.algorithm) == "maglev";
     absl::StrAppend(&yaml, hashed ? ", affinity: " : "", hashed ? address->affinity : "", "}\n");
   }

@@ -49,6 +49,8 @@ struct SiteListener {
   uint16_t last;
   uint32_t pool;
   bool present;
+  // Some clients open no flows.
+  bool denies;
 };
 
 class RandomSite {

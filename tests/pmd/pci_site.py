@@ -7,7 +7,8 @@ from lab.site import Site
 
 
 class PciSite(Site):
-    """Its LAN is on the far ends of the cards' cables; servers take tunnels off with the kernel's own devices."""
+    """Its LAN is on the far ends of the cards' cables; servers are set up as the guide says, tunnels taken off by the
+    kernel's own devices."""
 
     def __init__(self, lab, cards, forwarding="dsr_l2"):
         super().__init__(lab, forwarding)
@@ -18,14 +19,21 @@ class PciSite(Site):
         self.client = self.add_client()
         self.add_backends(2)
 
+    def hold_virtual_address(self, node):
+        follow_on(node, guide("sysctl -w net.ipv4.conf.all.arp_ignore=1"))
+
     def take_tunnels_off(self, node):
         follow_on(node, [line for line in guide("modprobe ipip") if "fou" not in line])
 
-    def balancer_with(self, card, family=4, others=()):
-        """sluiced for listeners of that family on these cards, not started; it has folders of its own."""
+    def configuration_with(self, card, family=4, others=(), mtu=1500):
+        """For listeners of that family on these cards."""
         configuration = self.configuration(family)
         configuration["engine"]["interfaces"] = [
-            {"pci": card.pci, "addresses": [f"{self.address(4)}/24", f"{self.address(6)}/64"]},
+            {"pci": card.pci, "mtu": mtu, "addresses": [f"{self.address(4)}/24", f"{self.address(6)}/64"]},
             *({"pci": other.pci, "addresses": ["198.51.100.2/24"]} for other in others)]
+        return configuration
+
+    def balancer_with(self, card, **options):
+        """sluiced with that, not started; it has folders of its own."""
         number = len(list(self.lab.folder.glob("balancer-sluiced*.log")))
-        return Balancer(self.node, configuration, f"sluiced{number}")
+        return Balancer(self.node, self.configuration_with(card, **options), f"sluiced{number}")

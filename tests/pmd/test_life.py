@@ -32,7 +32,7 @@ def unbroken(held, count):
     return asked["open"] == count and not asked["broken"] and not asked["moved"], asked
 
 
-def test_a_thousand_connections_over_reloads(site, card):
+def test_a_thousand_connections_over_reloads_and_changes(site, card):
     balancer = site.balancer_with(card).start(60)
     held = clients.HeldConnections(site.client, VIRTUAL[4], 1000, timeout=60)
     for weight in (3, 1, 2):
@@ -40,6 +40,12 @@ def test_a_thousand_connections_over_reloads(site, card):
         assert "generation=" in balancer.reload()
         good, asked = unbroken(held, 1000)
         assert good, asked
+    balancer.ctl("backend", "drain", "web/web1")
+    assert set(clients.http_requests(site.client, VIRTUAL[4], 40, timeout=5)["spread"]) == {"web2"}
+    good, asked = unbroken(held, 1000)
+    assert good, asked
+    balancer.ctl("backend", "ready", "web/web1")
+    assert served(site)
     balancer.stop()
 
 

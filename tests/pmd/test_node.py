@@ -76,3 +76,9 @@ def test_a_service_and_bgp_beside_the_load(site, router, card):
     for process in (echo, speaker.process, peer.process):
         process.kill()
     balancer.stop()
+
+
+def test_the_tap_has_the_mtu_of_the_file(site, bound):
+    balancer = site.balancer_with(bound["e1000"], mtu=4000).start(60)
+    assert " mtu 4000 " in site.node.run("ip", "link", "show", "sluice0").stdout
+    balancer.stop()

@@ -156,14 +156,18 @@ class Site:
         if self.forwarding in TRANSLATED:
             self._route_answers(node, self.clients)
         else:
-            for family in FAMILIES:
-                node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
+            self.hold_virtual_address(node)
         if self.forwarding in TUNNELS:
             self.take_tunnels_off(node)
         serves = own if self.forwarding in TRANSLATED else VIRTUAL
         backend = Backend(name, node, lan, own, serves, servers.web(node, files))
         self.backends.append(backend)
         return backend
+
+    def hold_virtual_address(self, node):
+        """Has a server take packets for it."""
+        for family in FAMILIES:
+            node.add_address(VIRTUAL[family] + ("/32" if family == 4 else "/128"), "lo")
 
     def take_tunnels_off(self, node):
         """Of packets for the virtual address that come to a server."""
