@@ -8,6 +8,7 @@ import json
 
 import pytest
 from lab import clients
+from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
 
@@ -62,6 +63,9 @@ def test_the_generic_path_where_the_driver_has_no_xdp(site):
     configuration = site.configuration(4)
     configuration["engine"].update(workers=2, interfaces=[{"name": "br0"}])
     balancer = site.balancer(configuration).start()
-    engine, why, mode = served_by(site, balancer)
-    assert engine == "XDP" and mode.startswith("generic XDP"), (engine, mode)
+    # What the driver can is known once the program is there, and is looked at once a second.
+    balancer.process.wait_for_output("port br0: generic XDP")
+    wait_until(lambda: served_by(site, balancer)[2].startswith("generic XDP"), "the status to say so")
+    engine, why, _ = served_by(site, balancer)
+    assert engine == "XDP", engine
     assert "dpdk does not start here: br0" in why, why

@@ -179,6 +179,11 @@ EngineNews XdpEngine::Poll() {
   std::vector<EnginePort> ports = this->ports();
   news.ports_changed = ports != last_ports_;
   if (news.ports_changed) FollowQueues(&news);
+  for (size_t i = 0; i < ports.size() && i < last_ports_.size(); i++) {
+    // Whether the driver can is known when the first tables are published.
+    if (ports[i].mode == last_ports_[i].mode) continue;
+    news.messages.push_back(absl::StrCat("port ", ports[i].name, ": ", ports[i].mode));
+  }
   last_ports_ = std::move(ports);
   return news;
 }
