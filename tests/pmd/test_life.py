@@ -32,6 +32,7 @@ def unbroken(held, count):
     return asked["open"] == count and not asked["broken"] and not asked["moved"], asked
 
 
+@pytest.mark.parametrize("card", ("virtio", "e1000"), indirect=True)
 def test_a_thousand_connections_over_reloads_and_changes(site, card):
     balancer = site.balancer_with(card).start(60)
     held = clients.HeldConnections(site.client, VIRTUAL[4], 1000, timeout=60)
@@ -49,6 +50,7 @@ def test_a_thousand_connections_over_reloads_and_changes(site, card):
     balancer.stop()
 
 
+@pytest.mark.parametrize("card", ("e1000",), indirect=True)
 def test_stop_and_start_again_kill_and_start_again(site, card):
     """With dsr_l2 the flow's hash finds its server again; there is nobody to forward meanwhile."""
     balancer = site.balancer_with(card).start(60)
@@ -64,6 +66,7 @@ def test_stop_and_start_again_kill_and_start_again(site, card):
     balancer.stop()
 
 
+@pytest.mark.parametrize("card", ("virtio",), indirect=True)
 def test_the_link_goes_down_and_comes_back(site, card, monitor):
     balancer = site.balancer_with(card).start(60)
     assert served(site)

@@ -50,6 +50,7 @@ def router(site):
     return site.add_client("router", 1)
 
 
+@pytest.mark.parametrize("card", ("e1000",), indirect=True)
 def test_a_service_and_bgp_beside_the_load(site, router, card):
     balancer = site.balancer_with(card).start(60)
     assert site.node.mac("sluice0") == card.mac
