@@ -162,7 +162,10 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   if (absl::Status status = engine->MakeStandIn(); !status.ok()) return status;
   if (absl::Status status = engine->CreateWorkers(); !status.ok()) return status;
   engine->last_ports_ = engine->ports();
-  if (absl::Status status = engine->ports_->TellKernelSides(); !status.ok()) return status;
+  // Links come up in their own time: perhaps since the kernel's sides were made.
+  for (uint32_t i = 0; i < engine->ports_->size(); i++) {
+    if (absl::Status status = engine->ports_->TellKernelSide(i); !status.ok()) return status;
+  }
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
@@ -449,9 +452,7 @@ bool DpdkEngine::FollowPorts(EngineNews* news) {
     if (now[i] == last_ports_[i]) continue;
     news->messages.push_back(absl::StrCat("port ", now[i].name, ": link ", now[i].link_up ? "up" : "down", ", MAC ",
                                           FormatMac(now[i].mac), ", MTU ", now[i].mtu));
-    KernelSide* kernel = ports_->kernel(i);
-    if (kernel == nullptr) continue;
-    const absl::Status status = kernel->Update(now[i].mac, now[i].mtu, now[i].link_up);
+    const absl::Status status = ports_->TellKernelSide(i);
     if (!status.ok()) news->messages.push_back(std::string(status.message()));
   }
   last_ports_ = std::move(now);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -100,9 +101,13 @@ EthdevPort::~EthdevPort() {
 
 void EthdevPort::Release() {
   if (!device_.has_value()) return;
-  if (!heard_of_.empty()) rte_dev_event_callback_unregister(heard_of_.c_str(), &DeviceEvent, &wanted_back_);
-  info_ = info();
-  info_.link_up = false;
+  // -EAGAIN: it is being called.
+  while (!heard_of_.empty() &&
+         rte_dev_event_callback_unregister(heard_of_.c_str(), &DeviceEvent, &wanted_back_) == -EAGAIN) {
+    std::this_thread::yield();
+  }
+  last_info_ = info();
+  last_info_.link_up = false;
   last_counters_ = ReadCounters();
   device_.reset();
 }
@@ -222,28 +227,26 @@ absl::Status EthdevPort::Configure() {
   }
   // No offloads: VLAN tags stay in the packet, and packets that are sent come from the pools of other ports too, which
   // rules RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE out.
-  const uint16_t port_id = port_id_;
-  if (const int result = rte_eth_dev_configure(port_id, queues_, options_.workers, &conf); result != 0) {
+  if (const int result = rte_eth_dev_configure(port_id_, queues_, options_.workers, &conf); result != 0) {
     return Refusal("setting its queues", result);
   }
   // Drivers over a kernel interface set that one's MTU; for the others the configuration was enough.
-  const int result = rte_eth_dev_set_mtu(port_id, options_.mtu);
+  const int result = rte_eth_dev_set_mtu(port_id_, options_.mtu);
   if (result == 0 || result == -ENOTSUP) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(name_, ": ", driver_, " refuses an MTU of ", options_.mtu, " bytes (",
                                                  rte_strerror(-result), "); configure a smaller one"));
 }
 
 absl::Status EthdevPort::SetUpQueues(absl::Span<rte_mempool* const> pools) {
-  const uint16_t port_id = port_id_;
-  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_id));
+  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_id_));
   for (uint16_t queue = 0; queue < queues_; ++queue) {
-    if (const int result = rte_eth_rx_queue_setup(port_id, queue, rx_ring_, socket, nullptr, pools[queue]);
+    if (const int result = rte_eth_rx_queue_setup(port_id_, queue, rx_ring_, socket, nullptr, pools[queue]);
         result != 0) {
       return Refusal("setting up a queue to receive from", result);
     }
   }
   for (uint16_t queue = 0; queue < options_.workers; ++queue) {
-    if (const int result = rte_eth_tx_queue_setup(port_id, queue, tx_ring_, socket, nullptr); result != 0) {
+    if (const int result = rte_eth_tx_queue_setup(port_id_, queue, tx_ring_, socket, nullptr); result != 0) {
       return Refusal("setting up a queue to send from", result);
     }
   }
@@ -352,7 +355,7 @@ absl::Status EthdevPort::SetRssKey(const std::array<uint8_t, 40>& key) {
 }
 
 PortInfo EthdevPort::info() {
-  if (!device_.has_value()) return info_;
+  if (!device_.has_value()) return last_info_;
   PortInfo info{.name = name_, .mtu = options_.mtu, .queues = queues_, .mode = driver_};
   rte_ether_addr mac{};
   if (rte_eth_macaddr_get(port_id_, &mac) == 0) {

@@ -70,7 +70,7 @@ class EthdevPort : public Port {
   absl::StatusOr<PortRss> ReadRss() override;
   absl::Status SetRssKey(const std::array<uint8_t, 40>& key) override;
   // Of a PCI device: its kernel driver wants to let go of it.
-  bool wanted_back() const override { return wanted_back_.load(std::memory_order_relaxed); }
+  bool wanted_back() const override { return device_.has_value() && wanted_back_.load(std::memory_order_relaxed); }
   void Cease() override { in_use_.store(false, std::memory_order_relaxed); }
   void Release() override;
   // kernel_ifindex is 0: the device has no kernel interface of its own (kernel_side.h makes one beside it).
@@ -99,18 +99,18 @@ class EthdevPort : public Port {
 
   const Options options_;
   std::optional<InterfaceLock> lock_;
-  // Its identifier, for workers; none of DPDK's once the device is released.
+  // The device's, for workers.
   const uint16_t port_id_;
   // Empty once it is released.
   std::optional<EthdevDevice> device_;
   const std::string name_;
-  // Of the device that is to be heard of; empty when none is.
+  // What DPDK calls the device whose removal it tells of; empty when it tells of none.
   std::string heard_of_;
-  // By a thread of DPDK's own.
+  // Set by a thread of DPDK's own.
   std::atomic<bool> wanted_back_ = false;
   std::atomic<bool> in_use_ = true;
-  // The last that was known.
-  PortInfo info_;
+  // What was known last, of a device that is released.
+  PortInfo last_info_;
   PortCounters last_counters_;
   std::string driver_;
   uint16_t queues_ = 0;

@@ -77,7 +77,7 @@ class Port {
 
   // Whether somebody wants the device back (unbound, unplugged) and waits for it. Then, in this order: Cease, after
   // which Receive and Transmit do nothing; a wait until no worker is in either; Release, which gives the device up for
-  // good.
+  // good and lets info() say that the link is down.
   virtual bool wanted_back() const { return false; }
   virtual void Cease() {}
   virtual void Release() {}

@@ -156,23 +156,19 @@ absl::Status PortSet::OpenKernelSides(const DpdkOptions& options,
   return absl::OkStatus();
 }
 
-absl::Status PortSet::TellKernelSides() {
-  for (uint32_t i = 0; i < ports_.size(); i++) {
-    if (kernels_[i] == nullptr) continue;
-    const PortInfo info = ports_[i]->info();
-    if (absl::Status status = kernels_[i]->Update(info.mac, info.mtu, info.link_up); !status.ok()) return status;
-  }
-  return absl::OkStatus();
+absl::Status PortSet::TellKernelSide(uint32_t index) {
+  if (kernels_[index] == nullptr) return absl::OkStatus();
+  const PortInfo info = ports_[index]->info();
+  return kernels_[index]->Update(info.mac, info.mtu, info.link_up);
 }
 
 void PortSet::GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* messages) {
-  for (uint32_t i = 0; i < ports_.size(); i++) {
-    if (!ports_[i]->wanted_back() || given_up_.contains(i)) continue;
-    ports_[i]->Cease();
+  for (const std::unique_ptr<Port>& port : ports_) {
+    if (!port->wanted_back()) continue;
+    port->Cease();
     if (!workers_have_left()) continue;
-    ports_[i]->Release();
-    given_up_.insert(i);
-    messages->push_back(absl::StrCat("port ", ports_[i]->info().name,
+    port->Release();
+    messages->push_back(absl::StrCat("port ", port->info().name,
                                      ": the device is taken away (unbound or unplugged), so it is given up; to have "
                                      "it back, bind it again and restart sluiced"));
   }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -38,8 +37,8 @@ class PortSet {
   std::vector<Worker::Queue> ReceiveQueues(uint32_t worker) const;
   std::vector<Worker::Queue> TransmitQueues(uint32_t worker) const;
 
-  // Has each kernel's side follow its port, as that is now: links come up in their own time.
-  absl::Status TellKernelSides();
+  // Has the kernel's side of the port follow it, as that is now.
+  absl::Status TellKernelSide(uint32_t index);
   // Gives devices up that somebody waits for, and says so. `workers_have_left` waits until no worker uses a port that
   // has ceased; when that takes too long, the next call goes on.
   void GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* messages);
@@ -71,8 +70,6 @@ class PortSet {
   std::vector<AfxdpPort*> afxdp_;
   std::vector<EthdevPort*> ethdevs_;
   std::vector<uint16_t> queues_;
-  // Indices of ports whose devices were given up.
-  std::set<uint32_t> given_up_;
   std::vector<std::unique_ptr<KernelSide>> kernels_;
 };
 
