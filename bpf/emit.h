@@ -8,14 +8,14 @@
 #include "sluice/rewrite.h"
 
 // Whether another ICMP error may be sent.
-static __always_inline bool take_error(const struct engine_job* job) {
+static __always_inline bool take_error(const struct engine_job* job, bool translated) {
   struct sluice_counters* counters = counters_of(job);
-  return counters && sluice_limiter_take(&counters->too_big, job->now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST);
+  return counters && sluice_error_take(translated ? &counters->translated_errors : &counters->errors, job->now);
 }
 
 // Whether the client of a packet that is too big is told.
 static __always_inline int too_big(struct engine_job* job, const struct sluice_backend* backend) {
-  if (!sluice_tells_too_big(&job->packet) || !take_error(job)) return SLUICE_VERDICT_too_big;
+  if (!sluice_tells_too_big(&job->packet) || !take_error(job, false)) return SLUICE_VERDICT_too_big;
   job->mtu = backend->mtu - backend->outer_length;
   return SLUICE_VERDICT_replied_too_big;
 }
@@ -59,7 +59,7 @@ STAGE int engine_reset(struct xdp_md* context, struct engine_job* job, uint32_t 
 STAGE int engine_reply(struct xdp_md* context, struct engine_job* job, uint32_t reply) {
   if (!job) return SLUICE_VERDICT_no_table;
   if (sluice_reply_is_reset(&job->packet, reply)) return engine_reset(context, job, reply);
-  if (sluice_reply_refuses(reply) && !take_error(job)) return sluice_reply_withheld(reply);
+  if (sluice_reply_refuses(reply) && !take_error(job, has_sessions(job))) return sluice_reply_withheld(reply);
   const struct sluice_port* port = SLUICE_AT(&job->tables, sluice_port, ports, job->ingress);
   if (!port) return SLUICE_VERDICT_no_table;
   const uint32_t length = packet_length(context);

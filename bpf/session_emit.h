@@ -57,12 +57,7 @@ static __always_inline struct sluice_endpoints endpoints(const struct session_ex
 // Whether the sender of a packet that is too big is told.
 STAGE uint32_t session_too_big(struct engine_job* job, uint32_t mtu) {
   if (!job) return SLUICE_VERDICT_no_table;
-  struct sluice_counters* counters = counters_of(job);
-  if (!counters) return SLUICE_VERDICT_no_table;
-  struct sluice_limiter* limiter = &counters->translated_too_big;
-  if (!sluice_tells_too_big(&job->packet) ||
-      !sluice_limiter_take(limiter, job->now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST))
-    return SLUICE_VERDICT_too_big;
+  if (!sluice_tells_too_big(&job->packet) || !take_error(job, true)) return SLUICE_VERDICT_too_big;
   job->mtu = mtu;
   return SLUICE_VERDICT_replied_too_big;
 }

@@ -20,9 +20,9 @@ struct sluice_counters {
   uint64_t inserted_over[SLUICE_COUNTED_VICTIMS];
   /* Of whole frames as they came. */
   uint64_t bytes;
-  /* Messages that a packet is too big; of translated ones by themselves. */
-  struct sluice_limiter too_big;
-  struct sluice_limiter translated_too_big;
+  /* ICMP errors of our own (reply.h); about translated packets by themselves. */
+  struct sluice_limiter errors;
+  struct sluice_limiter translated_errors;
   uint64_t reserved[5];
 } __attribute__((aligned(64)));
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_counters) == 640, "ten cache lines");

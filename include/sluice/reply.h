@@ -16,6 +16,7 @@
 
 #include "sluice/refusal.h"
 #include "sluice/reply_headers.h"
+#include "sluice/time.h"
 
 #define SLUICE_ADVERTISEMENT_BYTES 32
 /* An ICMP error quotes as much as fits into 576 bytes (RFC 1812 section 4.3.2.3), for IPv6 into 1,280 (RFC 4443). */
@@ -23,9 +24,14 @@
 #define SLUICE_QUOTE_IPV6 (1280 - SLUICE_IPV6_BYTES - SLUICE_ICMP_BYTES)
 #define SLUICE_IPV6_LEAST_MTU 1280
 
-/* Too-big and prohibited messages a worker sends: 1,000 a second on average, 50 at once. */
-#define SLUICE_TOO_BIG_INTERVAL 1000000ull
-#define SLUICE_TOO_BIG_BURST 50ull
+/* ICMP errors a worker sends: 1,000 a second on average, 50 at once. */
+#define SLUICE_ERROR_INTERVAL 1000000ull
+#define SLUICE_ERROR_BURST 50ull
+
+/* Whether another one may be sent. */
+SLUICE_INLINE bool sluice_error_take(struct sluice_limiter* limiter, uint64_t now) {
+  return sluice_limiter_take(limiter, now, SLUICE_ERROR_INTERVAL, SLUICE_ERROR_BURST);
+}
 
 SLUICE_INLINE uint32_t sluice_quote_length(const struct sluice_packet* packet) {
   const uint32_t most = packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_QUOTE_IPV6 : SLUICE_QUOTE_IPV4;

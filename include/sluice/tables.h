@@ -96,12 +96,12 @@ struct sluice_listener {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener) == 8, "eight to a cache line");
 
+/* Flags of sluice_access: the lowest address of all is admitted; who is refused is told so. */
+#define SLUICE_ACCESS_LOWEST 1
+#define SLUICE_ACCESS_TELLS 2
+
 /* Who may open flows of a listener (access.h); same index as the listener. Its prefixes are a tree of `levels` levels,
  * 0 for none, whose nodes lie behind each other from `first` of the access nodes. */
-/* The lowest address of all is admitted. */
-#define SLUICE_ACCESS_LOWEST 1
-/* Who is refused is told so. */
-#define SLUICE_ACCESS_TELLS 2
 struct sluice_access {
   uint32_t first;
   uint16_t levels;

@@ -231,7 +231,7 @@ SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
   if (verdict == SLUICE_CONTINUE) {
     verdict = Forward(burst, job, *job.frame, job.backend);
   } else if (sluice_reply_refuses(verdict)) {
-    verdict = RefuseInPlace(burst.tables, burst.ingress, job.packet, verdict, burst.now, &too_big_, job.frame);
+    verdict = RefuseInPlace(burst.tables, burst.ingress, job.packet, verdict, burst.now, &errors_, job.frame);
   } else if (sluice_verdict_kind(verdict) == SLUICE_KIND_TRANSMIT) {
     verdict = ReplyInPlace(burst.tables, burst.ingress, job.packet, verdict, 0, job.frame);
   }
@@ -381,10 +381,7 @@ SLUICE_HOT sluice_verdict BurstPath::Forward(const Burst& burst, const Job& job,
 }
 
 SLUICE_COLD sluice_verdict BurstPath::TooBig(const Burst& burst, const Job& job, const sluice_backend* backend) {
-  if (!sluice_tells_too_big(&job.packet)) return SLUICE_VERDICT_too_big;
-  if (!sluice_limiter_take(&too_big_, burst.now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST)) {
-    return SLUICE_VERDICT_too_big;
-  }
+  if (!sluice_tells_too_big(&job.packet) || !sluice_error_take(&errors_, burst.now)) return SLUICE_VERDICT_too_big;
   const uint32_t mtu = backend->mtu - backend->outer_length;
   return ReplyInPlace(burst.tables, burst.ingress, job.packet, SLUICE_VERDICT_replied_too_big, mtu, job.frame);
 }

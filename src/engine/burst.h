@@ -167,7 +167,7 @@ class BurstPath {
   std::vector<Partition> partitions_;
   // Theirs.
   std::vector<sluice_source_line*> sources_;
-  sluice_limiter too_big_{};
+  sluice_limiter errors_{};
   WorkerCounters counters_;
   WorkerSelection selection_;
   // Null without sessions.

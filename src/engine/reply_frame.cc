@@ -23,10 +23,7 @@ sluice_verdict ReplyInPlace(const sluice_tables& tables, uint16_t ingress, const
 
 sluice_verdict RefuseInPlace(const sluice_tables& tables, uint16_t ingress, const sluice_packet& packet,
                              sluice_verdict reply, uint64_t now, sluice_limiter* errors, Frame* frame) {
-  if (sluice_reply_is_error(&packet, reply) &&
-      !sluice_limiter_take(errors, now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST)) {
-    return sluice_reply_withheld(reply);
-  }
+  if (sluice_reply_is_error(&packet, reply) && !sluice_error_take(errors, now)) return sluice_reply_withheld(reply);
   return ReplyInPlace(tables, ingress, packet, reply, 0, frame);
 }
 

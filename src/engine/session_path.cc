@@ -434,10 +434,7 @@ SLUICE_APART sluice_verdict SessionPath::EmitAcross(const SessionBurst& burst, c
 }
 
 SLUICE_COLD sluice_verdict SessionPath::TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu) {
-  if (!sluice_tells_too_big(job.packet) ||
-      !sluice_limiter_take(&too_big_, burst.now, SLUICE_TOO_BIG_INTERVAL, SLUICE_TOO_BIG_BURST)) {
-    return SLUICE_VERDICT_too_big;
-  }
+  if (!sluice_tells_too_big(job.packet) || !sluice_error_take(&errors_, burst.now)) return SLUICE_VERDICT_too_big;
   return ReplyInPlace(burst.tables, burst.ingress, *job.packet, SLUICE_VERDICT_replied_too_big, mtu, job.frame);
 }
 
@@ -450,7 +447,7 @@ SLUICE_APART SessionPath::Outcome SessionPath::Settle(const SessionBurst& burst,
   outcome.opened = found.opened;
   if (SLUICE_UNLIKELY(sluice_reply_refuses(outcome.verdict))) {
     outcome.verdict =
-        RefuseInPlace(burst.tables, burst.ingress, *job.packet, outcome.verdict, burst.now, &too_big_, job.frame);
+        RefuseInPlace(burst.tables, burst.ingress, *job.packet, outcome.verdict, burst.now, &errors_, job.frame);
   }
   if (found.record == nullptr || outcome.verdict != SLUICE_CONTINUE) return outcome;
   outcome.listener = found.record->listener;

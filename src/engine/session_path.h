@@ -178,7 +178,7 @@ class SessionPath {
   // Ours.
   SessionPartition partition_;
   SessionOwner own_;
-  sluice_limiter too_big_{};
+  sluice_limiter errors_{};
   // The record that a packet has found which does not just pass.
   sluice_session copy_{};
 };

@@ -283,7 +283,7 @@ TEST_F(PathTest, TooBigIsToldAtALimitedRate) {
   const Bytes frame = Packet("eth/ipv4(src=198.51.100.7, dst=203.0.113.10)/udp(dport=8006)/payload(700)");
   int told = 0;
   for (int i = 0; i < 100 && !HasFailure(); i++) told += Run(frame) == SLUICE_VERDICT_replied_too_big;
-  EXPECT_EQ(told, static_cast<int>(SLUICE_TOO_BIG_BURST));
+  EXPECT_EQ(told, static_cast<int>(SLUICE_ERROR_BURST));
   now_ += kMillisecond;
   EXPECT_EQ(Run(frame), SLUICE_VERDICT_replied_too_big);
   EXPECT_EQ(Run(frame), SLUICE_VERDICT_too_big);

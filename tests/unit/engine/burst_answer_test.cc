@@ -60,9 +60,9 @@ TEST_F(BurstAnswerTest, TooBigIsSaidToTheClient) {
 TEST_F(BurstAnswerTest, TooBigIsSaidSoManyTimesAtOnceAndThenAThousandASecond) {
   uint32_t said = 0;
   for (int i = 0; i < 80; i++) said += SendOne(Sized(1441)).verdict == "replied_too_big" ? 1 : 0;
-  EXPECT_EQ(said, SLUICE_TOO_BIG_BURST);
+  EXPECT_EQ(said, SLUICE_ERROR_BURST);
   EXPECT_EQ(SendOne(Sized(1441)).verdict, "too_big");
-  now_ += SLUICE_TOO_BIG_INTERVAL;
+  now_ += SLUICE_ERROR_INTERVAL;
   EXPECT_EQ(SendOne(Sized(1441)).verdict, "replied_too_big");
   EXPECT_EQ(SendOne(Sized(1441)).verdict, "too_big");
   // Every worker has its own measure.

@@ -203,10 +203,10 @@ TEST_F(BurstAccessTest, IcmpErrorsAreFew) {
   Deny(SLUICE_ACCESS_TELLS);
   int told = 0;
   for (int i = 0; i < 80; i++) told += SendOne(Udp(1000)).verdict == "replied_source_denied" ? 1 : 0;
-  EXPECT_EQ(told, static_cast<int>(SLUICE_TOO_BIG_BURST));
-  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_source_denied], 80 - SLUICE_TOO_BIG_BURST);
+  EXPECT_EQ(told, static_cast<int>(SLUICE_ERROR_BURST));
+  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_source_denied], 80 - SLUICE_ERROR_BURST);
   EXPECT_EQ(SendOne(Tcp(1000, "syn")).verdict, "replied_source_denied");
-  now_ += SLUICE_TOO_BIG_INTERVAL;
+  now_ += SLUICE_ERROR_INTERVAL;
   EXPECT_EQ(SendOne(Udp(1000)).verdict, "replied_source_denied");
 }
 
