@@ -20,14 +20,10 @@ absl::Status NotAnAddress(std::string_view text) {
       absl::StrCat("\"", std::string(text), "\" is not an IP address; write one like 203.0.113.10 or 2001:db8::10"));
 }
 
-int Bits(const Address& address) {
-  return address.IsIpv4() ? 32 : 128;
-}
-
 Address End(const Prefix& prefix, bool last) {
   Address end = prefix.address;
   // IPv4 stands in the last 32 bits.
-  const int fixed = 128 - Bits(prefix.address) + prefix.length;
+  const int fixed = 128 - AddressBits(prefix.address) + prefix.length;
   for (int i = 0; i < 16; ++i) {
     const auto host = static_cast<uint8_t>(0xff >> std::clamp(fixed - 8 * i, 0, 8));
     uint8_t& byte = end.bytes[static_cast<size_t>(i)];
@@ -63,6 +59,10 @@ std::string FormatAddress(const Address& address) {
   return text.data();
 }
 
+int AddressBits(const Address& address) {
+  return address.IsIpv4() ? 32 : 128;
+}
+
 absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos) {
@@ -71,7 +71,7 @@ absl::StatusOr<Prefix> ParsePrefix(std::string_view text) {
   }
   absl::StatusOr<Address> address = ParseAddress(text.substr(0, slash));
   if (!address.ok()) return address.status();
-  const int most = Bits(*address);
+  const int most = AddressBits(*address);
   Prefix prefix{*address, 0};
   const std::string length(text.substr(slash + 1));
   // SimpleAtoi also takes white space and a sign.
@@ -87,7 +87,7 @@ absl::StatusOr<Prefix> ParsePrefixOrAddress(std::string_view text) {
   if (text.find('/') != std::string_view::npos) return ParsePrefix(text);
   const absl::StatusOr<Address> address = ParseAddress(text);
   if (!address.ok()) return address.status();
-  return Prefix{*address, Bits(*address)};
+  return Prefix{*address, AddressBits(*address)};
 }
 
 Address FirstAddress(const Prefix& prefix) {
@@ -96,6 +96,10 @@ Address FirstAddress(const Prefix& prefix) {
 
 Address LastAddress(const Prefix& prefix) {
   return End(prefix, /*last=*/true);
+}
+
+bool Contains(const Prefix& prefix, const Address& address) {
+  return prefix.address.IsIpv4() == address.IsIpv4() && FirstAddress(prefix) == FirstAddress({address, prefix.length});
 }
 
 absl::StatusOr<Mac> ParseMac(std::string_view text) {

@@ -31,6 +31,9 @@ absl::StatusOr<Address> ParseAddress(std::string_view text);
 // The form that people know: dotted quad for IPv4, RFC 5952 for IPv6.
 std::string FormatAddress(const Address& address);
 
+// Of its family: 32 or 128.
+int AddressBits(const Address& address);
+
 struct Prefix {
   Address address;
   // 0..32 for IPv4, 0..128 for IPv6.
@@ -43,6 +46,7 @@ absl::StatusOr<Prefix> ParsePrefixOrAddress(std::string_view text);
 // What the prefix holds: its first address (all host bits 0) and its last (all 1).
 Address FirstAddress(const Prefix& prefix);
 Address LastAddress(const Prefix& prefix);
+bool Contains(const Prefix& prefix, const Address& address);
 
 using Mac = std::array<uint8_t, 6>;
 // "02:00:00:00:00:01".

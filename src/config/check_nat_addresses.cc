@@ -16,13 +16,9 @@ namespace {
 
 const char kList[] = "engine.nat_addresses";
 
-int Bits(const Address& address) {
-  return address.IsIpv4() ? 32 : 128;
-}
-
 // How many addresses it has, or some number that is too large.
 uint64_t Size(const Prefix& prefix) {
-  return uint64_t{1} << std::min(Bits(prefix.address) - prefix.length, 32);
+  return uint64_t{1} << std::min(AddressBits(prefix.address) - prefix.length, 32);
 }
 
 // An address alone is a prefix of all its bits. None and an error when the entry is wrong.
@@ -30,7 +26,7 @@ std::optional<Prefix> ReadEntry(const std::string& text, const std::string& path
   if (text.find('/') == std::string::npos) {
     const std::optional<Address> address = CheckUnicast(report, path, text);
     if (!address.has_value()) return std::nullopt;
-    return Prefix{*address, Bits(*address)};
+    return Prefix{*address, AddressBits(*address)};
   }
   const absl::StatusOr<Prefix> prefix = ParsePrefix(text);
   if (!prefix.ok()) {

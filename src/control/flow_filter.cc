@@ -13,16 +13,6 @@
 namespace sluice {
 namespace {
 
-bool IsIn(const Address& address, const Prefix& prefix) {
-  if (address.IsIpv4() != prefix.address.IsIpv4()) return false;
-  int bits = prefix.length + (address.IsIpv4() ? 96 : 0);
-  for (size_t i = 0; bits > 0; i++, bits -= 8) {
-    const auto mask = static_cast<uint8_t>(bits >= 8 ? 0xff : 0xff << (8 - bits));
-    if (((address.bytes[i] ^ prefix.address.bytes[i]) & mask) != 0) return false;
-  }
-  return true;
-}
-
 uint32_t NumberOf(v1::FiveTuple::Protocol protocol) {
   switch (protocol) {
     case v1::FiveTuple::UDP:
@@ -124,7 +114,7 @@ bool FlowFilter::Fits(const FlowRecord& flow) const {
   if (!backend_.empty() && backend_ != name.backend) return false;
   if (flow.session.has_value() && flow.session->listener >= tables_->listener_count()) return false;
   if (!source_.has_value()) return true;
-  return flow.session.has_value() && IsIn(AddressOf(flow.session->flow.source), *source_);
+  return flow.session.has_value() && Contains(*source_, AddressOf(flow.session->flow.source));
 }
 
 }  // namespace sluice

@@ -28,7 +28,7 @@ absl::Status ReadNatAddresses(const v1::Engine& engine, DesiredState& state) {
   for (const std::string& text : engine.nat_addresses()) {
     const absl::StatusOr<Prefix> prefix = ParsePrefixOrAddress(text);
     if (!prefix.ok()) return prefix.status();
-    const int host_bits = (prefix->address.IsIpv4() ? 32 : 128) - prefix->length;
+    const int host_bits = AddressBits(prefix->address) - prefix->length;
     if (host_bits > 16) return absl::InvalidArgumentError(absl::StrCat(text, " has too many addresses"));
     Address address = prefix->address;
     const uint32_t first = uint32_t{address.bytes[14]} << 8 | address.bytes[15];

@@ -121,6 +121,26 @@ TEST(Prefix, FirstAndLastAddress) {
   }
 }
 
+TEST(Prefix, Contains) {
+  struct {
+    const char *prefix, *address;
+    bool holds;
+  } constexpr kCases[] = {
+      {"198.51.100.77/27", "198.51.100.64", true},
+      {"198.51.100.77/27", "198.51.100.95", true},
+      {"198.51.100.77/27", "198.51.100.96", false},
+      {"0.0.0.0/0", "203.0.113.7", true},
+      {"2001:db8::/32", "2001:db8:ffff::1", true},
+      {"2001:db8::/32", "2001:db9::", false},
+      {"::/0", "203.0.113.7", false},
+      {"0.0.0.0/0", "2001:db8::1", false},
+  };
+  for (const auto& one : kCases) {
+    EXPECT_EQ(Contains(ParsePrefix(one.prefix).value(), ParseAddress(one.address).value()), one.holds)
+        << one.prefix << " " << one.address;
+  }
+}
+
 TEST(Mac, RoundTrips) {
   for (const std::string text : {"02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "00:1b:21:aa:bb:cc"}) {
     EXPECT_EQ(FormatMac(ParseMac(text).value()), text);

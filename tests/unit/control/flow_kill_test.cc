@@ -3,8 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include <cstring>
-
+#include "control/flow_filter.h"
 #include "control/flow_view.h"
 #include "engine/burst.h"
 #include "tests/unit/control/controller_testbed.h"
@@ -85,14 +84,7 @@ TEST_F(FlowKillTest, OneByItsAddresses) {
   EXPECT_EQ(nowhere.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(nowhere.message(), "no listener takes packets to 203.0.113.10 port 81; there are: web");
   flow.set_destination_port(80);
-  sluice_flow path{};
-  const Address source = At("192.0.2.7");
-  const Address destination = At("203.0.113.10");
-  std::memcpy(&path.source, source.bytes.data(), 16);
-  std::memcpy(&path.destination, destination.bytes.data(), 16);
-  path.source_port = SLUICE_16(1000);
-  path.destination_port = SLUICE_16(80);
-  path.protocol = SLUICE_IP_TCP;
+  const sluice_flow path = *ReadFlow(flow);
   const uint64_t hash = sluice_hash_flow(engine_.published->view().settings, &path);
   buckets_[2'000 + sluice_primary_bucket(hash, 2'000)].entries[2] =
       sluice_entry_make(hash, SlotOf("a"), SLUICE_STATE_CONFIRMED, 4999 & SLUICE_TICK_MASK);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "control/flow_filter.h"
 #include "engine/sim/sim_engine.h"
 #include "sluice/hash.h"
 #include "tests/unit/control/controller_testbed.h"
@@ -87,14 +88,7 @@ TEST_F(FlowViewTest, ExplainsAFlow) {
   EXPECT_THAT(explanation.steps(4).reason(), HasSubstr("by port eth0 to 02:00:00:00:09:0"));
   // The other one has an entry of it.
   const std::string other = explanation.backend() == "a" ? "b" : "a";
-  sluice_flow path{};
-  const Address source = At("192.0.2.7");
-  const Address destination = At("203.0.113.10");
-  std::memcpy(&path.source, source.bytes.data(), 16);
-  std::memcpy(&path.destination, destination.bytes.data(), 16);
-  path.source_port = SLUICE_16(1000);
-  path.destination_port = SLUICE_16(80);
-  path.protocol = SLUICE_IP_TCP;
+  const sluice_flow path = *ReadFlow(flow);
   const uint64_t hash = sluice_hash_flow(engine_.published->view().settings, &path);
   buckets_[32 + sluice_primary_bucket(hash, 32)].entries[2] =
       sluice_entry_make(hash, SlotOf(other), SLUICE_STATE_CLOSING, 4999 & SLUICE_TICK_MASK);
