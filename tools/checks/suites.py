@@ -102,53 +102,28 @@ def tidy(results):
 
 def pytest(results, name, folder, *options):
     """Runs the cases of a folder with pytest, their output shown as it comes."""
-    begin = time.monotonic()
-    say(f"== {name} (pytest {' '.join([*options, folder])})")
-    junit = ROOT / "build" / "check" / f"{name}.xml"
-    junit.parent.mkdir(parents=True, exist_ok=True)
-    junit.unlink(missing_ok=True)
-    code = subprocess.run([*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", *options, folder], cwd=ROOT,
-                          stdin=subprocess.DEVNULL).returncode
-    if junit.exists():
-        results.add_junit(name, junit)
-    if code not in (0, 1) or not junit.exists():
-        results.add(name, False, f"pytest ended with {code}")
-    say(f"   {time.monotonic() - begin:.0f} s")
+    _junit(results, name, f"pytest {' '.join([*options, folder])}",
+           lambda junit: [*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", *options, folder])
 
 
 def pmd(results):
     """Boots an emulated PC, where the tests of that folder run with pytest."""
+    _junit(results, "pmd", "in an emulated PC", lambda junit: [sys.executable, "-B", "tests/pmd/machine.py", junit])
+
+
+def _junit(results, name, words, command):
+    """Runs what `command(PATH)` says, which writes its cases there; 0 or 1 tells whether one of them failed."""
     begin = time.monotonic()
-    say("== pmd (in an emulated PC)")
-    junit = ROOT / "build" / "check" / "pmd.xml"
+    say(f"== {name} ({words})")
+    junit = ROOT / "build" / "check" / f"{name}.xml"
+    junit.parent.mkdir(parents=True, exist_ok=True)
     junit.unlink(missing_ok=True)
-    code = subprocess.run([sys.executable, "-B", "tests/pmd/machine.py", junit], cwd=ROOT,
-                          stdin=subprocess.DEVNULL).returncode
+    code = subprocess.run(command(junit), cwd=ROOT, stdin=subprocess.DEVNULL).returncode
     if junit.exists():
-        results.add_junit("pmd", junit)
+        results.add_junit(name, junit)
     if code not in (0, 1) or not junit.exists():
-        results.add("pmd", False, f"ended with {code}")
+        results.add(name, False, f"ended with {code}")
     say(f"   {time.monotonic() - begin:.0f} s")
-
-
-def bench(results):
-    """A moment of each benchmark, to see that it runs: what it measures here means nothing."""
-    if not _ready(results, "gcc", builds.setup):
-        return
-    targets = json.loads(subprocess.run(["meson", "introspect", "--targets", "build"], cwd=ROOT, check=True,
-                                        capture_output=True, text=True).stdout)
-    targets = [target for target in targets
-               if target["type"] == "executable" and target["defined_in"].startswith(str(ROOT / "bench"))]
-    if not build(results, "gcc", [f"bench/{target['name']}" for target in targets]):
-        return
-    say("== bench (that they run; not what they measure)")
-    for target in targets:
-        log = BUILDS["gcc"].path / "check" / f"{target['name']}.log"
-        rows = f"--benchmark_filter={BENCH_ROWS.get(target['name'], '.')}"
-        code, output = builds.run([*target["filename"], "--benchmark_min_time=0.001", rows], log, timeout=300)
-        if code != 0:
-            say(output)
-        results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
 
 
 def upgrade(results):

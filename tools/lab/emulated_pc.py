@@ -46,41 +46,41 @@ echo "ended $?"
 """
 
 
-def run(*command, **options):
+def _run(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
 
 
-class Kernel:
+class _Kernel:
     """Debian's kernel and its modules, unpacked below a folder of their own."""
 
     def __init__(self, folder):
-        package = re.search(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", KERNEL_PACKAGE))[1]
-        run("apt-get", "download", package, cwd=folder)
+        package = re.search(r"Depends: (linux-image-\S+)", _run("apt-cache", "depends", KERNEL_PACKAGE))[1]
+        _run("apt-get", "download", package, cwd=folder)
         self.root = folder / "kernel"
-        run("dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(self.root))
+        _run("dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(self.root))
         self.image = next((self.root / "boot").glob("vmlinuz-*"))
         self.release = self.image.name.partition("-")[2]
         self.modules = self.root / "lib" / "modules"
 
     def needed_modules(self, names):
         """Paths of these modules and of what they need, in the order that they are loaded in."""
-        run("depmod", "-b", str(self.root), self.release)
+        _run("depmod", "-b", str(self.root), self.release)
         paths = []
         for name in names:
-            lines = run("modprobe", "-d", str(self.root), "-S", self.release, "--show-depends", name).splitlines()
+            lines = _run("modprobe", "-d", str(self.root), "-S", self.release, "--show-depends", name).splitlines()
             # "builtin NAME" has no file.
             paths += [line.split()[1] for line in lines if line.startswith("insmod")]
         return list(dict.fromkeys(paths))
 
 
-def pack(root, archive):
+def _pack(root, archive):
     """The folder `root` as an initial file system."""
     names = "\n".join(str(path.relative_to(root)) for path in root.rglob("*"))
     archive.write_bytes(subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names.encode(),
                                        stdout=subprocess.PIPE, check=True).stdout)
 
 
-def plain(console):
+def _plain(console):
     """Without what only a terminal understands, and no report of tests can hold."""
     text = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|c)", "", console)
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
@@ -101,7 +101,7 @@ class EmulatedPc:
     def run(self, command, deadline):
         """Boots, runs a command of bash without apostrophes, shows what it writes; its exit code, or None when it did
         not come to its end within so many seconds."""
-        kernel = Kernel(self.folder)
+        kernel = _Kernel(self.folder)
         self._make_first_files(kernel, command)
         shares = {"host": pathlib.Path("/"), "results": self.results, "modules": kernel.modules}
         try:
@@ -120,7 +120,7 @@ class EmulatedPc:
             shutil.copy(path, root / "first" / f"{number}.ko")
         (root / "init").write_text(_INIT.replace("{command}", command))
         (root / "init").chmod(0o755)
-        pack(root, self.folder / "initrd")
+        _pack(root, self.folder / "initrd")
 
     def _share(self, tag, path):
         """QEMU's options for a folder of this machine under that tag."""
@@ -149,7 +149,7 @@ class EmulatedPc:
         ended = None
         try:
             for line in machine.stdout:
-                line = plain(line)
+                line = _plain(line)
                 found = re.search(r"^ended (\d+)$", line.strip())
                 if found:
                     ended = int(found[1])
