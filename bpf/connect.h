@@ -67,11 +67,11 @@ static __always_inline struct sluice_counters* counters_of(const struct engine_j
   return bpf_map_lookup_elem(&sluice_counters_map, &own);
 }
 
-// A flow of the backend that its client has ended.
-static __always_inline void count_end(const struct engine_job* job, uint32_t slot) {
+// Flows of the backend that their clients have ended; -1: one that its client has begun anew.
+static __always_inline void count_ends(const struct engine_job* job, uint32_t slot, int ends) {
   const uint32_t at = 2 * job->own * sluice_backends_room + slot;
   struct sluice_traffic* traffic = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
-  if (traffic) traffic->ended++;
+  if (traffic) traffic->ended += (uint64_t)ends;
 }
 
 static __always_inline bool has_sessions(const struct engine_job* job) {
@@ -236,7 +236,7 @@ STAGE int engine_connect(struct engine_job* job) {
     if (!follow_in(secondary, job, &at)) return engine_open(job, primary, secondary, at);
   }
   const bool ended = sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
-  if (ended) count_end(job, job->slot);
+  if (ended) count_ends(job, job->slot, 1);
   return SLUICE_CONTINUE;
 }
 

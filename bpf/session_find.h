@@ -81,9 +81,7 @@ STAGE int session_use(const struct engine_job* job, const struct session_job* se
   const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
   if (!backend || !listener || !sluice_backend_serves(backend, listener->pool)) return SESSION_OVER;
   const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
-  const bool closed = (record->flags & SLUICE_SESSION_ENDED) ||
-                      sluice_session_state(record->protocol, record->forward, record->reverse) == SLUICE_SESSION_CLOSED;
-  return opens && closed ? SESSION_REPLACED : SESSION_GOES_ON;
+  return opens && sluice_session_is_replaced(record) ? SESSION_REPLACED : SESSION_GOES_ON;
 }
 
 // Who may have the session of an answer that is not ours: the port says it.
@@ -179,7 +177,8 @@ static __always_inline uint32_t note_packet(struct xdp_md* context, const struct
     return SLUICE_CONTINUE;
   }
   SLUICE_STORE(&live->forward, after);
-  if (record->protocol == SLUICE_IP_TCP && sluice_word_ends(own, after)) count_end(job, record->backend);
+  const int ends = record->protocol == SLUICE_IP_TCP ? sluice_word_ends(own, after) : 0;
+  if (ends != 0) count_ends(job, record->backend, ends);
   note_way_back(data, job, live);
   return SLUICE_CONTINUE;
 }

@@ -108,6 +108,17 @@ SLUICE_INLINE bool sluice_session_is_settled(uint32_t protocol, uint64_t forward
   return state == SLUICE_SESSION_ESTABLISHED || state == SLUICE_SESSION_HALF_CLOSED;
 }
 
+/* Whether the client's next SYN opens another session, with another port of ours. Not when all that the client has done is
+ * to reset what its server never agreed to: the server still had a connection of before under these ports, said so, and
+ * the reset has ended that (RFC 9293 section 3.5.1). The way is free now; the next port may be just as taken. */
+SLUICE_INLINE bool sluice_session_is_replaced(const struct sluice_session* session) {
+  if (session->flags & SLUICE_SESSION_ENDED) return true;
+  const uint64_t forward = session->forward;
+  const uint64_t reverse = session->reverse;
+  if (sluice_session_state(session->protocol, forward, reverse) != SLUICE_SESSION_CLOSED) return false;
+  return !(forward & SLUICE_WORD_RESET) || (reverse & (SLUICE_WORD_SYN | SLUICE_WORD_RESET));
+}
+
 /* Ticks since either side was seen. */
 SLUICE_INLINE uint32_t sluice_session_age(uint64_t forward, uint64_t reverse, uint32_t tick) {
   const uint32_t age = sluice_age(tick, (uint32_t)forward & SLUICE_TICK_MASK);
@@ -174,7 +185,9 @@ SLUICE_INLINE bool sluice_segment_in_window(const struct sluice_segment* segment
 SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_segment* segment, bool believed,
                                            uint32_t tick) {
   if (segment->flags & SLUICE_TCP_RST) return believed ? (word & ~SLUICE_WORD_TICK) | SLUICE_WORD_RESET | tick : word;
-  uint64_t flags = word & SLUICE_WORD_FLAGS;
+  /* Who has reset may begin anew. */
+  const bool anew = (word & SLUICE_WORD_RESET) && (segment->flags & SLUICE_TCP_SYN);
+  uint64_t flags = anew ? 0 : word & SLUICE_WORD_FLAGS;
   if (segment->flags & SLUICE_TCP_SYN) flags |= SLUICE_WORD_SYN;
   if ((segment->flags & SLUICE_TCP_FIN) && believed) flags |= SLUICE_WORD_FIN;
   if (segment->flags & SLUICE_TCP_ACK) {
@@ -187,9 +200,11 @@ SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_se
   return (word & ~(SLUICE_WORD_TICK | SLUICE_WORD_FLAGS)) | flags | tick;
 }
 
-/* Whether the segment that has made `after` of `before` is the one by which its side ends. */
-SLUICE_INLINE bool sluice_word_ends(uint64_t before, uint64_t after) {
-  return (after & (SLUICE_WORD_FIN | SLUICE_WORD_RESET)) && !(before & (SLUICE_WORD_FIN | SLUICE_WORD_RESET));
+/* What the segment that has made `after` of `before` does to the number of ends of its side: 1 when it is the one by
+ * which it ends, -1 when it begins anew. */
+SLUICE_INLINE int sluice_word_ends(uint64_t before, uint64_t after) {
+  const uint64_t ends = SLUICE_WORD_FIN | SLUICE_WORD_RESET;
+  return ((after & ends) != 0) - ((before & ends) != 0);
 }
 
 /* The same after a segment that does nothing but acknowledge, where the side has done so before. */

@@ -115,9 +115,7 @@ SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob&
     return Use::kOver;
   }
   const bool opens = !job.reverse && job.packet->kind == SLUICE_PACKET_FLOW && (job.packet->flags & SLUICE_PACKET_SYN);
-  const bool closed = (session.flags & SLUICE_SESSION_ENDED) ||
-                      sluice_session_state(session.protocol, session.forward, session.reverse) == SLUICE_SESSION_CLOSED;
-  return opens && closed ? Use::kReplace : Use::kGoOn;
+  return opens && sluice_session_is_replaced(&session) ? Use::kReplace : Use::kGoOn;
 }
 
 // Another owner's record may change while it is read: it is copied, and the entry that named it looked at again. The
@@ -176,7 +174,8 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
   const uint64_t after = sluice_word_segment(own, &segment, believed, burst.tick);
   NoteWord(at, own, after);
-  if (!job.reverse && sluice_word_ends(own, after)) Add(burst.selector.traffic[session.backend].ended, 1);
+  const int ends = job.reverse ? 0 : sluice_word_ends(own, after);
+  if (ends != 0) Add(burst.selector.traffic[session.backend].ended, static_cast<uint64_t>(ends));
   NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;
 }

@@ -203,6 +203,23 @@ def test_sixty_thousand_connections_from_one_address(lab, engine):
     assert total(balancer, "sessions_opened") >= 60_000
 
 
+@FAMILIES
+def test_a_server_that_has_connections_of_a_node_that_has_lost_them(lab, family, engine):
+    """As after a node's power was cut: whatever source port a new flow gets, the server knows an old one by it. It says
+    so, its client resets that and comes again."""
+    site = Site(lab, "full_nat", engine=engine)
+    site.node.sysctl(net__ipv4__ip_local_port_range="2048 65535")
+    client = site.add_client()
+    backend, = site.add_backends(1)
+    configuration = site.configuration(family)
+    address = {4: "203.0.113.64", 6: "2001:db8::64:0"}[family]
+    configuration["engine"]["nat_addresses"] = [address]
+    servers.stale_connections(backend.node, backend.serves[family], address, 1024, 2047)
+    site.balancer(configuration).start()
+    answer = clients.http_requests(client, VIRTUAL[family], 300)
+    assert answer["failed"] == 0, answer
+
+
 def test_ports_run_out_and_come_back(lab, engine):
     """The kernel has nearly all ports: what is left is soon taken, and the log says so. What closes makes room."""
     site = Site(lab, "full_nat", engine=engine)

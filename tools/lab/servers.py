@@ -85,6 +85,12 @@ def slow(node, delay):
     return _start(node, "slow", SLOW_PORT, (PYTHON, "-B", HERE / "slow_server.py", SLOW_PORT, node.name, delay))
 
 
+def stale_connections(node, own, peer, first, last, port=WEB_PORT):
+    """The node has a connection of `own` with each of these ports of `peer`, who knows of none."""
+    process = node.start("stale", PYTHON, "-B", HERE / "stale_connections.py", own, port, peer, first, last)
+    process.wait_for_output("connections")
+
+
 def dns(node, *addresses):
     """dnsmasq on port 53 of these addresses, UDP and TCP: the TXT record of who.example is the node's name."""
     command = ["dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",

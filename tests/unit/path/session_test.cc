@@ -38,6 +38,11 @@ struct Tcp {
     return believed;
   }
   enum sluice_session_state State() const { return sluice_session_state(SLUICE_IP_TCP, forward, reverse); }
+  // By a SYN of the client's; `flags`: of the record.
+  bool IsReplaced(uint8_t flags = 0) const {
+    const sluice_session session = {.protocol = SLUICE_IP_TCP, .flags = flags, .forward = forward, .reverse = reverse};
+    return sluice_session_is_replaced(&session);
+  }
 
   // By both sides, with windows of 1000 (unscaled).
   static Tcp Established() {
@@ -102,6 +107,40 @@ TEST(SessionTest, WordsKeepWhatASegmentDoesNotSay) {
   EXPECT_EQ(sluice_word_segment(tcp.forward, &reset, false, kNow + 3), tcp.forward) << "it changes nothing";
   const sluice_segment bare{5, 6, 7, 0};
   EXPECT_EQ(sluice_word_segment(tcp.forward, &bare, false, kNow + 3), (tcp.forward & ~SLUICE_WORD_TICK) | (kNow + 3));
+}
+
+TEST(SessionTest, AServerThatStillHasAConnectionOfBefore) {
+  Tcp tcp;
+  tcp.Send(false, {kClientSequence, 0, 500, kSyn});
+  // It acknowledges what it has had of the other one. The client has never sent that, and resets.
+  tcp.Send(true, {kServerSequence, 4711, 1000, kAck});
+  EXPECT_EQ(tcp.State(), SLUICE_SESSION_HANDSHAKE);
+  EXPECT_FALSE(tcp.IsReplaced());
+  const uint64_t before = tcp.forward;
+  EXPECT_TRUE(tcp.Send(false, {4711, 0, 0, kRst}));
+  EXPECT_EQ(tcp.State(), SLUICE_SESSION_CLOSED);
+  EXPECT_EQ(sluice_word_ends(before, tcp.forward), 1);
+  EXPECT_FALSE(tcp.IsReplaced()) << "the same way is free now";
+  const uint64_t reset = tcp.forward;
+  tcp.Send(false, {kClientSequence, 0, 500, kSyn}, kNow + 1);
+  EXPECT_EQ(sluice_word_ends(reset, tcp.forward), -1);
+  EXPECT_EQ(tcp.forward, before + 1) << "all but the tick is as after the first SYN";
+  EXPECT_EQ(tcp.State(), SLUICE_SESSION_HANDSHAKE);
+  tcp.Send(true, {kServerSequence, kClientSequence + 1, 1000, kSyn | kAck});
+  tcp.Send(false, {kClientSequence + 1, kServerSequence + 1, 500, kAck});
+  EXPECT_EQ(tcp.State(), SLUICE_SESSION_ESTABLISHED);
+  EXPECT_TRUE(tcp.Send(false, {kClientSequence + 1, 0, 0, kRst}));
+  EXPECT_TRUE(tcp.IsReplaced()) << "both had agreed on this one";
+}
+
+TEST(SessionTest, OneThatIsOverIsReplaced) {
+  Tcp refused;
+  refused.Send(false, {kClientSequence, 0, 500, kSyn});
+  refused.Send(true, {0, kClientSequence + 1, 0, kRst | kAck});
+  EXPECT_TRUE(refused.IsReplaced());
+  const Tcp ended = Tcp::Established();
+  EXPECT_FALSE(ended.IsReplaced());
+  EXPECT_TRUE(ended.IsReplaced(SLUICE_SESSION_ENDED));
 }
 
 TEST(SessionTest, ResetsWithinTheWindow) {
