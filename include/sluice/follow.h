@@ -38,16 +38,20 @@ SLUICE_INLINE uint64_t sluice_packet_hash(const struct sluice_settings* settings
   return sluice_hash_flow(settings, &flow);
 }
 
-/* The backend that `entry` names, if the packet may follow it: not expired, not a new connection over a closing one, a
- * live backend of the listener's pool. Else null, and the flow is new. */
+/* The backend that `entry` names, if the packet may follow it: not expired, a live backend of the listener's pool, not
+ * a new connection over a closing one, nor a SYN that comes again while its server is down. Else null, and the flow is
+ * new. */
 SLUICE_INLINE const struct sluice_backend* sluice_follow(const struct sluice_tables* tables, uint64_t entry,
                                                          const struct sluice_packet* packet,
                                                          const struct sluice_terms* terms, uint32_t tick) {
   if (sluice_entry_expired(entry, tick, terms->idle)) return NULL;
-  if ((packet->flags & SLUICE_PACKET_SYN) && sluice_entry_state(entry) == SLUICE_STATE_CLOSING) return NULL;
+  const bool opens = packet->flags & SLUICE_PACKET_SYN;
+  if (opens && sluice_entry_state(entry) == SLUICE_STATE_CLOSING) return NULL;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, sluice_entry_slot(entry));
   if (SLUICE_MISSING(backend) || !(backend->flags & SLUICE_BACKEND_LIVE)) return NULL;
   if (backend->pool != terms->pool && terms->pool != SLUICE_NO_POOL) return NULL;
+  const bool unhealthy = backend->flags & SLUICE_BACKEND_UNHEALTHY;
+  if (unhealthy && opens && sluice_entry_state(entry) == SLUICE_STATE_NEW) return NULL;
   return backend;
 }
 

@@ -108,13 +108,18 @@ SLUICE_INLINE bool sluice_session_is_settled(uint32_t protocol, uint64_t forward
   return state == SLUICE_SESSION_ESTABLISHED || state == SLUICE_SESSION_HALF_CLOSED;
 }
 
-/* Whether the client's next SYN opens another session, with another port of ours. Not when all that the client has done is
- * to reset what its server never agreed to: the server still had a connection of before under these ports, said so, and
- * the reset has ended that (RFC 9293 section 3.5.1). The way is free now; the next port may be just as taken. */
-SLUICE_INLINE bool sluice_session_is_replaced(const struct sluice_session* session) {
+/* Whether the client's next SYN opens another session of the flow, with another port of ours: this one is closed, or
+ * its server, which is down, has not said anything.
+ *
+ * Not when all that the client has done is to reset what its server never agreed to: the server still had a connection
+ * of before under these ports, said so, and the reset has ended that (RFC 9293 section 3.5.1). The way is free now; the
+ * next port may be just as taken. */
+SLUICE_INLINE bool sluice_session_is_replaced(const struct sluice_session* session,
+                                              const struct sluice_backend* backend) {
   if (session->flags & SLUICE_SESSION_ENDED) return true;
   const uint64_t forward = session->forward;
   const uint64_t reverse = session->reverse;
+  if (!(reverse & SLUICE_WORD_FLAGS) && (backend->flags & SLUICE_BACKEND_UNHEALTHY)) return true;
   if (sluice_session_state(session->protocol, forward, reverse) != SLUICE_SESSION_CLOSED) return false;
   return !(forward & SLUICE_WORD_RESET) || (reverse & (SLUICE_WORD_SYN | SLUICE_WORD_RESET));
 }

@@ -211,6 +211,8 @@ enum sluice_forwarding { SLUICE_DSR_L2 = 1, SLUICE_IPIP = 2, SLUICE_GUE = 3, SLU
 /* New TCP sessions tell it the client's address (client_address.h), by a header or by an option. */
 #define SLUICE_BACKEND_PROXY 8
 #define SLUICE_BACKEND_TOA 16
+/* Its health keeps new flows from it, and a SYN that it has not answered yet is as good as new. */
+#define SLUICE_BACKEND_UNHEALTHY 32
 
 /* All that a hit needs, one cache line: where the packet goes, and its ready-made headers. */
 struct sluice_backend {

@@ -115,7 +115,7 @@ SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob&
     return Use::kOver;
   }
   const bool opens = !job.reverse && job.packet->kind == SLUICE_PACKET_FLOW && (job.packet->flags & SLUICE_PACKET_SYN);
-  return opens && sluice_session_is_replaced(&session) ? Use::kReplace : Use::kGoOn;
+  return opens && sluice_session_is_replaced(&session, backend) ? Use::kReplace : Use::kGoOn;
 }
 
 // Another owner's record may change while it is read: it is copied, and the entry that named it looked at again. The

@@ -66,7 +66,7 @@ absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredState& state, cons
   sluice_backend record{};
   record.pool = pool;
   record.idle = desired_pool.idle;
-  record.flags = SLUICE_BACKEND_LIVE;
+  record.flags = SLUICE_BACKEND_LIVE | (backend.unhealthy ? SLUICE_BACKEND_UNHEALTHY : 0);
   record.forwarding = static_cast<uint8_t>(Forwarding(*desired_pool.config));
   std::memcpy(&record.destination, backend.address.bytes.data(), backend.address.bytes.size());
   if (backend.next_hop != nullptr) SetNextHop(*backend.next_hop, ports, record);

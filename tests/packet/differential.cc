@@ -145,8 +145,10 @@ Differential::Differential(uint64_t seed, absl::Span<const PoolKind> pools, size
 std::shared_ptr<const Tables> Differential::Build() {
   const v1::Config config = site_.Config();
   const absl::flat_hash_map<Address, BackendNextHop> next_hops = site_.NextHops();
+  const BackendNames unhealthy = site_.Unhealthy();
   const std::vector<PortDescription> ports = TestedPorts();
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = builder_.Build({&config, kHashKey, &next_hops, ports});
+  absl::StatusOr<std::shared_ptr<const Tables>> tables =
+      builder_.Build({&config, kHashKey, &next_hops, ports, &unhealthy});
   if (tables.ok()) return *std::move(tables);
   std::fprintf(stderr, "%s\n", tables.status().ToString().c_str());
   std::abort();

@@ -63,7 +63,7 @@ class Reader {
   Step OneStep(const YAML::Node& node) {
     if (node["in"]) return OnePacket(node);
     if (node["config"]) {
-      AllowKeys(node, {"config", "next_hops"}, file_);
+      AllowKeys(node, {"config", "next_hops", "unhealthy"}, file_);
       return Publish(node);
     }
     AllowKeys(node, {"wait"}, file_);
@@ -105,7 +105,7 @@ class Reader {
 
   PublishStep Publish(const YAML::Node& node) {
     const std::string place = Place(file_, node["config"]);
-    PublishStep step{.place = place, .config = {}, .next_hops = {}};
+    PublishStep step{.place = place, .config = {}, .next_hops = {}, .unhealthy = {}};
     std::string text = node["config"].as<std::string>();
     if (text.find("engine:") == std::string::npos) {
       text =
@@ -113,6 +113,9 @@ class Reader {
     }
     step.config = Unwrap(LoadConfigText(text, place + " config"), place).config;
     for (const auto& hop : node["next_hops"] ? node["next_hops"] : root_["next_hops"]) NextHop(hop, &step);
+    for (const auto& pool : node["unhealthy"]) {
+      for (const auto& name : pool.second) step.unhealthy[pool.first.as<std::string>()].insert(name.as<std::string>());
+    }
     return step;
   }
 

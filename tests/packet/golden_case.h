@@ -31,11 +31,13 @@ struct PacketStep {
 struct WaitStep {
   std::chrono::milliseconds time;
 };
-// What the controller would publish: from here on this is the configuration, and these are the next hops.
+// What the controller would publish: from here on this is the configuration, these are the next hops, and those the
+// backends that are down.
 struct PublishStep {
   std::string place;
   v1::Config config;
   absl::flat_hash_map<Address, BackendNextHop> next_hops;
+  BackendNames unhealthy;
 };
 using Step = std::variant<PublishStep, PacketStep, WaitStep>;
 

@@ -64,7 +64,7 @@ class GoldenTest : public testing::Test {
     SCOPED_TRACE(step.place);
     const std::vector<PortDescription> ports = TestedPorts();
     absl::StatusOr<std::shared_ptr<const Tables>> tables =
-        builder_.Build({&step.config, kHashKey, &step.next_hops, ports});
+        builder_.Build({&step.config, kHashKey, &step.next_hops, ports, &step.unhealthy});
     ASSERT_TRUE(tables.ok()) << tables.status();
     if (const std::string reason = engine_->Unable(**tables); !reason.empty()) GTEST_SKIP() << "SKIPPED: " << reason;
     const absl::Status published = engine_->Publish(*std::move(tables));

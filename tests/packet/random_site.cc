@@ -43,7 +43,7 @@ void RandomSite::AddPool(PoolKind kind) {
   for (uint32_t i = 0; i < kBackends; i++) {
     const std::string network =
         kind.ipv6 ? absl::StrCat("2001:db8:", number + 1, "::") : absl::StrCat("10.", number, ".0.");
-    Backend& backend = pool.backends.emplace_back(Backend{absl::StrCat(network, i + 1), i < 4, 1, true, {}});
+    Backend& backend = pool.backends.emplace_back(Backend{absl::StrCat(network, i + 1), i < 4, 1, true, true, {}});
     Move(backend, number, i);
   }
 }
@@ -94,7 +94,7 @@ void RandomSite::ChangeBackend() {
   for (Backend& one : pool.backends) {
     if (drained) one.weight = 0;
   }
-  switch (Random(5)) {
+  switch (Random(6)) {
     case 0:
     case 1:
       backend.present = !backend.present;
@@ -104,6 +104,9 @@ void RandomSite::ChangeBackend() {
       break;
     case 3:
       Move(backend, number, at);
+      break;
+    case 4:
+      backend.healthy = !backend.healthy;
       break;
     default:
       backend.reachable = Random(4) != 0;
@@ -189,6 +192,16 @@ absl::flat_hash_map<Address, BackendNextHop> RandomSite::NextHops() const {
     }
   }
   return hops;
+}
+
+BackendNames RandomSite::Unhealthy() const {
+  BackendNames names;
+  for (size_t i = 0; i < pools_.size(); i++) {
+    for (size_t j = 0; j < kBackends; j++) {
+      if (!pools_[i].backends[j].healthy) names[absl::StrCat("p", i)].insert(absl::StrCat("b", j));
+    }
+  }
+  return names;
 }
 
 bool RandomSite::IsTranslated(const std::string& frame) const {

@@ -1,5 +1,5 @@
-// A configuration that changes by chance: backends come, go, change their weights and next hops, listeners come and go
-// and change their pools. The same seed, the same changes.
+// A configuration that changes by chance: backends come, go, are down, change their weights and next hops, listeners
+// come and go and change their pools. The same seed, the same changes.
 //
 //   203.0.113.10-13, 2001:db8::10-13    tcp 80, udp 53, tcp_udp 443 and 1000-1015, each with one of the pools
 //   pool i      10.<i>.0.1-6 or 2001:db8:<i>::1-6, next hops 02:01:<moves>:00:<i>:<backend> by both ports
@@ -63,6 +63,8 @@ class RandomSite {
   // Valid.
   v1::Config Config() const;
   absl::flat_hash_map<Address, BackendNextHop> NextHops() const;
+  // Those that are down.
+  BackendNames Unhealthy() const;
 
   const std::vector<SiteListener>& listeners() const { return listeners_; }
   // Whether a frame that left goes to a server that answers through us.
@@ -74,6 +76,7 @@ class RandomSite {
     bool present;
     uint32_t weight;
     bool reachable;
+    bool healthy;
     BackendNextHop hop;
   };
   struct Pool {

@@ -60,6 +60,15 @@ TEST_F(FollowTest, ANewConnectionDoesNotFollowAClosingOne) {
   EXPECT_TRUE(Follows(Entry(SLUICE_STATE_NEW, 1)));
 }
 
+TEST_F(FollowTest, ASynThatComesAgainDoesNotWaitForAServerThatIsDown) {
+  tables_.backend(slot_).flags |= SLUICE_BACKEND_UNHEALTHY;
+  EXPECT_TRUE(Follows(Entry(SLUICE_STATE_NEW, 1)));
+  EXPECT_TRUE(Follows(Entry(SLUICE_STATE_CONFIRMED, 1)));
+  packet_.flags = SLUICE_PACKET_SYN;
+  EXPECT_FALSE(Follows(Entry(SLUICE_STATE_NEW, 1)));
+  EXPECT_TRUE(Follows(Entry(SLUICE_STATE_CONFIRMED, 1))) << "it has been answered, and may be open";
+}
+
 TEST_F(FollowTest, OnlyALiveBackendOfTheListenersPool) {
   const uint64_t entry = Entry(SLUICE_STATE_CONFIRMED, 1);
   tables_.backend(slot_).pool = pool_ + 1;

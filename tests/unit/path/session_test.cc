@@ -38,10 +38,11 @@ struct Tcp {
     return believed;
   }
   enum sluice_session_state State() const { return sluice_session_state(SLUICE_IP_TCP, forward, reverse); }
-  // By a SYN of the client's; `flags`: of the record.
-  bool IsReplaced(uint8_t flags = 0) const {
+  // By a SYN of the client's; flags of the record and of its backend.
+  bool IsReplaced(uint8_t flags = 0, uint8_t backend_flags = SLUICE_BACKEND_LIVE) const {
     const sluice_session session = {.protocol = SLUICE_IP_TCP, .flags = flags, .forward = forward, .reverse = reverse};
-    return sluice_session_is_replaced(&session);
+    const sluice_backend backend = {.flags = backend_flags};
+    return sluice_session_is_replaced(&session, &backend);
   }
 
   // By both sides, with windows of 1000 (unscaled).
@@ -141,6 +142,17 @@ TEST(SessionTest, OneThatIsOverIsReplaced) {
   const Tcp ended = Tcp::Established();
   EXPECT_FALSE(ended.IsReplaced());
   EXPECT_TRUE(ended.IsReplaced(SLUICE_SESSION_ENDED));
+}
+
+TEST(SessionTest, OneWhoseServerIsDownAndHasNotAnswered) {
+  constexpr uint8_t kDown = SLUICE_BACKEND_LIVE | SLUICE_BACKEND_UNHEALTHY;
+  Tcp tcp;
+  tcp.Send(false, {kClientSequence, 0, 500, kSyn});
+  EXPECT_FALSE(tcp.IsReplaced(0));
+  EXPECT_TRUE(tcp.IsReplaced(0, kDown));
+  tcp.Send(true, {kServerSequence, kClientSequence + 1, 1000, kSyn | kAck});
+  EXPECT_FALSE(tcp.IsReplaced(0, kDown)) << "the client may be about to acknowledge that";
+  EXPECT_FALSE(Tcp::Established().IsReplaced(0, kDown));
 }
 
 TEST(SessionTest, ResetsWithinTheWindow) {

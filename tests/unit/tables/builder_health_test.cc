@@ -59,6 +59,8 @@ TEST_F(BuilderHealthTest, AnUnhealthyBackendTakesNoNewFlowsAndKeepsItsOwn) {
   EXPECT_THAT(Takers(), ElementsAre("b"));
   EXPECT_TRUE(Live("a"));
   EXPECT_TRUE(Record("a").flags & SLUICE_BACKEND_NEXT_HOP);
+  EXPECT_TRUE(Record("a").flags & SLUICE_BACKEND_UNHEALTHY);
+  EXPECT_FALSE(Record("b").flags & SLUICE_BACKEND_UNHEALTHY);
   // Only its own pool is made anew, and is as before when it is back.
   EXPECT_EQ(builder_.pools_rebuilt(), 1u);
   input_.unhealthy.clear();
