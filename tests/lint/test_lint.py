@@ -68,6 +68,7 @@ BAD = [
     ("docs/white.md", "one \n", ":1: trailing white space"),
     ("docs/end.md", "one", ":1: no newline at the end"),
     ("tools/one.py", "def one(:\n", ":1: not Python"),
+    ("tools/one.py", "def one():\n    return two()\n", ":2: undefined name 'two'"),
     ("tools/one.py", "def one():\n" + "    print()\n" * 60, ":1: function one has 61 lines"),
     ("tools/one.sh", "#!/bin/bash\nif true; then\n", "bash cannot read it"),
     ("tools/script", "#!/bin/bash\nif true; then\n", "bash cannot read it"),

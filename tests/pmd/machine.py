@@ -6,7 +6,7 @@
                                                 '----- card1 e1000 ----- cable ---- its other end
                                                 '----- card2 vmxnet3 --- cable ---- its other end
 
-usage: machine.py JUNIT [OPTION OF PYTEST]...
+usage: machine.py JUNIT SECONDS [OPTION OF PYTEST]...
 """
 
 import pathlib
@@ -20,19 +20,17 @@ sys.path.insert(0, str(ROOT / "tools"))
 from devices import CARDS  # noqa: E402
 from lab.emulated_pc import EmulatedPc  # noqa: E402
 
-# The tests take half of it.
-DEADLINE = 900
 
 
-def main(junit, *options):
+def main(junit, seconds, *options):
     with tempfile.TemporaryDirectory(prefix="sluice-pmd-") as folder:
         pc = EmulatedPc(pathlib.Path(folder), [word for card in CARDS.values() for word in card.qemu()])
         ended = pc.run(f"cd {ROOT} && /usr/bin/python3 -B -m pytest -p no:cacheprovider -v -o junit_family=xunit2 "
-                       f"--junitxml=/run/results/pmd.xml {' '.join(options)} tests/pmd", DEADLINE)
+                       f"--junitxml=/run/results/pmd.xml {' '.join(options)} tests/pmd", int(seconds))
         if (pc.results / "pmd.xml").exists():
             shutil.copy(pc.results / "pmd.xml", junit)
     if ended is None:
-        print(f"pmd: the emulated PC did not come to its end within {DEADLINE} s", file=sys.stderr)
+        print(f"pmd: the emulated PC did not come to its end within {seconds} s", file=sys.stderr)
     return 1 if ended is None else ended
 
 

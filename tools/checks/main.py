@@ -23,13 +23,15 @@ SUITES = {
     "fuzz": "the fuzz targets, a short while each",
     "bench": "the benchmarks run",
     "pmd": "PCI devices that DPDK owns, in an emulated PC",
+    "debian": "every golden packet through XDP on Debian's own kernel, in an emulated PC",
     "e2e": "real clients and servers in network namespaces",
     "upgrade": "from the build before this one, which is made for that, to this one and back, under load",
     "tidy": "clang-tidy over src/; takes minutes, not part of a whole run",
 }
 NOT_BY_DEFAULT = {"tidy"}
 # Left out of a whole run as well, which says so: they take minutes, and time is what a whole run is short of.
-SAID_TO_BE_LEFT_OUT = {"pmd": "eight minutes of an emulated PC", "upgrade": "the build before this one is built first"}
+SAID_TO_BE_LEFT_OUT = {"pmd": "eight minutes of an emulated PC", "debian": "a quarter of an hour of an emulated PC",
+                       "upgrade": "the build before this one is built first"}
 WITHOUT_ROOT = {"lint", "unit", "clang", "tidy"}
 
 

@@ -15,6 +15,7 @@ from checks.builds import BUILDS, ROOT
 MESON = ("unit", "packet", "sim", "bpf")
 # What the end-to-end tests run.
 DAEMON = ("sluiced", "sluicectl", "tools/decap/decap")
+GOLDEN_XDP = "tests/packet/golden_xdp_test"
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -106,9 +107,10 @@ def pytest(results, name, folder, *options):
            lambda junit: [*PYTEST, f"--junitxml={junit}", "-o", "junit_family=xunit2", *options, folder])
 
 
-def pmd(results):
-    """Boots an emulated PC, where the tests of that folder run with pytest."""
-    _junit(results, "pmd", "in an emulated PC", lambda junit: [sys.executable, "-B", "tests/pmd/machine.py", junit])
+def emulated(results, name, deadline, marked):
+    """Boots an emulated PC for at most so many seconds, where tests of tests/pmd run with pytest."""
+    _junit(results, name, "in an emulated PC",
+           lambda junit: [sys.executable, "-B", "tests/pmd/machine.py", junit, str(deadline), f'-m "{marked}"'])
 
 
 def _junit(results, name, words, command):
@@ -124,6 +126,26 @@ def _junit(results, name, words, command):
     if code not in (0, 1) or not junit.exists():
         results.add(name, False, f"ended with {code}")
     say(f"   {time.monotonic() - begin:.0f} s")
+
+
+def bench(results):
+    """A moment of each benchmark, to see that it runs: what it measures here means nothing."""
+    if not _ready(results, "gcc", builds.setup):
+        return
+    targets = json.loads(subprocess.run(["meson", "introspect", "--targets", "build"], cwd=ROOT, check=True,
+                                        capture_output=True, text=True).stdout)
+    targets = [target for target in targets
+               if target["type"] == "executable" and target["defined_in"].startswith(str(ROOT / "bench"))]
+    if not build(results, "gcc", [f"bench/{target['name']}" for target in targets]):
+        return
+    say("== bench (that they run; not what they measure)")
+    for target in targets:
+        log = BUILDS["gcc"].path / "check" / f"{target['name']}.log"
+        rows = f"--benchmark_filter={BENCH_ROWS.get(target['name'], '.')}"
+        code, output = builds.run([*target["filename"], "--benchmark_min_time=0.001", rows], log, timeout=300)
+        if code != 0:
+            say(output)
+        results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
 
 
 def upgrade(results):
@@ -175,8 +197,11 @@ def run(results, names):
         tidy(results)
     if "upgrade" in names:
         upgrade(results)
-    if "pmd" in names and build(results, "gcc", (*DAEMON, "tests/packet/golden_xdp_test")):
-        pmd(results)
+    # They take half of their deadlines.
+    if "pmd" in names and build(results, "gcc", (*DAEMON, GOLDEN_XDP)):
+        emulated(results, "pmd", 900, "not every_case")
+    if "debian" in names and build(results, "gcc", (GOLDEN_XDP,)):
+        emulated(results, "debian", 2400, "every_case")
     if "e2e" in names and build(results, "gcc", DAEMON):
         have_servers(results)
         # They wait more than they compute.

@@ -1,13 +1,13 @@
 """Runs every rule over the files that it is for."""
 
-from linter import files, formatting, functions, includes, text
+from linter import files, formatting, functions, includes, names, text
 
 
-def check_all(root, names):
+def check_all(root, tracked):
     """Problems as `file:line: what is wrong; what would be right`, in the order of the files."""
     problems = []
     formatted = []
-    for name in names:
+    for name in tracked:
         kind = files.kind(root, name)
         if kind is None:
             continue
@@ -25,7 +25,7 @@ def _check_file(root, name, kind, content):
         found += includes.check(name, content)
         found += functions.check_c(name, content)
     elif kind == "python":
-        found += functions.check_python(name, content)
+        found += functions.check_python(name, content) + names.check(name, content)
     elif kind == "shell":
         found += text.check_shell(root, name)
     return [f"{name}:{line}: {words}" for line, words in found]
