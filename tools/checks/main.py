@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from checks import suites  # noqa: E402
+from checks import instructions, suites  # noqa: E402
 from checks.results import Results  # noqa: E402
 
 SUITES = {
@@ -21,7 +21,7 @@ SUITES = {
     "tsan": "the tests labelled `concurrent` with the thread sanitizer",
     "clang": "the programs build with clang++",
     "fuzz": "the fuzz targets, a short while each",
-    "bench": "the benchmarks run",
+    "bench": "the benchmarks run, and no stage of the path has more instructions than are recorded",
     "pmd": "PCI devices that DPDK owns, in an emulated PC",
     "debian": "every golden packet through XDP on Debian's own kernel, in an emulated PC",
     "e2e": "real clients and servers in network namespaces",
@@ -41,7 +41,13 @@ def main():
         prog="tools/check", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Builds and runs the named suites; most of them without names.", epilog=f"suites:\n{listed}")
     parser.add_argument("suites", nargs="*", metavar="suite", choices=[[], *SUITES])
-    names = set(parser.parse_args().suites)
+    parser.add_argument("--record-instructions", action="store_true",
+                        help="counts those of build/bench/path_bench, from here on what `bench` asks for, and ends")
+    options = parser.parse_args()
+    if options.record_instructions:
+        instructions.record()
+        return 0
+    names = set(options.suites)
     if not names:
         names = set(SUITES) - NOT_BY_DEFAULT - set(SAID_TO_BE_LEFT_OUT) | {"all"}
     if os.geteuid() != 0 and not names <= WITHOUT_ROOT:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from checks import builds, previous
+from checks import builds, instructions, previous
 from checks.builds import BUILDS, ROOT
 
 # Suites of meson, in the order of their cost.
@@ -146,6 +146,8 @@ def bench(results):
         if code != 0:
             say(output)
         results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
+    say("== bench (instructions a packet, by callgrind)")
+    instructions.check(results)
 
 
 def upgrade(results):
