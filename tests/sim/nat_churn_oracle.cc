@@ -65,7 +65,7 @@ std::optional<uint32_t> NatOracle::ListenerOf(const FlowKey& flow) const {
 
 void NatOracle::JudgeClient(const NatPacket& packet, const Link& in, uint32_t listener, const SimResult& result) {
   NatSession* session = OfClient(KeyOf(packet));
-  if (session != nullptr && Opens(packet) && StateOf(*session) == SLUICE_SESSION_CLOSED) {
+  if (session != nullptr && Opens(packet) && GivesWay(*session)) {
     session->replaced = true;
     sums_.replaced++;
     by_client_.erase(session->client);

@@ -64,6 +64,12 @@ NatState NatOracle::StateOf(const NatSession& session) const {
   return client.acknowledged && server.acknowledged ? SLUICE_SESSION_ESTABLISHED : SLUICE_SESSION_HANDSHAKE;
 }
 
+// To a SYN of its client; not where the client has only reset what its server has never agreed to.
+bool NatOracle::GivesWay(const NatSession& session) const {
+  const auto& [client, server] = session.sides;
+  return StateOf(session) == SLUICE_SESSION_CLOSED && (!client.reset || server.syn || server.reset);
+}
+
 uint32_t NatOracle::WindowOf(const NatSession& session, size_t side) {
   const bool scaled = session.scales[0] != kNoScale && session.scales[1] != kNoScale;
   return uint32_t{session.sides[side].window} << (scaled ? session.scales[side] : 0);
@@ -87,6 +93,7 @@ bool NatOracle::Note(NatSession& session, size_t side, const NatPacket& packet) 
   if (tcp && side == 1 && (packet.flags & kSyn)) session.scales[1] = packet.scale;
   const bool believed = !tcp || Believes(session, side, packet);
   if (tcp && (packet.flags & kRst) && !believed) return false;
+  if (own.reset && (packet.flags & kSyn) && !(packet.flags & kRst)) own = {};
   own.seen = true;
   own.tick = TickOf(now_);
   if (!tcp) return true;

@@ -17,6 +17,7 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 # Of package qemu-system-common.
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 MEMORY = 3072
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # What the kernel needs to reach its root, and QEMU's monitor.
 _FIRST_MODULES = ("virtio_pci", "virtiofs", "overlay", "virtio_console")
 # This machine's files are the root, for reading; what is written stays in memory.
@@ -30,12 +31,16 @@ mount -t devtmpfs dev /dev
 for module in /first/*; do /bin/busybox insmod $module; done
 mount -t virtiofs -o ro host /host
 mount -t tmpfs written /written
-/bin/busybox mkdir /written/upper /written/work
+/bin/busybox mkdir /written/upper /written/work /written/tree
 mount -t overlay -o lowerdir=/host,upperdir=/written/upper,workdir=/written/work root /new
 for folder in proc sys dev; do mount --move /$folder /new/$folder; done
 mount -t tmpfs run /new/run
 mount -t bpf bpf /new/sys/fs/bpf
+# The tree may be a clone in /tmp.
+mount --bind /new{tree} /written/tree
 mount -t tmpfs tmp /new/tmp
+/bin/busybox mkdir -p /new{tree}
+mount --bind /written/tree /new{tree}
 /bin/busybox mkdir -p /new/lib/modules /new/run/results /new/run/modules
 mount -t virtiofs results /new/run/results
 mount -t virtiofs -o ro modules /new/run/modules
@@ -118,7 +123,7 @@ class EmulatedPc:
         shutil.copy("/bin/busybox", root / "bin")
         for number, path in enumerate(kernel.needed_modules(_FIRST_MODULES), 10):
             shutil.copy(path, root / "first" / f"{number}.ko")
-        (root / "init").write_text(_INIT.replace("{command}", command))
+        (root / "init").write_text(_INIT.replace("{tree}", str(ROOT)).replace("{command}", command))
         (root / "init").chmod(0o755)
         _pack(root, self.folder / "initrd")
 
