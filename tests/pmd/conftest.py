@@ -17,7 +17,7 @@ from pci_site import PciSite  # noqa: E402
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "every_case: takes a quarter of an hour; tools/check debian runs it")
+    config.addinivalue_line("markers", "every_case: takes ten minutes; tools/check debian runs it")
     # The folder that machine.py shares.
     if not pathlib.Path("/run/results").is_mount():
         pytest.exit("these tests are for the emulated PC; run: sudo tools/check pmd", 1)
