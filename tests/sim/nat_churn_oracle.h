@@ -82,8 +82,8 @@ class NatOracle {
   NatSession* OfClient(const FlowKey& flow);
   NatSession* OfServer(const FlowKey& flow);
   NatState StateOf(const NatSession& session) const;
-  // Window that the side has announced last, bytes.
   bool GivesWay(const NatSession& session) const;
+  // Window that the side has announced last, bytes.
   static uint32_t WindowOf(const NatSession& session, size_t side);
 
   // Takes out what was given up for others.
