@@ -42,7 +42,7 @@ def main():
         description="Builds and runs the named suites; most of them without names.", epilog=f"suites:\n{listed}")
     parser.add_argument("suites", nargs="*", metavar="suite", choices=[[], *SUITES])
     parser.add_argument("--record-instructions", action="store_true",
-                        help="counts those of bench/path_bench as it is now, from here on what `bench` asks for, and ends")
+                        help="counts those of bench/path_bench, from here on what `bench` asks for, and ends")
     options = parser.parse_args()
     if options.record_instructions:
         return suites.record_instructions(Results())
