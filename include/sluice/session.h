@@ -190,8 +190,9 @@ SLUICE_INLINE bool sluice_segment_in_window(const struct sluice_segment* segment
 SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_segment* segment, bool believed,
                                            uint32_t tick) {
   if (segment->flags & SLUICE_TCP_RST) return believed ? (word & ~SLUICE_WORD_TICK) | SLUICE_WORD_RESET | tick : word;
-  /* Who has reset may begin anew. */
-  const bool anew = (word & SLUICE_WORD_RESET) && (segment->flags & SLUICE_TCP_SYN);
+  /* A client that has reset may begin anew. */
+  const uint8_t opens = segment->flags & (SLUICE_TCP_SYN | SLUICE_TCP_ACK);
+  const bool anew = (word & SLUICE_WORD_RESET) && opens == SLUICE_TCP_SYN;
   uint64_t flags = anew ? 0 : word & SLUICE_WORD_FLAGS;
   if (segment->flags & SLUICE_TCP_SYN) flags |= SLUICE_WORD_SYN;
   if ((segment->flags & SLUICE_TCP_FIN) && believed) flags |= SLUICE_WORD_FIN;

@@ -93,7 +93,7 @@ bool NatOracle::Note(NatSession& session, size_t side, const NatPacket& packet) 
   if (tcp && side == 1 && (packet.flags & kSyn)) session.scales[1] = packet.scale;
   const bool believed = !tcp || Believes(session, side, packet);
   if (tcp && (packet.flags & kRst) && !believed) return false;
-  if (own.reset && (packet.flags & kSyn) && !(packet.flags & kRst)) own = {};
+  if (own.reset && (packet.flags & (kSyn | kAck | kRst)) == kSyn) own = {};
   own.seen = true;
   own.tick = TickOf(now_);
   if (!tcp) return true;

@@ -139,6 +139,8 @@ TEST(SessionTest, OneThatIsOverIsReplaced) {
   refused.Send(false, {kClientSequence, 0, 500, kSyn});
   refused.Send(true, {0, kClientSequence + 1, 0, kRst | kAck});
   EXPECT_TRUE(refused.IsReplaced());
+  refused.Send(true, {kServerSequence, kClientSequence + 1, 1000, kSyn | kAck});
+  EXPECT_EQ(refused.State(), SLUICE_SESSION_CLOSED) << "who has refused does not open it again";
   const Tcp ended = Tcp::Established();
   EXPECT_FALSE(ended.IsReplaced());
   EXPECT_TRUE(ended.IsReplaced(SLUICE_SESSION_ENDED));
