@@ -13,6 +13,8 @@
 /* What one new flow may look at: ports, and records that might give way. */
 #define SLUICE_PORTS_TRIED 128u
 #define SLUICE_CANDIDATES 16u
+/* Of all records, the part that closed sessions keep free for new flows. */
+#define SLUICE_RESERVE 16u
 /* NAT addresses that a new flow tries before it is refused. */
 #define SLUICE_ADDRESSES_TRIED 8u
 

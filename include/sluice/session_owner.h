@@ -143,6 +143,8 @@ SLUICE_STAGE int sluice_session_replace(struct sluice_owned* of, uint32_t index)
 #define SLUICE_SCORE_CLOSED 2u
 #define SLUICE_SCORE_OVER 3u
 #define SLUICE_SCORE_SHIFT 12
+/* What every handshake is below or at. */
+#define SLUICE_MOST_OF_HANDSHAKES ((SLUICE_SCORE_CLOSED << SLUICE_SCORE_SHIFT) - 1)
 SLUICE_STAGE uint32_t sluice_session_score(struct sluice_owned* of, uint32_t index) {
   if (SLUICE_MISSING(of)) return 0;
   const struct sluice_session* session = sluice_owned_session(of, index);
@@ -157,12 +159,12 @@ SLUICE_STAGE uint32_t sluice_session_score(struct sluice_owned* of, uint32_t ind
   return state == SLUICE_SESSION_HANDSHAKE ? SLUICE_SCORE_HANDSHAKE << SLUICE_SCORE_SHIFT | age : 0;
 }
 
-/* Ends the one of scratch.candidates that is worth least. 0 when each is worth more than a new flow. */
-SLUICE_STAGE int sluice_session_give_up(struct sluice_owned* of) {
+/* Ends the one of scratch.candidates that is worth least, if its score is above `than`. */
+SLUICE_STAGE int sluice_session_give_up(struct sluice_owned* of, uint32_t than) {
   if (SLUICE_MISSING(of)) return 0;
   struct sluice_session_owner* owner = sluice_owned_state(of);
   if (SLUICE_MISSING(owner)) return 0;
-  uint32_t best = 0;
+  uint32_t best = than;
   uint32_t victim = 0;
   for (uint32_t i = 0; i < SLUICE_CANDIDATES; i++) {
     const uint32_t score = sluice_session_score(of, of->scratch.candidates[i]);
@@ -170,7 +172,7 @@ SLUICE_STAGE int sluice_session_give_up(struct sluice_owned* of) {
     best = score;
     victim = of->scratch.candidates[i];
   }
-  if (best == 0) return 0;
+  if (best == than) return 0;
   const uint32_t kind = best >> SLUICE_SCORE_SHIFT;
   if (kind == SLUICE_SCORE_HANDSHAKE) SLUICE_COUNT(owner->counters.evicted_handshake);
   if (kind == SLUICE_SCORE_CLOSED) SLUICE_COUNT(owner->counters.evicted_closed);
@@ -178,23 +180,33 @@ SLUICE_STAGE int sluice_session_give_up(struct sluice_owned* of) {
   return sluice_session_close(of, victim);
 }
 
-/* A free record, while there are enough; else the place of the one that may give way first, of the next few. -1: none.
- */
+/* One of the next few gives way, if its score is above `than`. */
+SLUICE_INLINE int sluice_session_evict(struct sluice_owned* of, struct sluice_session_owner* owner, uint32_t than) {
+  const uint32_t sessions = sluice_owned_sessions(of);
+  uint32_t hand = owner->hand;
+  SLUICE_UNROLL
+  for (uint32_t i = 0; i < SLUICE_CANDIDATES; i++) {
+    of->scratch.candidates[i] = hand;
+    hand = hand + 1 >= sessions ? 0 : hand + 1;
+  }
+  owner->hand = hand;
+  return sluice_session_give_up(of, than);
+}
+
+/* A free record; -1: none. Closed sessions give way while a reserve of free records is still there, up to two to a new
+ * flow, so that one whose next few are all established does not find the table full. Handshakes give way only when
+ * nothing is left but the spare ones. */
 SLUICE_STAGE int sluice_session_take(struct sluice_owned* of) {
   if (SLUICE_MISSING(of)) return -1;
   struct sluice_session_owner* owner = sluice_owned_state(of);
   const uint32_t sessions = sluice_owned_sessions(of);
   if (SLUICE_MISSING(owner) || sessions == 0) return -1;
-  if (owner->free_count <= owner->spare) {
-    uint32_t hand = owner->hand;
-    SLUICE_UNROLL
-    for (uint32_t i = 0; i < SLUICE_CANDIDATES; i++) {
-      of->scratch.candidates[i] = hand;
-      hand = hand + 1 >= sessions ? 0 : hand + 1;
-    }
-    owner->hand = hand;
-    if (!sluice_session_give_up(of)) return -1;
+  const uint32_t enough = owner->spare + sessions / SLUICE_RESERVE;
+  for (uint32_t i = 0; i < 2 && owner->free_count <= enough; i++) {
+    const bool reserved = owner->free_count > owner->spare;
+    sluice_session_evict(of, owner, reserved ? SLUICE_MOST_OF_HANDSHAKES : 0);
   }
+  if (owner->free_count <= owner->spare) return -1;
   const uint32_t* place = sluice_owned_free(of, owner->free_head);
   if (SLUICE_MISSING(place)) return -1;
   owner->free_head = owner->free_head + 1 >= sessions ? 0 : owner->free_head + 1;
@@ -250,7 +262,7 @@ SLUICE_INLINE int sluice_session_push(struct sluice_owned* of, uint64_t hash, ui
     of->scratch.candidates[i] = one == self ? another : one;
     of->scratch.candidates[SLUICE_BUCKET_ENTRIES + i] = other == self ? another : other;
   }
-  return sluice_session_give_up(of);
+  return sluice_session_give_up(of, 0);
 }
 
 /* The entry into one of the two buckets, where there is room. */

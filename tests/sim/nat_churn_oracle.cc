@@ -151,10 +151,12 @@ void NatOracle::JudgeSource(const NatSession& session, uint32_t listener, const 
   FlowKey own = session.server;
   own.destination = session.client.source;
   bool keeps = !full && !site_.IsServer(session.client.source.address);
-  if (const auto at = by_server_.find(own); keeps && at != by_server_.end() && Alive(at->second) != nullptr) {
-    // The client's own earlier one gives way.
-    keeps = at->second->replaced && at->second->client == session.client;
-    if (keeps) at->second->incarnation = kGivenUp;
+  if (const auto at = by_server_.find(own); keeps && at != by_server_.end()) {
+    // The client's own earlier one gives way; that it has no record any more says nothing.
+    NatSession& holder = *at->second;
+    const bool gives_way = holder.replaced && holder.client == session.client;
+    if (gives_way) holder.incarnation = kGivenUp;
+    keeps = gives_way || Alive(&holder) == nullptr;
   }
   EXPECT_EQ(session.KeepsSource(), keeps);
   if (keeps) return;

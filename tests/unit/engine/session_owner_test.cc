@@ -295,6 +295,43 @@ TEST_F(FullOwnerTest, TheLeastValuableGivesWayAndNobodyEstablished) {
   EXPECT_EQ(owner_.live(), 8u);
 }
 
+class LargeOwnerTest : public SessionOwnerTest {
+ protected:
+  static constexpr uint32_t kRecords = 2048;
+  LargeOwnerTest() : SessionOwnerTest(kRecords, 800) {}
+
+  // So many more, each with a port of its own; how many found room.
+  uint32_t OpenMore(uint32_t count, enum sluice_session_state state) {
+    uint32_t opened = 0;
+    for (uint32_t i = 0; i < count; i++, next_++) {
+      const std::optional<uint32_t> index = Open(FullNatSession(next_, next_));
+      if (!index.has_value()) continue;
+      Set(*index, state, 1);
+      opened++;
+    }
+    return opened;
+  }
+  uint32_t spare() const { return partition_.state->spare; }
+
+  uint16_t next_ = 1024;
+};
+
+TEST_F(LargeOwnerTest, HasRoomWhileClosedOnesAreBehindARunOfEstablishedOnes) {
+  EXPECT_EQ(OpenMore(1000, SLUICE_SESSION_ESTABLISHED), 1000u);
+  EXPECT_EQ(OpenMore(5 * kRecords, SLUICE_SESSION_CLOSED), 5 * kRecords);
+  EXPECT_EQ(owner_.counters().evicted_closed, 1000 + 5 * kRecords - owner_.live());
+  EXPECT_EQ(OpenMore(kRecords, SLUICE_SESSION_ESTABLISHED), kRecords - 1000 - spare());
+}
+
+TEST_F(LargeOwnerTest, HandshakesGiveWayOnlyWhenNothingElseIsLeft) {
+  const uint32_t most = kRecords - spare();
+  EXPECT_EQ(OpenMore(most, SLUICE_SESSION_HANDSHAKE), most);
+  EXPECT_EQ(owner_.counters().evicted_handshake, 0u);
+  EXPECT_EQ(OpenMore(10, SLUICE_SESSION_HANDSHAKE), 10u);
+  EXPECT_EQ(owner_.counters().evicted_handshake, 10u);
+  EXPECT_EQ(owner_.live(), most);
+}
+
 TEST_F(FullOwnerTest, OneWhoseBackendIsGoneGivesWayFirst) {
   Fill();
   tables_.backends[4] = tables_.backends[3];
