@@ -92,49 +92,55 @@ static __always_inline uint32_t guess_owner(const struct engine_job* job, const 
   return sluice_session_workers + sluice_nat_owner(SLUICE_16(job->packet.flow.destination_port), session->own.owners);
 }
 
-static __always_inline bool session_is_settled(const struct session_job* session) {
+static __always_inline uint32_t session_rank(const struct session_job* session) {
   const struct sluice_session* record = &session->session;
-  return sluice_session_is_settled(record->protocol, record->forward, record->reverse);
+  return sluice_session_rank(record->protocol, record->forward, record->reverse);
 }
 
-// The session of the flow that another owner has. `settled`: only one that both ends have agreed on and not yet closed.
-STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session, uint32_t settled) {
+// The session of the flow that another owner has, of the highest rank if that is above `than`.
+STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job* session, uint32_t than) {
   if (!job || !session) return NOT_FOUND;
   const bool opens = !job->reverse && (job->packet.flags & SLUICE_PACKET_SYN);
   const uint32_t among = opens ? sluice_session_workers : sluice_session_partitions;
   uint32_t owner = opens ? 0 : guess_owner(job, session);
-  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < among; i++) {
+  uint32_t best = SLUICE_SESSION_PARTITIONS;
+  for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < among && than != SLUICE_RANK_SETTLED; i++) {
     session->owner = owner;
     if (owner != job->session_own && !session_has_none(owner) &&
-        session_find_in(session, &job->packet.flow, job->listener, job->hash) &&
-        session_use(job, session) == SESSION_GOES_ON && (!settled || session_is_settled(session))) {
-      struct sluice_session_owner* own = sluice_owned_state(&session->own);
-      if (own && job->reverse) own->counters.answers_elsewhere++;
-      return FOUND;
+        session_find_in(session, &job->packet.flow, job->listener, job->hash) && session_rank(session) > than &&
+        session_use(job, session) == SESSION_GOES_ON) {
+      than = session_rank(session);
+      best = owner;
     }
     owner = owner + 1 >= sluice_session_partitions ? 0 : owner + 1;
   }
-  return NOT_FOUND;
+  session->owner = best;
+  if (best == SLUICE_SESSION_PARTITIONS || !session_find_in(session, &job->packet.flow, job->listener, job->hash))
+    return NOT_FOUND;
+  struct sluice_session_owner* own = sluice_owned_state(&session->own);
+  if (own && job->reverse) own->counters.answers_elsewhere++;
+  return FOUND;
 }
 
 // The session of the packet's flow, if it has one that is not over: ours, else another owner's. A new connection that
 // another queue has an entry of is new all the same: it has come here for good. But a worker gets its flows back, and
-// the flow may have gone on elsewhere before it came back to us: while ours is in no state to go by, one that is goes
-// before it.
+// the flow may have gone on elsewhere before it came back to us, or come here in the midst of it: one of a higher rank
+// goes before ours.
 STAGE uint32_t session_find(struct engine_job* job, struct session_job* session) {
   if (!job || !session) return NOT_FOUND;
   session->owner = job->session_own;
-  uint32_t goes_on = 0;
+  uint32_t own = SLUICE_RANK_NONE;
   if (session_find_in(session, &job->packet.flow, job->listener, job->hash)) {
     const int use = session_use(job, session);
-    goes_on = use == SESSION_GOES_ON;
-    if (goes_on && (sluice_session_partitions == 1 || session_is_settled(session))) return FOUND;
+    if (use == SESSION_GOES_ON) own = session_rank(session);
+    if (own == SLUICE_RANK_SETTLED || (own != SLUICE_RANK_NONE && sluice_session_partitions == 1)) return FOUND;
     if (use == SESSION_REPLACED) sluice_session_replace(&session->own, session->found);
     if (use == SESSION_OVER) sluice_session_close(&session->own, session->found);
   }
   if (sluice_session_partitions == 1) return NOT_FOUND;
-  if (session_find_elsewhere(job, session, goes_on) == FOUND) return FOUND;
+  if (session_find_elsewhere(job, session, own) == FOUND) return FOUND;
   session->owner = job->session_own;
+  const bool goes_on = own != SLUICE_RANK_NONE;
   return goes_on && session_find_in(session, &job->packet.flow, job->listener, job->hash) ? FOUND : NOT_FOUND;
 }
 

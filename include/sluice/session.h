@@ -102,10 +102,13 @@ SLUICE_INLINE enum sluice_session_state sluice_session_state(uint32_t protocol, 
   return both & SLUICE_WORD_ACK ? SLUICE_SESSION_ESTABLISHED : SLUICE_SESSION_HANDSHAKE;
 }
 
-/* Whether both ends have agreed on the session, and not yet closed it. */
-SLUICE_INLINE bool sluice_session_is_settled(uint32_t protocol, uint64_t forward, uint64_t reverse) {
+/* Of several sessions of one flow, that of the highest rank is the one to go by: one that both ends have agreed on and
+ * not yet closed, then one that is being opened, then one that is closed. */
+enum sluice_session_rank { SLUICE_RANK_NONE, SLUICE_RANK_CLOSED, SLUICE_RANK_HANDSHAKE, SLUICE_RANK_SETTLED };
+SLUICE_INLINE enum sluice_session_rank sluice_session_rank(uint32_t protocol, uint64_t forward, uint64_t reverse) {
   const enum sluice_session_state state = sluice_session_state(protocol, forward, reverse);
-  return state == SLUICE_SESSION_ESTABLISHED || state == SLUICE_SESSION_HALF_CLOSED;
+  if (state == SLUICE_SESSION_CLOSED) return SLUICE_RANK_CLOSED;
+  return state == SLUICE_SESSION_HANDSHAKE ? SLUICE_RANK_HANDSHAKE : SLUICE_RANK_SETTLED;
 }
 
 /* Whether the client's next SYN opens another session of the flow, with another port of ours: this one is closed, or

@@ -159,7 +159,7 @@ class SessionPath {
   sluice_verdict Stranger(const SessionBurst& burst, const SessionJob& job) const;
   bool Find(const SessionBurst& burst, const SessionJob& job, Found* found);
   bool FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found);
-  bool FindElsewhere(const SessionBurst& burst, const SessionJob& job, bool settled, Found* found);
+  bool FindElsewhere(const SessionBurst& burst, const SessionJob& job, enum sluice_session_rank than, Found* found);
   bool IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   Use UseOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);

@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-bool IsSettled(const sluice_session& session) {
-  return sluice_session_is_settled(session.protocol, session.forward, session.reverse);
+enum sluice_session_rank RankOf(const sluice_session& session) {
+  return sluice_session_rank(session.protocol, session.forward, session.reverse);
 }
 
 // One look at a line that changes with flows, not with packets, for two at buckets.
@@ -53,16 +53,16 @@ sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const SessionJob
   return SLUICE_VERDICT_no_listener;
 }
 
-// The session of the packet's flow, if it has one that is not over: ours, else another's. While ours is in no state to
-// go by, one that is goes before it: the kernel may have opened it in our place.
+// The session of the packet's flow, if it has one that is not over: ours, else another's. One of a higher rank goes
+// before ours: the kernel may have opened it in our place, or the flow come here from another worker.
 bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* found) {
-  bool goes_on = false;
+  enum sluice_session_rank own = SLUICE_RANK_NONE;
   if (FindIn(burst, job, self_, found)) {
     const auto index = static_cast<uint32_t>(found->live - partitions_[self_].sessions);
     switch (UseOf(burst, job, *found->record)) {
       case Use::kGoOn:
-        goes_on = true;
-        if (partitions_.size() == 1 || IsSettled(*found->record)) return true;
+        own = RankOf(*found->record);
+        if (partitions_.size() == 1 || own == SLUICE_RANK_SETTLED) return true;
         break;
       case Use::kReplace:
         own_.Replace(burst.tables, index);
@@ -73,25 +73,30 @@ bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* 
         break;
     }
   }
-  if (FindElsewhere(burst, job, goes_on, found)) return true;
-  return goes_on && FindIn(burst, job, self_, found);
+  if (FindElsewhere(burst, job, own, found)) return true;
+  return own != SLUICE_RANK_NONE && FindIn(burst, job, self_, found);
 }
 
-// A new connection that another worker has an entry of is new all the same: it has come here for good. What the kernel
-// has done in a worker's place stands. `settled`: only a session that both ends have agreed on and not yet closed.
-bool SessionPath::FindElsewhere(const SessionBurst& burst, const SessionJob& job, bool settled, Found* found) {
+// The session of the highest rank that another owner has, if that is above `than`. A new connection that another worker
+// has an entry of is new all the same: it has come here for good. What the kernel has done in a worker's place stands.
+bool SessionPath::FindElsewhere(const SessionBurst& burst, const SessionJob& job, enum sluice_session_rank than,
+                                Found* found) {
   const auto count = static_cast<uint32_t>(partitions_.size());
   if (count == 1) return false;
   const bool opens = !job.reverse && (job.packet->flags & SLUICE_PACKET_SYN);
   const uint32_t first = opens ? owners_->owners() : 0;
   uint32_t owner = opens ? first : job.reverse ? GuessOwner(burst, job) : self_;
-  for (uint32_t i = first; i < count; i++, owner = owner + 1 == count ? 0 : owner + 1) {
+  uint32_t best = count;
+  for (uint32_t i = first; i < count && than != SLUICE_RANK_SETTLED; i++, owner = owner + 1 == count ? 0 : owner + 1) {
     if (owner == self_ || HasNone(partitions_[owner]) || !FindIn(burst, job, owner, found)) continue;
-    if (UseOf(burst, job, *found->record) != Use::kGoOn || (settled && !IsSettled(*found->record))) continue;
-    if (job.reverse) Add(own_.counters().answers_elsewhere, 1);
-    return true;
+    const enum sluice_session_rank rank = RankOf(*found->record);
+    if (rank <= than || UseOf(burst, job, *found->record) != Use::kGoOn) continue;
+    than = rank;
+    best = owner;
   }
-  return false;
+  if (best == count || !FindIn(burst, job, best, found)) return false;
+  if (job.reverse) Add(own_.counters().answers_elsewhere, 1);
+  return true;
 }
 
 // An answer to a translated source says whose it is.

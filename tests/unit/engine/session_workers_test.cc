@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/burst.h"
 #include "engine/session_tables.h"
 #include "sluice/checksum.h"
@@ -200,6 +201,35 @@ TEST_F(SessionWorkersTest, OneClientPortTowardTwoListeners) {
   EXPECT_EQ(source_seen(0, "203.0.113.11"), kOurs);
   // The same flow at another worker is no other one.
   EXPECT_EQ(source_seen(1, "203.0.113.10"), kClient);
+}
+
+// A client's port is used again, and one of the packets comes to the worker that has the closed session of before: it
+// belongs to the new one all the same.
+TEST_F(SessionWorkersTest, ANewConnectionGoesBeforeAClosedOneOfAnotherWorker) {
+  // Source port toward the server.
+  const auto sent = [this](uint32_t worker, const char* segment) {
+    std::vector<std::string> packets{packet_test::Packet(
+        absl::StrCat("eth/ipv4(src=192.0.2.7, dst=203.0.113.20)/tcp(sport=5000, window=1000, ", segment, ")"))};
+    const std::vector<Frame> frames = Process(worker, &packets);
+    EXPECT_EQ(frames[0].verdict, SLUICE_VERDICT_forwarded) << segment << ": " << sluice_verdict_name(frames[0].verdict);
+    return WordAt(Bytes(frames[0]), kTransport);
+  };
+  const auto answer = [this](uint32_t worker, uint32_t port, const char* segment) {
+    std::vector<std::string> packets{packet_test::Packet(absl::StrCat(
+        "eth/ipv4(src=10.0.3.3, dst=198.51.100.64)/tcp(sport=80, dport=", port, ", window=1000, ", segment, ")"))};
+    const std::vector<Frame> frames = Process(worker, &packets);
+    EXPECT_EQ(frames[0].verdict, SLUICE_VERDICT_returned) << segment << ": " << sluice_verdict_name(frames[0].verdict);
+  };
+  const uint32_t first = sent(0, "seq=100, syn");
+  answer(0, first, "seq=500, acknr=101, syn, ack");
+  EXPECT_EQ(sent(0, "seq=101, acknr=501, ack"), first);
+  EXPECT_EQ(sent(0, "seq=101, acknr=501, rst, ack"), first);
+  const uint32_t second = sent(1, "seq=9000, syn");
+  EXPECT_NE(second, first);
+  answer(0, second, "seq=700, acknr=9001, syn, ack");
+  EXPECT_EQ(sent(0, "seq=9001, acknr=701, ack"), second);
+  EXPECT_EQ(sent(0, "seq=9001, acknr=701, psh, ack"), second);
+  EXPECT_EQ(sent(1, "seq=9001, acknr=701, ack"), second);
 }
 
 }  // namespace
