@@ -33,8 +33,9 @@ STAGE int reference_connect(struct engine_job* job) {
     }
   }
   const struct sluice_selector selector = {job->own, job->now};
-  job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
-  if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet, job->hash);
+  const int selected = sluice_selected(job->slot);
+  if (selected != SLUICE_CONTINUE) return selected;
   job->new_flow = 1;
   const struct reference_flow made = {job->slot, tick};
   bpf_map_update_elem(&reference_flows, &job->packet.flow, &made, BPF_ANY);

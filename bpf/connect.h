@@ -196,8 +196,9 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
     const struct sluice_selector selector = {job->own, job->now};
     const int admitted = sluice_admit(&job->tables, &selector, job->listener, &job->packet);
     if (admitted != SLUICE_CONTINUE) return admitted;
-    job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet.flow, job->hash);
-    if (job->slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+    job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet, job->hash);
+    const int selected = sluice_selected(job->slot);
+    if (selected != SLUICE_CONTINUE) return selected;
   }
   if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
   const uint32_t state = moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW;

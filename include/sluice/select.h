@@ -12,6 +12,8 @@
 
 /* Places that least_connections and least_time compare; neighbours, so two cache lines at most. */
 #define SLUICE_PLACES_TRIED 8u
+/* Others that a new flow asks for room whose own backend is full: all of them in most pools. */
+#define SLUICE_MEMBERS_TRIED 32u
 
 /* What a worker selects by besides the tables: where it is in its rounds, and the load of backends. */
 #ifdef __bpf__
@@ -101,6 +103,12 @@ SLUICE_INLINE uint64_t sluice_affinity_hash(const struct sluice_settings* settin
   return sluice_hash_flow(settings, &part);
 }
 
+/* The slot of a member of the pool, where it has limits (sluice_pool); by turns from `place` on. */
+SLUICE_INLINE uint32_t sluice_member_slot(const struct sluice_tables* tables, const struct sluice_pool* pool,
+                                          uint32_t place) {
+  return sluice_place_slot(tables, pool, pool->size + (place < pool->members ? place : place - pool->members));
+}
+
 /* What a flow more would cost the backend, and whether that is less: flows by weight. */
 struct sluice_candidate {
   uint64_t cost;
@@ -168,6 +176,41 @@ SLUICE_STAGE uint32_t sluice_select_next(const struct sluice_tables* tables, con
   return sluice_place_slot(tables, pool, place < pool->size ? place : place - pool->size);
 }
 
+/* Whether the backend has room for a flow more. One that has not, but whose limit is a soft one, is `otherwise` from
+ * here on, if that has more flows by weight. */
+SLUICE_STAGE int sluice_has_room(const struct sluice_selector* selector, uint32_t slot,
+                                 struct sluice_candidate* otherwise) {
+  if (SLUICE_MISSING(selector) || SLUICE_MISSING(otherwise)) return false;
+  const struct sluice_load* load = sluice_load_of(selector, slot);
+  const struct sluice_traffic* traffic = sluice_traffic_of(selector, slot);
+  if (SLUICE_MISSING(load) || SLUICE_MISSING(traffic)) return false;
+  const uint32_t limit = SLUICE_LOAD(&load->limit);
+  if (limit == 0 || sluice_active_flows(load, traffic) < (limit & SLUICE_LIMIT_MOST)) return true;
+  if (!(limit & SLUICE_LIMIT_SOFT)) return false;
+  const struct sluice_candidate soft = sluice_candidate_of(load, traffic, slot, false);
+  if (otherwise->weight == 0 || soft.cost * otherwise->weight < otherwise->cost * soft.weight) *otherwise = soft;
+  return false;
+}
+
+/* The backend that was selected, while it has room; else the next one that has, from one by the hash on, so that the
+ * flows of a full one spread over all others; else the least loaded of those whose limit is a soft one: more flows have
+ * come than the control thread has told of. */
+SLUICE_STAGE uint32_t sluice_select_with_room(const struct sluice_tables* tables,
+                                              const struct sluice_selector* selector, uint32_t pool_index,
+                                              uint32_t selected, uint64_t hash) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, pool_index);
+  if (SLUICE_MISSING(pool)) return SLUICE_NO_BACKEND;
+  struct sluice_candidate otherwise = {0, 0, SLUICE_BACKENDS_FULL};
+  if (sluice_has_room(selector, selected, &otherwise)) return selected;
+  const uint32_t first = sluice_scale((uint32_t)hash, pool->members);
+  for (uint32_t i = 0; i < SLUICE_MEMBERS_TRIED && i < pool->members; i++) {
+    const uint32_t slot = sluice_member_slot(tables, pool, first + i);
+    if (sluice_has_room(selector, slot, &otherwise)) return slot;
+  }
+  return otherwise.slot;
+}
+
 /* Whether the flow alone says where it goes. */
 SLUICE_INLINE bool sluice_selects_by_hash(const struct sluice_pool* pool) {
   return pool->algorithm == SLUICE_MAGLEV || pool->algorithm == SLUICE_SOURCE_HASH;
@@ -181,19 +224,39 @@ SLUICE_INLINE uint32_t sluice_select_by_hash(const struct sluice_tables* tables,
   return sluice_place_slot(tables, pool, sluice_scale(sluice_select_hash(selects), pool->size));
 }
 
-/* The slot of the backend that a new flow of this hash goes to, or SLUICE_NO_BACKEND. */
-SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, const struct sluice_selector* selector,
-                                     uint32_t listener_index, const struct sluice_flow* flow, uint64_t hash) {
+SLUICE_INLINE uint32_t sluice_select_by_algorithm(const struct sluice_tables* tables,
+                                                  const struct sluice_selector* selector,
+                                                  const struct sluice_listener* listener,
+                                                  const struct sluice_pool* pool, const struct sluice_flow* flow,
+                                                  uint64_t hash) {
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
-  const struct sluice_listener* listener = SLUICE_AT(tables, sluice_listener, listeners, listener_index);
-  if (SLUICE_MISSING(settings) || SLUICE_MISSING(listener)) return SLUICE_NO_BACKEND;
-  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, listener->pool);
-  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+  if (SLUICE_MISSING(settings)) return SLUICE_NO_BACKEND;
   if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_ROUND_ROBIN))
     return sluice_select_next(tables, selector, listener->pool);
   if (SLUICE_UNLIKELY(pool->algorithm >= SLUICE_RANDOM))
     return sluice_select_least(tables, selector, listener->pool, hash);
   return sluice_select_by_hash(tables, settings, pool, listener->flags, flow, hash);
+}
+
+/* The slot of the backend that a flow gets which this packet makes new here; SLUICE_NO_BACKEND, or
+ * SLUICE_BACKENDS_FULL. A packet from the midst of a connection goes where the algorithm says, whoever is full: it is
+ * none more. */
+SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                     uint32_t listener_index, const struct sluice_packet* packet, uint64_t hash) {
+  const struct sluice_listener* listener = SLUICE_AT(tables, sluice_listener, listeners, listener_index);
+  if (SLUICE_MISSING(listener)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, listener->pool);
+  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+  const uint32_t slot = sluice_select_by_algorithm(tables, selector, listener, pool, &packet->flow, hash);
+  if (SLUICE_LIKELY(pool->members == 0)) return slot;
+  if (packet->flow.protocol == SLUICE_IP_TCP && !(packet->flags & SLUICE_PACKET_SYN)) return slot;
+  return sluice_select_with_room(tables, selector, listener->pool, slot, hash);
+}
+
+/* The verdict for a packet whose flow has got this from sluice_select, or SLUICE_CONTINUE. */
+SLUICE_INLINE int sluice_selected(uint32_t slot) {
+  if (slot == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  return slot == SLUICE_BACKENDS_FULL ? SLUICE_VERDICT_backends_full : SLUICE_CONTINUE;
 }
 
 #endif /* SLUICE_SELECT_H_ */

@@ -183,8 +183,9 @@ SLUICE_INLINE enum sluice_verdict sluice_session_begin(const struct sluice_table
   if (sluice_source_is_bad(tables, &packet->flow.source)) return SLUICE_VERDICT_bad_source;
   const int admitted = sluice_admit(tables, selector, listener, packet);
   if (admitted != SLUICE_CONTINUE) return (enum sluice_verdict)admitted;
-  wanted->backend = sluice_select(tables, selector, listener, &packet->flow, hash);
-  if (wanted->backend == SLUICE_NO_BACKEND) return SLUICE_VERDICT_no_backend;
+  wanted->backend = sluice_select(tables, selector, listener, packet, hash);
+  const int selected = sluice_selected(wanted->backend);
+  if (selected != SLUICE_CONTINUE) return (enum sluice_verdict)selected;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, wanted->backend);
   if (SLUICE_MISSING(backend)) return SLUICE_VERDICT_no_table;
   wanted->client = packet->flow.source;

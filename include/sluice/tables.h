@@ -157,9 +157,14 @@ struct sluice_pool {
   /* sluice_algorithm. */
   uint16_t algorithm;
   uint16_t reserved;
-  uint32_t more_reserved;
+  /* Where backends have limits on their flows: how many of them take flows, each once behind the places; else 0. */
+  uint32_t members;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_pool) == 16, "four to a cache line");
+/* Of the arena. */
+SLUICE_INLINE uint32_t sluice_pool_places(const struct sluice_pool* pool) {
+  return pool->size + pool->members;
+}
 
 /* Where a worker is in the rounds of a pool; one record a pool in each partition, written by its worker. */
 struct sluice_cursor {
@@ -177,8 +182,12 @@ struct sluice_load {
   /* In proportion to other backends of its pool, and how long it takes to answer, microseconds; 0 of both as 1. */
   uint32_t weight;
   uint32_t latency;
-  uint32_t reserved;
+  /* Active flows with which it is full, SLUICE_LIMIT_MOST at most; 0: never. SLUICE_LIMIT_SOFT: while all others are
+   * full too, it gets more. */
+  uint32_t limit;
 };
+#define SLUICE_LIMIT_MOST 0xffffffu
+#define SLUICE_LIMIT_SOFT 0x80000000u
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_load) == 16, "four to a cache line");
 
 /* What sessions of a listener go by; same index as the listener. A listener that is gone keeps its record without

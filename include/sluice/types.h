@@ -109,6 +109,9 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 /* Of one source within a window. */
 #define SLUICE_SOURCE_MOST (1u << 21)
 #define SLUICE_NO_BACKEND 0xfffffu
+/* Selected for a new flow: there are backends, and each has as many flows as it may have. No slot, which has 20 bits.
+ */
+#define SLUICE_BACKENDS_FULL 0x100000u
 #define SLUICE_NO_LISTENER 0xffffffffu
 #define SLUICE_NO_POOL 0xffffffffu
 

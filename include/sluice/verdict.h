@@ -42,6 +42,7 @@
   X(no_listener,              DROP, "virtual address, but no listener on that protocol and port") \
   X(unknown_fragment,         DROP, "later fragment whose first has not been seen") \
   X(no_backend,               DROP, "the pool has no backend that can take flows") \
+  X(backends_full,            DROP, "each backend of the pool has its max_connections") \
   X(no_next_hop,              DROP, "the backend has no next hop") \
   X(ttl_expired,              DROP, "TTL or hop limit used up here") \
   X(too_big,                  DROP, "packet exceeds the MTU toward its backend; telling the client was rate-limited or impossible") \

@@ -68,6 +68,10 @@ inline constexpr size_t kMaxPools = 16'384;
 inline constexpr size_t kMaxBackends = 1'000'000;
 inline constexpr uint32_t kMaxWeight = 65'535;
 inline constexpr uint64_t kMaxWeightSum = UINT32_MAX;
+// SLUICE_LIMIT_MOST in sluice/tables.h.
+inline constexpr uint32_t kMaxBackendConnections = 16'777'215;
+// Percent of a backend's share.
+inline constexpr uint32_t kMaxHashBalanceFactor = 1'000;
 inline constexpr uint32_t kMinMaglevTableSize = 251;
 // The last prime before 2^24, which is the most that tables/maglev.h builds.
 inline constexpr uint32_t kMaxMaglevTableSize = 16'777'213;

@@ -161,6 +161,27 @@ void CheckSeconds(const google::protobuf::Duration& time, int64_t most, const st
                   absl::StrCat(field, " is out of range; choose from 1s to ", most / 3'600, "h"));
 }
 
+// How many flows a backend may have.
+void CheckLimits(const v1::Pool& pool, const std::string& path, Report& report) {
+  for (int i = 0; i < pool.backends_size(); ++i) {
+    const v1::Backend& backend = pool.backends(i);
+    if (!backend.has_max_connections()) continue;
+    if (backend.max_connections() >= 1 && backend.max_connections() <= kMaxBackendConnections) continue;
+    report.AddError(At(absl::StrCat(path, ".backends"), i, "max_connections"),
+                    absl::StrCat("max_connections is out of range; choose from 1 to ", kMaxBackendConnections,
+                                 ", or leave it out for no limit"));
+  }
+  if (!pool.has_hash_balance_factor()) return;
+  const std::string factor = absl::StrCat(path, ".hash_balance_factor");
+  if (pool.hash_balance_factor() <= 100 || pool.hash_balance_factor() > kMaxHashBalanceFactor) {
+    report.AddError(factor, absl::StrCat("hash_balance_factor is out of range; choose from 101 to ",
+                                         kMaxHashBalanceFactor, ", percent of a backend's share"));
+  } else if (pool.algorithm() != v1::Pool::MAGLEV && pool.algorithm() != v1::Pool::SOURCE_HASH) {
+    report.AddError(factor,
+                    "hash_balance_factor is for algorithms that go by a hash; remove it, or use maglev or source_hash");
+  }
+}
+
 // Which backends of it are used when, and how they come and go.
 void CheckRoles(const v1::Config& config, const v1::Pool& pool, const std::string& path, Report& report) {
   if (pool.has_drain_timeout()) CheckSeconds(pool.drain_timeout(), kMaxDrainSeconds, path, "drain_timeout", report);
@@ -214,6 +235,7 @@ void CheckPools(const v1::Config& config, Report& report, Facts& facts) {
     CheckTableSize(pool, absl::StrCat(path, ".maglev_table_size"), report);
     CheckWeights(pool, path, report);
     CheckRoles(config, pool, path, report);
+    CheckLimits(pool, path, report);
   }
   if (backends > kMaxBackends) {
     report.AddError(kList, absl::StrCat(backends, " backends in all pools; at most ", kMaxBackends, " are possible"));

@@ -294,9 +294,9 @@ SLUICE_HOT void BurstPath::SelectBackend(const Burst& burst, Job& job) {
     job.verdict = static_cast<sluice_verdict>(admitted);
     return;
   }
-  job.slot = sluice_select(&burst.tables, &burst.selector, job.listener, &job.packet.flow, job.hash);
-  if (job.slot == SLUICE_NO_BACKEND) {
-    job.verdict = SLUICE_VERDICT_no_backend;
+  job.slot = sluice_select(&burst.tables, &burst.selector, job.listener, &job.packet, job.hash);
+  if (const int selected = sluice_selected(job.slot); SLUICE_UNLIKELY(selected != SLUICE_CONTINUE)) {
+    job.verdict = static_cast<sluice_verdict>(selected);
     return;
   }
   job.backend = &burst.tables.backends[job.slot];

@@ -210,7 +210,7 @@ FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
     FindEntries(hash, listener.pool, &answer.found);
   }
   const sluice_pool& pool = tables_.pools[listener.pool];
-  answer.open = pool.size > 0 && !sluice_selects_by_hash(&pool);
+  answer.open = pool.size > 0 && (!sluice_selects_by_hash(&pool) || pool.members > 0);
   if (pool.size > 0 && !answer.open) {
     answer.selected = sluice_select_by_hash(&tables_, tables_.settings, &pool, listener.flags, &flow, hash);
   }

@@ -24,7 +24,7 @@ void Store(uint32_t* to, uint32_t value) {
   __atomic_store_n(to, value, __ATOMIC_RELAXED);
 }
 
-int64_t CountedByAll(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone, uint32_t slot) {
+int64_t CountedByAll(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone, uint32_t slot) {
   int64_t sum = slot < gone.size() ? Counted(gone[slot]) : 0;
   for (const LoadedWorker& worker : workers) {
     if (slot < worker.slots) sum += Counted(worker.traffic[slot]);
@@ -42,7 +42,8 @@ void Loads::Backend::Take(int64_t swept) {
   missed += std::abs(found) > chance ? found : found / 8;
 }
 
-void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers) {
+void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers,
+                   absl::Span<const sluice_traffic> gone) {
   absl::flat_hash_map<uint32_t, Backend> before;
   for (const Backend& backend : backends_) before.emplace(backend.terms.slot, backend);
   backends_.clear();
@@ -51,8 +52,10 @@ void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWo
     const bool stays = known != before.end() && known->second.terms.translates == terms.translates;
     Backend& backend = backends_.emplace_back(stays ? known->second : Backend{});
     backend.terms = terms;
+    if (!stays) backend.counted_in_midst = CountedByAll(workers, gone, terms.slot);
     TellOf(backend, workers);
   }
+  TellLimits(workers);
 }
 
 // What does not change by itself.
@@ -64,14 +67,41 @@ void Loads::TellOf(const Backend& backend, const std::vector<LoadedWorker>& work
   }
 }
 
-void Loads::TellOf(const Backend& backend, int64_t active, const std::vector<LoadedWorker>& workers) {
+void Loads::TellActive(const Backend& backend, const std::vector<LoadedWorker>& workers) {
   const uint32_t slot = backend.terms.slot;
   for (const LoadedWorker& worker : workers) {
     if (slot >= worker.slots) continue;
-    const int64_t others = active - Counted(worker.traffic[slot]);
+    const int64_t others = backend.active - Counted(worker.traffic[slot]);
     const auto told = static_cast<int32_t>(std::clamp<int64_t>(others, INT32_MIN, INT32_MAX));
     __atomic_store_n(&worker.loads[slot].others, told, __ATOMIC_RELAXED);
   }
+}
+
+// The bound of its share goes with what its pool has, and gives way; max_connections does neither. With the one flow
+// more that asks, shares of a pool without flows are not 0.
+void Loads::TellLimit(const Backend& backend, const Pool& pool, const std::vector<LoadedWorker>& workers) {
+  const LoadTerms& terms = backend.terms;
+  uint64_t limit = terms.max_connections;
+  if (terms.hash_balance_factor != 0) {
+    const uint64_t share = static_cast<uint64_t>(pool.active + 1) * terms.weight * terms.hash_balance_factor;
+    const uint64_t whole = std::max<uint64_t>(pool.weight, 1) * 100;
+    const uint64_t bound = std::min<uint64_t>((share + whole - 1) / whole, SLUICE_LIMIT_MOST);
+    const bool is_full = limit != 0 && backend.active >= static_cast<int64_t>(limit);
+    if (!is_full && (limit == 0 || bound < limit)) limit = bound | SLUICE_LIMIT_SOFT;
+  }
+  for (const LoadedWorker& worker : workers) {
+    if (terms.slot < worker.slots) Store(&worker.loads[terms.slot].limit, static_cast<uint32_t>(limit));
+  }
+}
+
+void Loads::TellLimits(const std::vector<LoadedWorker>& workers) {
+  pools_.clear();
+  for (const Backend& backend : backends_) {
+    if (backend.terms.pool >= pools_.size()) pools_.resize(backend.terms.pool + 1);
+    pools_[backend.terms.pool].active += backend.active;
+    pools_[backend.terms.pool].weight += backend.terms.weight;
+  }
+  for (const Backend& backend : backends_) TellLimit(backend, pools_[backend.terms.pool], workers);
 }
 
 Loads::Step Loads::Progress::Advance(uint64_t swept) {
@@ -84,7 +114,7 @@ Loads::Step Loads::Progress::Advance(uint64_t swept) {
   return whole ? Step::kEnd : Step::kNone;
 }
 
-void Loads::Tell(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone,
+void Loads::Tell(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone,
                  const Engine::Occupancy& connections, const Engine::SessionOccupancy& sessions) {
   const Step of_connections = connections_.Advance(connections.sweeps);
   const Step of_sessions = sessions_.Advance(sessions.sweeps);
@@ -97,14 +127,16 @@ void Loads::Tell(const std::vector<LoadedWorker>& workers, const std::vector<slu
     const std::vector<uint32_t>& active =
         backend.terms.translates ? sessions.active_of_slot : connections.active_of_slot;
     const int64_t counted = CountedByAll(workers, gone, slot);
+    if (!backend.known) backend.missed = static_cast<double>(active[slot] - backend.counted_in_midst);
     if (step == Step::kMidst || !backend.known) backend.counted_in_midst = counted;
-    if (!backend.known) backend.missed = static_cast<double>(active[slot] - counted);
     if (step == Step::kEnd) backend.Take(active[slot]);
     backend.known = true;
     // A worker of the kernel may be a new one.
     TellOf(backend, workers);
-    TellOf(backend, std::max<int64_t>(0, counted + std::llround(backend.missed)), workers);
+    backend.active = std::max<int64_t>(0, counted + std::llround(backend.missed));
+    TellActive(backend, workers);
   }
+  if (due) TellLimits(workers);
 }
 
 void Loads::SetLatencies(absl::Span<const BackendLatency> latencies, const std::vector<LoadedWorker>& workers) {

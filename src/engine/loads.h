@@ -28,11 +28,12 @@ struct LoadedWorker {
 
 class Loads {
  public:
-  // Of tables that workers are about to get: the weights of their backends.
-  void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers);
-  // About a hundred times a second, behind the sweep: active flows. `gone` are counts of workers that are no more, by
-  // slot.
-  void Tell(const std::vector<LoadedWorker>& workers, const std::vector<sluice_traffic>& gone,
+  // Of tables that workers are about to get: the weights and limits of their backends. `gone` are counts of workers
+  // that are no more, by slot.
+  void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers,
+              absl::Span<const sluice_traffic> gone);
+  // About a hundred times a second, behind the sweep: active flows.
+  void Tell(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone,
             const Engine::Occupancy& connections, const Engine::SessionOccupancy& sessions);
   // For backends that it knows.
   void SetLatencies(absl::Span<const BackendLatency> latencies, const std::vector<LoadedWorker>& workers);
@@ -44,8 +45,11 @@ class Loads {
     // Active flows beside what all workers have counted, as the sweeps have found.
     double missed = 0;
     // In the midst of the sweep that is under way: a flow that begins or ends during it is found and counted, or not,
-    // as often too early as too late.
+    // as often too early as too late. Until its first sweep, from when the backend came: its first flows are not those
+    // that the last sweep has found.
     int64_t counted_in_midst = 0;
+    // As last told.
+    int64_t active = 0;
     bool known = false;
     uint32_t latency = 0;
     void Take(int64_t swept);
@@ -58,10 +62,20 @@ class Loads {
     Step Advance(uint64_t swept);
   };
 
+  // Of a pool whose backends have limits by what all of them have.
+  struct Pool {
+    int64_t active = 0;
+    uint64_t weight = 0;
+  };
+
   static void TellOf(const Backend& backend, const std::vector<LoadedWorker>& workers);
-  static void TellOf(const Backend& backend, int64_t active, const std::vector<LoadedWorker>& workers);
+  static void TellActive(const Backend& backend, const std::vector<LoadedWorker>& workers);
+  static void TellLimit(const Backend& backend, const Pool& pool, const std::vector<LoadedWorker>& workers);
+  void TellLimits(const std::vector<LoadedWorker>& workers);
 
   std::vector<Backend> backends_;
+  // By pool index.
+  std::vector<Pool> pools_;
   Progress connections_;
   Progress sessions_;
   uint32_t calls_ = 0;

@@ -100,6 +100,7 @@ Demands ReadDemands(const DesiredState& state, const IndexPlan& pools, const Ind
                                 static_cast<uint16_t>(backend.config->port())});
     }
     std::sort(demand.members.begin(), demand.members.end());
+    demand.lists_members = HasLimits(*pool.config);
     if (!demand.members.empty() && IsSequence(AlgorithmOf(*pool.config))) MakeSequence(demand);
   }
   return result;

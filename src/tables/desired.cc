@@ -142,6 +142,12 @@ sluice_algorithm AlgorithmOf(const v1::Pool& pool) {
   }
 }
 
+bool HasLimits(const v1::Pool& pool) {
+  return pool.hash_balance_factor() != 0 ||
+         std::any_of(pool.backends().begin(), pool.backends().end(),
+                     [](const v1::Backend& backend) { return backend.max_connections() != 0; });
+}
+
 uint16_t IdleTicks(const google::protobuf::Duration& timeout) {
   constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
   constexpr int64_t kTick = int64_t{1} << SLUICE_TICK_SHIFT;

@@ -78,6 +78,9 @@ inline bool GoesByLoad(sluice_algorithm algorithm) {
   return algorithm >= SLUICE_RANDOM;
 }
 
+// Whether the pool's backends have limits on their flows.
+bool HasLimits(const v1::Pool& pool);
+
 // What validation has seen to is not checked again, but for what would break the tables. InvalidArgument then.
 absl::StatusOr<DesiredState> ReadDesiredState(const BuildInput& input);
 

@@ -18,7 +18,8 @@ bool IsCurrent(const MaglevSet& previous, size_t pool, const MaglevDemand& deman
 }
 
 uint32_t EntriesOf(const MaglevDemand& demand) {
-  return demand.members.empty() ? 0 : demand.size;
+  if (demand.members.empty()) return 0;
+  return demand.size + (demand.lists_members ? static_cast<uint32_t>(demand.members.size()) : 0);
 }
 
 struct Room {
@@ -77,6 +78,9 @@ void ComputeSequence(const MaglevDemand& demand, uint32_t* slots) {
 
 absl::Status Compute(const MaglevDemand& demand, const std::string& name,
                      std::span<const uint8_t, kMaglevHashKeySize> hash_key, uint32_t* slots) {
+  for (size_t i = 0; demand.lists_members && i < demand.members.size(); i++) {
+    slots[demand.size + i] = demand.members[i].slot;
+  }
   if (!demand.turns.empty()) {
     ComputeSequence(demand, slots);
     return absl::OkStatus();

@@ -36,6 +36,8 @@ struct MaglevDemand {
   std::vector<MaglevMember> members;
   // Not a Maglev table, but the order in which the members take their turns (sequence.h); `size` is their sum.
   std::vector<uint32_t> turns = {};
+  // The members stand behind the table as well, each once (sluice_pool).
+  bool lists_members = false;
   bool operator==(const MaglevDemand&) const = default;
 };
 

@@ -34,7 +34,7 @@ struct BackendName {
   std::string backend;
 };
 
-// What a backend's load is weighed by, where its pool goes by load.
+// What a backend's load is weighed by, where its pool goes by load or has limits.
 struct LoadTerms {
   uint32_t slot = 0;
   uint32_t weight = 0;
@@ -42,6 +42,11 @@ struct LoadTerms {
   bool translates = false;
   // The time that it takes to answer counts too.
   bool by_time = false;
+  // The most active flows that it may have; 0: any number.
+  uint32_t max_connections = 0;
+  // Its pool, and how many active flows it may have there, percent of its share of the pool's; 0: any number.
+  uint32_t pool = 0;
+  uint32_t hash_balance_factor = 0;
 };
 
 class Tables {

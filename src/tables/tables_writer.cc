@@ -100,16 +100,35 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
 
 std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& state) {
   std::vector<LoadTerms> terms;
-  for (const DesiredPool& pool : state.pools) {
-    if (!GoesByLoad(AlgorithmOf(*pool.config))) continue;
+  for (size_t at = 0; at < state.pools.size(); at++) {
+    const DesiredPool& pool = state.pools[at];
+    if (!GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) continue;
     for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
       const DesiredBackend& backend = state.backends[i];
       if (!backend.TakesFlows()) continue;
-      terms.push_back({plan.backends.indices[i], backend.config->weight(), Translates(*pool.config),
-                       pool.config->algorithm() == v1::Pool::LEAST_TIME});
+      LoadTerms& of = terms.emplace_back();
+      of.slot = plan.backends.indices[i];
+      of.weight = backend.config->weight();
+      of.translates = Translates(*pool.config);
+      of.by_time = pool.config->algorithm() == v1::Pool::LEAST_TIME;
+      of.max_connections = backend.config->max_connections();
+      of.pool = plan.pools.indices[at];
+      of.hash_balance_factor = pool.config->hash_balance_factor();
     }
   }
   return terms;
+}
+
+void WritePools(const TablesPlan& plan, const DesiredState& state, const MaglevSet& maglev, sluice_pool* pools) {
+  for (size_t i = 0; i < maglev.pools.size(); i++) {
+    if (maglev.pools[i] == nullptr || maglev.pools[i]->part == nullptr) continue;
+    const MaglevArena::Part& part = *maglev.pools[i]->part;
+    const uint32_t size = maglev.pools[i]->demand.size;
+    pools[i] = {part.offset(), size, 0, 0, part.size() - size};
+  }
+  for (size_t i = 0; i < state.pools.size(); i++) {
+    pools[plan.pools.indices[i]].algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i].config));
+  }
 }
 
 // Not live; but its sessions are found by its address.
@@ -188,16 +207,10 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
                                                         backend.config->name()};
     if (backend.resets_flows) tables->reset_slots_.push_back(plan.backends.indices[i]);
   }
-  for (size_t i = 0; i < maglev.pools.size(); i++) {
-    if (maglev.pools[i] == nullptr || maglev.pools[i]->part == nullptr) continue;
-    const MaglevArena::Part& part = *maglev.pools[i]->part;
-    tables->pools_.As<sluice_pool>()[i] = {part.offset(), part.size(), 0, 0, 0};
-    tables->maglev_.push_back(maglev.pools[i]->part);
+  for (const std::shared_ptr<const MaglevTable>& table : maglev.pools) {
+    if (table != nullptr && table->part != nullptr) tables->maglev_.push_back(table->part);
   }
-  for (size_t i = 0; i < state.pools.size(); i++) {
-    const auto algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i].config));
-    tables->pools_.As<sluice_pool>()[plan.pools.indices[i]].algorithm = algorithm;
-  }
+  WritePools(plan, state, maglev, tables->pools_.As<sluice_pool>());
   tables->load_terms_ = LoadTermsOf(plan, state);
   if (maglev.arena != nullptr) view.maglev = maglev.arena->region().As<uint32_t>();
   tables->virtual_addresses_ = std::move(state.virtual_addresses);

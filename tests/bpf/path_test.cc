@@ -355,15 +355,15 @@ TEST_F(PathTest, MutatedPackets) {
       return;
     }
   }
-  // There is room, all tables are read, and no listener translates.
+  // There is room, all tables are read, no backend has a limit, and no listener translates.
   const std::set<int> of_sessions = {
       SLUICE_VERDICT_returned,       SLUICE_VERDICT_no_session,  SLUICE_VERDICT_sessions_full,
       SLUICE_VERDICT_no_nat_address, SLUICE_VERDICT_no_nat_port, SLUICE_VERDICT_reset_out_of_window,
       SLUICE_VERDICT_untranslatable, SLUICE_VERDICT_no_checksum, SLUICE_VERDICT_client_address_misplaced,
       SLUICE_VERDICT_worker_gone};
   for (int verdict = 0; verdict < SLUICE_VERDICT_COUNT; verdict++) {
-    const bool unreachable =
-        verdict == SLUICE_VERDICT_no_headroom || verdict == SLUICE_VERDICT_no_table || of_sessions.contains(verdict);
+    const bool unreachable = verdict == SLUICE_VERDICT_no_headroom || verdict == SLUICE_VERDICT_no_table ||
+                             verdict == SLUICE_VERDICT_backends_full || of_sessions.contains(verdict);
     EXPECT_NE(verdicts.contains(verdict), unreachable) << sluice_verdict_name(static_cast<uint32_t>(verdict));
   }
   const std::array<uint64_t, SLUICE_VICTIM_COUNT>& victims = native_->counters().inserted_over;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "base/address.h"
 #include "sluice/rewrite.h"
@@ -109,6 +110,14 @@ uint32_t HandTables::AddPool(const std::vector<uint32_t>& slots, sluice_algorith
                     static_cast<uint16_t>(algorithm), 0, 0});
   maglev_.insert(maglev_.end(), slots.begin(), slots.end());
   return static_cast<uint32_t>(pools_.size() - 1);
+}
+
+uint32_t HandTables::AddLimitedPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm) {
+  const uint32_t index = AddPool(slots, algorithm);
+  const std::set<uint32_t> members(slots.begin(), slots.end());
+  pools_[index].members = static_cast<uint32_t>(members.size());
+  maglev_.insert(maglev_.end(), members.begin(), members.end());
+  return index;
 }
 
 uint32_t HandTables::AddBackend(const HandBackend& backend) {

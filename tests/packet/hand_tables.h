@@ -47,6 +47,8 @@ class HandTables {
   void AddVirtual(std::string_view address, uint32_t flags = SLUICE_VIRTUAL_ECHO | SLUICE_VIRTUAL_ANNOUNCE);
   // A pool whose flows go to these slots in equal shares (slots may repeat).
   uint32_t AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm = SLUICE_MAGLEV);
+  // One whose backends, those of `slots`, have limits.
+  uint32_t AddLimitedPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm);
   uint32_t AddBackend(const HandBackend& backend);
   // The listener's flows have sessions, with these timeouts; its address stays. Its pool translates.
   void Translate(uint32_t listener, const sluice_session_terms& timeouts);

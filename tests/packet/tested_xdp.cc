@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "engine/counters.h"
+#include "engine/loads.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_path.h"
 #include "engine/xdp/kernel_sessions.h"
@@ -66,6 +67,7 @@ class TestedXdp : public TestedEngine {
       status = Load(*tables);
       if (status.ok()) status = path_->Publish(tables);
     }
+    if (status.ok()) loads_.Follow(tables->load_terms(), path_->loaded_workers(), {});
     tables_ = std::move(tables);
     return status;
   }
@@ -192,6 +194,8 @@ class TestedXdp : public TestedEngine {
   std::unique_ptr<KernelSessions> sessions_;
   std::shared_ptr<const Tables> tables_;
   std::unique_ptr<KernelPath> path_;
+  // Weights and limits; whoever counts is alone here.
+  Loads loads_;
   uint64_t strays_ = 0;
   uint64_t stray_bytes_ = 0;
   // Of those that had less room.

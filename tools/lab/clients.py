@@ -92,6 +92,11 @@ class HeldConnections:
         self._process.stdin.flush()
         return self._read()
 
+    def close(self):
+        """Closes all of them."""
+        self._process.stdin.close()
+        self._process.wait()
+
     def _read(self):
         line = self._process.stdout.readline()
         if not line:

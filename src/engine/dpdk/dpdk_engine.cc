@@ -98,6 +98,7 @@ class DpdkEngine : public Engine {
   absl::Status Settle(const Tables& tables);
   absl::Status PublishToKernel();
   std::vector<LoadedWorker> LoadedWorkers() const;
+  absl::Span<const sluice_traffic> CountedByTheGone() const;
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
@@ -307,7 +308,7 @@ void DpdkEngine::FollowLocalAddresses(EngineNews* news) {
 
 // All workers run `tables` from here on, and have left the old ones, which a worker that hangs keeps alive.
 void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
-  loads_.Follow(tables->load_terms(), LoadedWorkers());
+  loads_.Follow(tables->load_terms(), LoadedWorkers(), CountedByTheGone());
   std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
   view_.store(&current_->view(), std::memory_order_release);
   if (launched_ == 0 || WaitForWorkers()) {
@@ -386,10 +387,7 @@ void DpdkEngine::Sweep() {
   if (current_ == nullptr || ports_ == nullptr) return;
   flows_->connections().Sweep(current_->view(), MonotonicNow());
   flows_->sessions().Sweep(current_->view(), MonotonicNow());
-  const std::vector<sluice_traffic> none;
-  const bool kernel = stand_in_ != nullptr;
-  loads_.Tell(LoadedWorkers(), kernel ? stand_in_->forwarding().counted_before() : none, occupancy(),
-              session_occupancy());
+  loads_.Tell(LoadedWorkers(), CountedByTheGone(), occupancy(), session_occupancy());
 }
 
 // The kernel's too, which stand in for ours.
@@ -398,6 +396,12 @@ std::vector<LoadedWorker> DpdkEngine::LoadedWorkers() const {
   if (stand_in_ != nullptr) workers = stand_in_->forwarding().loaded_workers();
   for (const std::unique_ptr<Worker>& worker : workers_) workers.push_back(worker->loaded());
   return workers;
+}
+
+// Workers of the kernel that there have been.
+absl::Span<const sluice_traffic> DpdkEngine::CountedByTheGone() const {
+  if (stand_in_ == nullptr) return {};
+  return stand_in_->forwarding().counted_before();
 }
 
 void DpdkEngine::Announce(absl::Span<const Address> addresses) {

@@ -49,7 +49,7 @@ KernelRoom KernelRoom::For(const Tables& tables) {
   room.access_nodes = Roomy(tables.access_node_count(), kLeastRecords);
   room.source_lines = tables.limits_sources() ? SLUICE_SOURCE_LINES : 0;
   uint64_t maglev = 0;
-  for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += tables.view().pools[i].size;
+  for (uint32_t i = 0; i < tables.pool_count(); i++) maglev += sluice_pool_places(&tables.view().pools[i]);
   room.maglev = Roomy(maglev, kLeastMaglev);
   return room;
 }
@@ -217,13 +217,13 @@ absl::StatusOr<std::vector<KernelPath::Placed>> KernelPath::PlaceMaglev(const Ta
     if (pool.size == 0) continue;
     placed[i].source = view.maglev + pool.offset;
     const bool known = i < current_.maglev.size() && current_.maglev[i].source == placed[i].source;
-    if (known && current_.maglev[i].part->size() == pool.size) {
+    if (known && current_.maglev[i].part->size() == sluice_pool_places(&pool)) {
       placed[i].part = current_.maglev[i].part;
       continue;
     }
-    std::shared_ptr<MaglevArena::Part> part = maglev_->Take(pool.size);
+    std::shared_ptr<MaglevArena::Part> part = maglev_->Take(sluice_pool_places(&pool));
     if (part == nullptr) return absl::ResourceExhaustedError("no room for the Maglev tables in the kernel");
-    std::memcpy(part->data(), placed[i].source, size_t{pool.size} * sizeof(uint32_t));
+    std::memcpy(part->data(), placed[i].source, part->size() * sizeof(uint32_t));
     placed[i].part = std::move(part);
   }
   return placed;

@@ -1,4 +1,4 @@
-// Backups, zones, slow start and drains of a pool.
+// Backups, zones, slow start, drains and limits of a pool.
 #include "validate_case.h"
 
 namespace sluice {
@@ -21,6 +21,35 @@ TEST(ValidateRoles, Times) {
             {"minimum_healthy: 0", {"4:18: minimum_healthy is out of range; choose from 1 to 1000000"}},
         },
         "}]\n");
+}
+
+TEST(ValidateRoles, Limits) {
+  Check(
+      kHead,
+      {
+          {"hash_balance_factor: 125", {}},
+          {"algorithm: source_hash, hash_balance_factor: 1000", {}},
+          {"hash_balance_factor: 100",
+           {"4:22: hash_balance_factor is out of range; choose from 101 to 1000, percent of a backend's share"}},
+          {"hash_balance_factor: 1001",
+           {"4:22: hash_balance_factor is out of range; choose from 101 to 1000, percent of a backend's share"}},
+          {"algorithm: random, hash_balance_factor: 125",
+           {"4:41: hash_balance_factor is for algorithms that go by a hash; remove it, or use maglev or source_hash"}},
+      },
+      "}]\n");
+  Check(
+      "engine: {interfaces: [{name: eth0}]}\n"
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n"
+      "pools: [{name: web, backends: [{name: a, address: 10.0.0.1, ",
+      {
+          {"max_connections: 1", {}},
+          {"max_connections: 16777215", {}},
+          {"max_connections: 0",
+           {"3:78: max_connections is out of range; choose from 1 to 16777215, or leave it out for no limit"}},
+          {"max_connections: 16777216",
+           {"3:78: max_connections is out of range; choose from 1 to 16777215, or leave it out for no limit"}},
+      },
+      "}]}]\n");
 }
 
 TEST(ValidateRoles, Zones) {

@@ -22,7 +22,7 @@ class LoadsTest : public ::testing::Test {
     return {{traffic_[0].data(), told_[0].data(), 8}, {traffic_[1].data(), told_[1].data(), 8}};
   }
   void Follow(uint32_t weight, bool translates = false) {
-    loads_.Follow(std::vector<LoadTerms>{{kSlot, weight, translates}}, Workers());
+    loads_.Follow(std::vector<LoadTerms>{{kSlot, weight, translates}}, Workers(), gone_);
   }
   void Tell() { loads_.Tell(Workers(), gone_, connections_, sessions_); }
   void Open(uint32_t worker, uint64_t flows) { traffic_.at(worker)[kSlot].new_flows += flows; }
@@ -59,13 +59,26 @@ TEST_F(LoadsTest, WorkersHearOfEachOther) {
   EXPECT_EQ(SeenBy(0), 10);
   EXPECT_EQ(SeenBy(1), 1);
   Tell();
-  // What has been there before the first sweep is not known.
-  EXPECT_EQ(SeenBy(0), SeenBy(1));
+  EXPECT_EQ(SeenBy(0), 11);
+  EXPECT_EQ(SeenBy(1), 11);
   Open(0, 4);
   End(1, 2);
   Tell();
-  EXPECT_EQ(SeenBy(0), 2);
-  EXPECT_EQ(SeenBy(1), 2);
+  EXPECT_EQ(SeenBy(0), 13);
+  EXPECT_EQ(SeenBy(1), 13);
+}
+
+TEST_F(LoadsTest, ASlotThatHasBeenAnothers) {
+  Open(0, 30);
+  gone_.resize(8);
+  gone_[kSlot].new_flows = 9;
+  // What is left of them: most have not been seen to end.
+  connections_.active_of_slot[kSlot] = 4;
+  Follow(1);
+  Open(1, 2);
+  Tell();
+  EXPECT_EQ(SeenBy(0), 6);
+  EXPECT_EQ(SeenBy(1), 6);
 }
 
 TEST_F(LoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
@@ -153,10 +166,50 @@ TEST_F(LoadsTest, LatenciesStayUntilTheyAreToldAnew) {
 TEST_F(LoadsTest, AWorkerWithoutRoomForTheSlot) {
   std::vector<LoadedWorker> workers = Workers();
   workers[1].slots = kSlot;
-  loads_.Follow(std::vector<LoadTerms>{{kSlot, 9, false}}, workers);
+  loads_.Follow(std::vector<LoadTerms>{{kSlot, 9, false}}, workers, gone_);
   loads_.Tell(workers, gone_, connections_, sessions_);
   EXPECT_EQ(told_[0][kSlot].weight, 9u);
   EXPECT_EQ(told_[1][kSlot].weight, 0u);
+}
+
+TEST_F(LoadsTest, ALimitHoldsFromTheFirstPacketOn) {
+  LoadTerms terms;
+  terms.slot = kSlot;
+  terms.max_connections = 40;
+  loads_.Follow({terms}, Workers(), gone_);
+  EXPECT_EQ(told_[0][kSlot].limit, 40u);
+  EXPECT_EQ(told_[1][kSlot].limit, 40u);
+  terms.max_connections = 0;
+  loads_.Follow({terms}, Workers(), gone_);
+  EXPECT_EQ(told_[1][kSlot].limit, 0u) << "the limit is gone";
+}
+
+TEST_F(LoadsTest, TheBoundOfAShareGoesWithThePool) {
+  std::vector<LoadTerms> all(3);
+  for (uint32_t i = 0; i < 3; i++) {
+    all[i].slot = i;
+    all[i].weight = i == 2 ? 2 : 1;
+    all[i].pool = i == 1 ? 4 : 9;
+    all[i].hash_balance_factor = 150;
+  }
+  all[0].max_connections = 50;
+  all[2].max_connections = 50;
+  loads_.Follow(all, Workers(), gone_);
+  EXPECT_EQ(told_[0][0].limit, 1 | SLUICE_LIMIT_SOFT) << "of the one flow that asks";
+  Tell();
+  traffic_[0][0].new_flows = 10;
+  traffic_[1][2].new_flows = 19;
+  Tell();
+  // Of thirty with the one that asks, a third and half as many more; and two thirds.
+  EXPECT_EQ(told_[1][0].limit, 15 | SLUICE_LIMIT_SOFT);
+  EXPECT_EQ(told_[1][2].limit, 30 | SLUICE_LIMIT_SOFT);
+  EXPECT_EQ(told_[1][1].limit, 2 | SLUICE_LIMIT_SOFT) << "alone in its pool";
+  traffic_[0][0].new_flows = 60;
+  Tell();
+  EXPECT_EQ(told_[1][2].limit, 50u) << "its own limit is below its bound, and does not give way";
+  traffic_[1][2].ended = 19;
+  Tell();
+  EXPECT_EQ(told_[1][0].limit, 50u) << "its bound is lower, but gives way: it has more than its limit";
 }
 
 }  // namespace

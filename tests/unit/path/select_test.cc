@@ -20,12 +20,19 @@ class SelectTest : public ::testing::Test {
   static constexpr uint32_t kSlots = 16;
 
   uint32_t AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm) {
-    return tables_.AddListener("203.0.113.10", SLUICE_IP_TCP, static_cast<uint16_t>(80 + listeners_++),
-                               tables_.AddPool(slots, algorithm));
+    return AddListener(tables_.AddPool(slots, algorithm));
+  }
+  uint32_t AddListener(uint32_t pool) {
+    return tables_.AddListener("203.0.113.10", SLUICE_IP_TCP, static_cast<uint16_t>(80 + listeners_++), pool);
   }
   uint32_t Select(uint32_t listener, uint64_t hash, const sluice_flow& flow = {}, uint32_t own = 0) {
+    sluice_packet packet{};
+    packet.flow = flow;
+    return SelectFor(listener, hash, packet, own);
+  }
+  uint32_t SelectFor(uint32_t listener, uint64_t hash, const sluice_packet& packet, uint32_t own = 0) {
     const sluice_selector selector{own, 0, cursors_.at(own).data(), loads_.data(), traffic_.data(), nullptr, 0};
-    return sluice_select(&tables_.view(), &selector, listener, &flow, hash);
+    return sluice_select(&tables_.view(), &selector, listener, &packet, hash);
   }
   void Open(uint32_t slot) { traffic_[slot].new_flows++; }
 
@@ -169,6 +176,64 @@ TEST_F(SelectTest, RandomTakesTheLessLoadedOfTwo) {
   for (uint32_t i = 0; i < kFlows; i++) count.at(Select(listener, random_()))++;
   EXPECT_EQ(count[3], 0u);
   for (uint32_t slot = 0; slot < 3; slot++) EXPECT_NEAR(count.at(slot), kFlows / 3, 500);
+}
+
+constexpr auto kFull = static_cast<uint32_t>(SLUICE_BACKENDS_FULL);
+constexpr sluice_algorithm kAll[] = {SLUICE_MAGLEV, SLUICE_SOURCE_HASH,       SLUICE_ROUND_ROBIN,
+                                     SLUICE_RANDOM, SLUICE_LEAST_CONNECTIONS, SLUICE_LEAST_TIME};
+
+// Up to its limit each backend is filled, whichever way flows come to it, then they are refused.
+TEST_F(SelectTest, LimitsHoldAndAreReached) {
+  for (const sluice_algorithm algorithm : kAll) {
+    const uint32_t listener = AddListener(tables_.AddLimitedPool({1, 2, 1, 3, 1}, algorithm));
+    traffic_ = {};
+    for (uint32_t slot = 1; slot <= 3; slot++) loads_[slot].limit = 10 * slot;
+    for (uint32_t i = 0; i < 60; i++) {
+      const uint32_t slot = Select(listener, random_(), {.source = sluice_ipv4(i)});
+      ASSERT_TRUE(slot != kFull && slot != kNone) << algorithm << " after " << i;
+      Open(slot);
+    }
+    for (uint32_t slot = 1; slot <= 3; slot++) EXPECT_EQ(traffic_.at(slot).new_flows, 10 * slot) << algorithm;
+    EXPECT_EQ(Select(listener, random_()), kFull) << algorithm;
+    traffic_[2].ended++;
+    EXPECT_EQ(Select(listener, random_()), 2u) << algorithm;
+  }
+}
+
+TEST_F(SelectTest, FlowsOfAFullBackendSpreadOverAllOthers) {
+  const uint32_t listener = AddListener(tables_.AddLimitedPool({0, 1, 2, 3, 4}, SLUICE_MAGLEV));
+  loads_[0] = {5, 0, 0, 5};
+  std::array<uint32_t, 5> count{};
+  constexpr uint32_t kFlows = 50000;
+  for (uint32_t i = 0; i < kFlows; i++) count.at(Select(listener, random_()))++;
+  EXPECT_EQ(count[0], 0u);
+  for (uint32_t slot = 1; slot < 5; slot++) EXPECT_GT(count.at(slot), kFlows / 5 - 500) << slot;
+  // The one behind the full one gets no more than others.
+  EXPECT_LT(count[1], kFlows / 3);
+}
+
+TEST_F(SelectTest, SoftLimitsGiveWayAndHardOnesDoNot) {
+  const uint32_t listener = AddListener(tables_.AddLimitedPool({0, 1, 2}, SLUICE_MAGLEV));
+  for (uint32_t slot = 0; slot < 3; slot++) loads_[slot] = {7, 0, 0, 7};
+  loads_[1].limit |= SLUICE_LIMIT_SOFT;
+  for (uint32_t i = 0; i < 100; i++) ASSERT_EQ(Select(listener, random_()), 1u);
+  // Of several, the least loaded.
+  loads_[0] = {6, 0, 0, 5 | SLUICE_LIMIT_SOFT};
+  for (uint32_t i = 0; i < 100; i++) ASSERT_EQ(Select(listener, random_()), 0u);
+  loads_[2].others = 6;
+  for (uint32_t i = 0; i < 100; i++) ASSERT_EQ(Select(listener, random_()), 2u);
+}
+
+// It is no new connection: another node may have it.
+TEST_F(SelectTest, PacketsFromTheMidstOfAConnectionGoByHashAlone) {
+  const uint32_t listener = AddListener(tables_.AddLimitedPool({0, 1, 2}, SLUICE_MAGLEV));
+  loads_[0] = {1, 0, 0, 1};
+  sluice_packet packet{};
+  packet.flow.protocol = SLUICE_IP_TCP;
+  uint64_t hash = 0;
+  while (SelectFor(listener, hash, packet) != 0) hash = random_();
+  packet.flags = SLUICE_PACKET_SYN;
+  EXPECT_NE(SelectFor(listener, hash, packet), 0u);
 }
 
 }  // namespace

@@ -87,6 +87,18 @@ TEST(MaglevSet, NoDemandNeedsNoMemory) {
   EXPECT_EQ(set.rebuilt, 0u);
 }
 
+TEST(MaglevSet, MembersStandBehindTheTableWhereTheyAreAskedFor) {
+  MaglevDemand demand = Demand(251, 20, 7);
+  const MaglevSet before = Build({}, {demand});
+  demand.lists_members = true;
+  const MaglevSet set = Build(before, {demand});
+  EXPECT_EQ(set.rebuilt, 1u);
+  const MaglevArena::Part& part = *set.pools[0]->part;
+  ASSERT_EQ(part.size(), 251u + 7);
+  EXPECT_TRUE(std::equal(part.data(), part.data() + 251, before.pools[0]->part->data()));
+  for (uint32_t i = 0; i < 7; i++) EXPECT_EQ(part.data()[251 + i], 20 + i);
+}
+
 TEST(MaglevSet, MemoryFollowsTheDemandBothWays) {
   std::vector<MaglevDemand> demands;
   for (uint32_t i = 0; i < 100; i++) demands.push_back(Demand(251, 10 * i, 10));
