@@ -151,6 +151,17 @@ static __always_inline void note_way_back(const uint8_t* data, const struct engi
   SLUICE_STORE(&live->client_egress, (uint8_t)job->ingress);
 }
 
+// What a segment has said of its flow's server, whose answers are counted in that record.
+STAGE int count_opening(uint32_t at, bool reverse, uint64_t before, uint64_t after, uint64_t peer) {
+  const enum sluice_opening opening = sluice_session_opening(reverse, before, after, peer);
+  if (opening == SLUICE_OPENING_NO_NEWS) return 0;
+  struct sluice_traffic* answers = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  if (!answers) return 0;
+  answers->answered += opening == SLUICE_OPENING_ANSWERED;
+  answers->failed += opening == SLUICE_OPENING_FAILED;
+  return 0;
+}
+
 // What a packet says about its session, whose record is `live`.
 static __always_inline uint32_t note_packet(struct xdp_md* context, const struct engine_job* job,
                                             const struct session_job* session, struct sluice_session* live) {
@@ -177,6 +188,10 @@ static __always_inline uint32_t note_packet(struct xdp_md* context, const struct
         sluice_segment_in_window(&segment, own, peer, sluice_window_shift(record->scales, !job->reverse));
     if ((segment.flags & SLUICE_TCP_RST) && !believed) return SLUICE_VERDICT_reset_out_of_window;
     after = sluice_word_segment(own, &segment, believed, tick);
+    if (segment.flags & (SLUICE_TCP_SYN | SLUICE_TCP_RST)) {
+      const uint32_t answers = (2 * job->own + 1) * sluice_backends_room + record->backend;
+      count_opening(answers, job->reverse, own, after, peer);
+    }
   }
   if (job->reverse) {
     SLUICE_STORE(&live->reverse, after);

@@ -35,6 +35,8 @@ SLUICE_INLINE uint64_t sluice_session_entry(uint64_t hash, enum sluice_session_e
 #define SLUICE_WORD_FLAGS ((uint64_t)0xf000)
 #define SLUICE_WORD_WINDOW_SHIFT 16
 #define SLUICE_WORD_NUMBER_SHIFT 32
+/* In place of a window, which a side has with its first ACK: its SYN has come again, in a later tick. */
+#define SLUICE_WORD_AGAIN ((uint64_t)1 << SLUICE_WORD_WINDOW_SHIFT)
 
 enum sluice_session_state {
   SLUICE_SESSION_HANDSHAKE,
@@ -204,8 +206,12 @@ SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_se
     return (uint64_t)segment->acknowledgment << SLUICE_WORD_NUMBER_SHIFT |
            (uint64_t)segment->window << SLUICE_WORD_WINDOW_SHIFT | flags | tick;
   }
-  if ((segment->flags & SLUICE_TCP_SYN) && !(flags & SLUICE_WORD_ACK))
-    return (uint64_t)(segment->sequence + 1) << SLUICE_WORD_NUMBER_SHIFT | flags | tick;
+  if ((segment->flags & SLUICE_TCP_SYN) && !(flags & SLUICE_WORD_ACK)) {
+    const bool again = !anew && (word & SLUICE_WORD_SYN) && (word & SLUICE_WORD_TICK) != tick;
+    const uint64_t mark = anew ? 0 : word & SLUICE_WORD_AGAIN;
+    return (uint64_t)(segment->sequence + 1) << SLUICE_WORD_NUMBER_SHIFT | (again ? SLUICE_WORD_AGAIN : mark) | flags |
+           tick;
+  }
   return (word & ~(SLUICE_WORD_TICK | SLUICE_WORD_FLAGS)) | flags | tick;
 }
 
@@ -214,6 +220,28 @@ SLUICE_INLINE uint64_t sluice_word_segment(uint64_t word, const struct sluice_se
 SLUICE_INLINE int sluice_word_ends(uint64_t before, uint64_t after) {
   const uint64_t ends = SLUICE_WORD_FIN | SLUICE_WORD_RESET;
   return ((after & ends) != 0) - ((before & ends) != 0);
+}
+
+SLUICE_INLINE bool sluice_word_sent_again(uint64_t word) {
+  return (word & (SLUICE_WORD_SYN | SLUICE_WORD_ACK | SLUICE_WORD_AGAIN)) == (SLUICE_WORD_SYN | SLUICE_WORD_AGAIN);
+}
+
+/* What a segment of TCP, which has made `after` of its side's word `before`, says of the server: it has agreed to the
+ * flow, or the flow fails, as it is refused, or its client had to send its SYN again with no word from the server.
+ * `peer` is the other side's word. A flow that has failed stays failed when it is answered after all: it counts once.
+ *
+ * That a SYN has to come in another tick (2.1 s; TCP's second one comes after 1 s, the third after 3) keeps pairs of
+ * SYNs that arrive faster than any answer from making a server look bad. */
+enum sluice_opening { SLUICE_OPENING_NO_NEWS, SLUICE_OPENING_ANSWERED, SLUICE_OPENING_FAILED };
+SLUICE_INLINE enum sluice_opening sluice_session_opening(bool reverse, uint64_t before, uint64_t after, uint64_t peer) {
+  if (!reverse) {
+    const bool fails = sluice_word_sent_again(after) && !sluice_word_sent_again(before) && !(peer & SLUICE_WORD_FLAGS);
+    return fails ? SLUICE_OPENING_FAILED : SLUICE_OPENING_NO_NEWS;
+  }
+  if ((before & (SLUICE_WORD_SYN | SLUICE_WORD_RESET)) || sluice_word_sent_again(peer)) return SLUICE_OPENING_NO_NEWS;
+  if (after & SLUICE_WORD_SYN) return SLUICE_OPENING_ANSWERED;
+  const bool refused = (after & SLUICE_WORD_RESET) && !(before & SLUICE_WORD_FLAGS);
+  return refused ? SLUICE_OPENING_FAILED : SLUICE_OPENING_NO_NEWS;
 }
 
 /* The same after a segment that does nothing but acknowledge, where the side has done so before. */

@@ -346,14 +346,22 @@ struct sluice_fragment {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_fragment) == 64, "one cache line");
 
 /* Counters of one listener or one backend in one worker; of clients' packets, and in a record of its own of answers
- * that came back through us, which have no flows. */
+ * that came back through us. */
 struct sluice_traffic {
   uint64_t packets;
   /* Layer-3 bytes as the sender sent them. */
   uint64_t bytes;
-  uint64_t new_flows;
-  /* Of a backend: flows that their clients have ended, by FIN or RST. */
-  uint64_t ended;
+  union {
+    uint64_t new_flows;
+    /* In the record of a backend's answers: new flows of TCP that it has agreed to (sluice_session_opening). */
+    uint64_t answered;
+  };
+  union {
+    /* Of a backend: flows that their clients have ended, by FIN or RST. */
+    uint64_t ended;
+    /* In the record of its answers: new flows of TCP that it has refused, or not answered. */
+    uint64_t failed;
+  };
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_traffic) == 32, "two to a cache line");
 

@@ -25,6 +25,7 @@ sluice_traffic Less(const sluice_traffic& now, const sluice_traffic& before) {
   rest.packets = now.packets - before.packets;
   rest.bytes = now.bytes - before.bytes;
   rest.new_flows = now.new_flows - before.new_flows;
+  rest.ended = now.ended - before.ended;
   return rest;
 }
 

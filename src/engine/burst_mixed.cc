@@ -50,7 +50,8 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
   if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs, count);
   const auto all = static_cast<uint32_t>((uint64_t{1} << count) - 1);
   const uint32_t flows = all & ~others;
-  const SessionBurst session_burst{burst.tables, burst.now, burst.tick, burst.ingress, burst.selector};
+  const SessionBurst session_burst{burst.tables,  burst.now,      burst.tick,
+                                   burst.ingress, burst.selector, counters_.backend(0, true)};
   const SessionPath::Rest rest =
       sessions_->Process(session_burst, theirs.data(), count, {flows, fragments}, &counters_);
   totals->not_forwarded += rest.not_forwarded;

@@ -20,6 +20,8 @@ struct SessionBurst {
   uint32_t tick;
   uint16_t ingress;
   const sluice_selector& selector;
+  // Of backends, by slot.
+  sluice_traffic* answers;
 };
 
 struct alignas(64) SessionJob {

@@ -163,6 +163,7 @@ class SessionPath {
   bool IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   Use UseOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
   sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  static void CountOpening(const SessionBurst& burst, uint32_t slot, enum sluice_opening opening);
   sluice_verdict NoteEnded(const SessionBurst& burst, const SessionJob& job, const Found& found);
   void NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found);
   sluice_verdict Open(const SessionBurst& burst, SessionJob& job, Found* found);

@@ -181,8 +181,14 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   NoteWord(at, own, after);
   const int ends = job.reverse ? 0 : sluice_word_ends(own, after);
   if (ends != 0) Add(burst.selector.traffic[session.backend].ended, static_cast<uint64_t>(ends));
+  CountOpening(burst, session.backend, sluice_session_opening(job.reverse, own, after, peer));
   NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;
+}
+
+void SessionPath::CountOpening(const SessionBurst& burst, uint32_t slot, enum sluice_opening opening) {
+  if (opening == SLUICE_OPENING_ANSWERED) Add(burst.answers[slot].answered, 1);
+  if (opening == SLUICE_OPENING_FAILED) Add(burst.answers[slot].failed, 1);
 }
 
 // A packet that goes nowhere stays as it came, also where what is noted is what the client would have been sent.

@@ -74,7 +74,10 @@ class SessionTest : public ::testing::Test {
     }
     Load();
   }
-  void TearDown() override { path_bpf::destroy(skeleton_); }
+  void TearDown() override {
+    if (skeleton_ != nullptr) ExpectOpenings();
+    path_bpf::destroy(skeleton_);
+  }
 
   void Load() {
     skeleton_ = path_bpf::open();
@@ -293,6 +296,23 @@ class SessionTest : public ::testing::Test {
     }
   }
 
+  // Of each backend, what its answers have said of new flows.
+  void ExpectOpenings() {
+    const uint32_t room = tables_.counts().backends;
+    for (uint32_t i = 0; i < kPartitions; i++) {
+      for (uint32_t slot = 0; slot < room; slot++) {
+        const uint32_t at = (2 * i + 1) * room + slot;
+        sluice_traffic kernel{};
+        EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.sluice_backend_traffic_map), &at, &kernel), 0);
+        const sluice_traffic& native = *paths_[i]->counters().backend(slot, true);
+        EXPECT_EQ(kernel.answered, native.answered) << "worker " << i << " slot " << slot;
+        EXPECT_EQ(kernel.failed, native.failed) << "worker " << i << " slot " << slot;
+        answered_ += native.answered;
+        failed_ += native.failed;
+      }
+    }
+  }
+
   std::array<char, 1 << 16> log_{};
   path_bpf* skeleton_ = nullptr;
   Mapped<sluice_bucket> kernel_buckets_;
@@ -312,6 +332,9 @@ class SessionTest : public ::testing::Test {
   // Of clients; each is used once.
   uint32_t port_ = 20000;
   uint64_t now_ = 1000000 * kMillisecond;
+  // By all backends, as ExpectOpenings has found.
+  uint64_t answered_ = 0;
+  uint64_t failed_ = 0;
 };
 
 // Both families, protocols and tags, to every listener; every other one by the other worker. All that was there before
@@ -416,6 +439,30 @@ TEST_F(SessionTest, MutatedPackets) {
   }
   EXPECT_GT(verdicts[SLUICE_VERDICT_forwarded] + verdicts[SLUICE_VERDICT_returned], 8000);
   ExpectCounters();
+}
+
+// Refused, left without an answer, answered late: counted alike, whoever gets the answer.
+TEST_F(SessionTest, HandshakesAreCounted) {
+  uint64_t flows = 0;
+  for (const std::string address : packet_test::kSessionVirtuals) {
+    const bool ipv6 = address.find(':') != Bytes::npos;
+    for (uint32_t i = 0; i < 3 * kPartitions; i++, flows++) {
+      self_ = i % kPartitions;
+      const Bytes syn = Packet(absl::StrCat("eth/", ipv6 ? "ipv6(src=2001:db8:99::7" : "ipv4(src=192.0.2.77",
+                                            ", dst=", address, ")/tcp(sport=", ++port_, ", dport=80, syn)"));
+      const Bytes sent = Run(syn).frame;
+      if (i % 3 != 0) now_ += uint64_t{1} << SLUICE_TICK_SHIFT;
+      if (i % 3 != 0) Run(syn);
+      const uint8_t flag = i % 3 == 2 ? SLUICE_TCP_SYN : SLUICE_TCP_RST;
+      self_ = i / 3 % kPartitions;
+      Run(packet_test::AnswerTo(sent, {static_cast<uint8_t>(flag | SLUICE_TCP_ACK), 0, 1}));
+      Run(packet_test::AnswerTo(sent, {SLUICE_TCP_SYN | SLUICE_TCP_ACK, 0, 1}));
+    }
+  }
+  OpenAll();
+  ExpectOpenings();
+  EXPECT_EQ(failed_, flows);
+  EXPECT_GT(answered_, 10u);
 }
 
 // The checksum as a sender leaves it to its device: the pseudo header's sum.

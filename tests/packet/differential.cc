@@ -80,6 +80,7 @@ class Differences {
       Compare(absl::StrCat("packets of ", what).c_str(), i, one[i].packets, other[i].packets);
       Compare(absl::StrCat("bytes of ", what).c_str(), i, one[i].bytes, other[i].bytes);
       Compare(absl::StrCat("new flows of ", what).c_str(), i, one[i].new_flows, other[i].new_flows);
+      Compare(absl::StrCat("ended flows of ", what).c_str(), i, one[i].ended, other[i].ended);
     }
   }
   void Compare(const char* what, const std::vector<uint32_t>& one, const std::vector<uint32_t>& other) {

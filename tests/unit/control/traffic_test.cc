@@ -27,6 +27,7 @@ class TrafficTest : public testing::Test {
     engine_.counters.backend_answers.resize(4);
     engine_.counters.backends[0].packets += packets;
     engine_.counters.backend_answers[0].packets += 2 * packets;
+    engine_.counters.backend_answers[0].failed += packets;
   }
   uint64_t Packets() const { return traffic_.OfBackend(engine_.counters, 0).forwarded.packets; }
   uint64_t Answers() const { return traffic_.OfBackend(engine_.counters, 0).answers.packets; }
@@ -56,6 +57,7 @@ TEST_F(TrafficTest, ANewOwnerBeginsAtNothing) {
   Count(3);
   EXPECT_EQ(Packets(), 3u);
   EXPECT_EQ(Answers(), 6u);
+  EXPECT_EQ(traffic_.OfBackend(engine_.counters, 0).answers.failed, 3u);
 }
 
 TEST_F(TrafficTest, OneThatComesBackGoesOn) {

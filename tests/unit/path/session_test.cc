@@ -221,6 +221,70 @@ TEST(SessionTest, WindowsAreScaledWhenBothSidesSaySo) {
   }
 }
 
+// What the server's counters hear of a handshake.
+class OpeningTest : public testing::Test {
+ protected:
+  enum sluice_opening Send(bool server, const sluice_segment& segment, uint32_t tick = kNow) {
+    const uint64_t before = server ? tcp_.reverse : tcp_.forward;
+    tcp_.Send(server, segment, tick);
+    return sluice_session_opening(server, before, server ? tcp_.reverse : tcp_.forward,
+                                  server ? tcp_.forward : tcp_.reverse);
+  }
+  Tcp tcp_;
+};
+
+constexpr sluice_segment kOpens{kClientSequence, 0, 1000, kSyn};
+constexpr sluice_segment kAgrees{kServerSequence, kClientSequence + 1, 1000, kSyn | kAck};
+constexpr sluice_segment kRefuses{0, kClientSequence + 1, 0, kRst | kAck};
+
+TEST_F(OpeningTest, AnsweredOnce) {
+  EXPECT_EQ(Send(false, kOpens), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, kAgrees), SLUICE_OPENING_ANSWERED);
+  EXPECT_EQ(Send(true, kAgrees), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(false, kOpens, kNow + 1), SLUICE_OPENING_NO_NEWS) << "its answer was lost behind us";
+  EXPECT_EQ(Send(false, {kClientSequence + 1, kServerSequence + 1, 1000, kAck}), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, {kServerSequence + 1, kClientSequence + 1, 1000, kAck}), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, {kServerSequence + 1, kClientSequence + 1, 1000, kRst}), SLUICE_OPENING_NO_NEWS)
+      << "it has agreed to it before";
+}
+
+TEST_F(OpeningTest, RefusedOnce) {
+  EXPECT_EQ(Send(false, kOpens), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, {0, kClientSequence + 7, 0, kRst | kAck}), SLUICE_OPENING_NO_NEWS) << "of another SYN";
+  EXPECT_EQ(Send(true, kRefuses), SLUICE_OPENING_FAILED);
+  EXPECT_EQ(Send(true, kRefuses), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, kAgrees), SLUICE_OPENING_NO_NEWS);
+}
+
+TEST_F(OpeningTest, LeftWithoutAnAnswerOnce) {
+  EXPECT_EQ(Send(false, kOpens), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(false, kOpens), SLUICE_OPENING_NO_NEWS) << "sooner than anybody could have answered";
+  EXPECT_EQ(Send(false, kOpens, kNow + 1), SLUICE_OPENING_FAILED);
+  EXPECT_EQ(Send(false, kOpens, kNow + 3), SLUICE_OPENING_NO_NEWS);
+  // It has failed, however it goes on.
+  EXPECT_EQ(Send(true, kAgrees, kNow + 3), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(true, kRefuses, kNow + 3), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(tcp_.forward & SLUICE_WORD_FLAGS, SLUICE_WORD_SYN);
+  EXPECT_EQ(tcp_.forward >> SLUICE_WORD_NUMBER_SHIFT, kClientSequence + 1);
+}
+
+TEST_F(OpeningTest, AnotherConnectionOfBefore) {
+  Send(false, kOpens);
+  // The server still has it, and its client resets that: nobody has refused anything.
+  EXPECT_EQ(Send(true, {kServerSequence, 4711, 1000, kAck}), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(false, {4711, 0, 0, kRst}), SLUICE_OPENING_NO_NEWS);
+  EXPECT_EQ(Send(false, kOpens, kNow + 1), SLUICE_OPENING_NO_NEWS);
+  EXPECT_FALSE(sluice_word_sent_again(tcp_.forward)) << "it begins anew";
+  EXPECT_EQ(Send(true, kAgrees), SLUICE_OPENING_ANSWERED);
+}
+
+TEST_F(OpeningTest, AWindowIsNoMark) {
+  Send(false, kOpens);
+  Send(true, kAgrees);
+  EXPECT_EQ(Send(false, {kClientSequence + 1, kServerSequence + 1, 1, kAck}), SLUICE_OPENING_NO_NEWS);
+  EXPECT_FALSE(sluice_word_sent_again(tcp_.forward));
+}
+
 TEST(SessionTest, ServerRefusesAConnection) {
   Tcp tcp;
   tcp.Send(false, {kClientSequence, 0, 1000, kSyn});
