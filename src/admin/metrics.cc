@@ -183,6 +183,11 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
   MetricFamily flows = Family("backend_flows", "Live flows with it, as of the last sweep.", MetricType::Gauge);
   MetricFamily closed =
       Family("backend_closed_flows", "Flows that are over and remembered for late packets.", MetricType::Gauge);
+  MetricFamily answered = Family("backend_answered_flows_total",
+                                 "New TCP flows that it has agreed to, with nat and full_nat.", MetricType::Counter);
+  MetricFamily failed =
+      Family("backend_failed_flows_total", "New TCP flows that it has refused or not answered, with nat and full_nat.",
+             MetricType::Counter);
   MetricFamily healthy =
       Family("backend_healthy", "By its health checks; absent without, and before the first.", MetricType::Gauge);
   MetricFamily check = Family("backend_check_duration_seconds", "Of the last health check.", MetricType::Gauge);
@@ -196,6 +201,8 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(uint64_t{backend.condition() == v1::BackendStatus::READY ? 1U : 0U}, labels, &takes);
       Add(backend.active_flows(), labels, &flows);
       Add(backend.closed_flows(), labels, &closed);
+      if (backend.has_answered_flows()) Add(backend.answered_flows(), labels, &answered);
+      if (backend.has_failed_flows()) Add(backend.failed_flows(), labels, &failed);
       traffic.Add(backend.traffic(), backend.answers(), labels);
       if (backend.has_agent()) Add(uint64_t{backend.agent().percent()}, labels, &agent);
       const v1::Health& health = backend.health();
@@ -204,7 +211,8 @@ void AddPools(const v1::Inventory& inventory, Families* families) {
       Add(Seconds(health.last().duration()), labels, &check);
     }
   }
-  for (MetricFamily* family : {&backends, &weight, &takes, &flows, &closed, &healthy, &check, &agent})
+  for (MetricFamily* family :
+       {&backends, &weight, &takes, &flows, &closed, &answered, &failed, &healthy, &check, &agent})
     families->Add(std::move(*family));
   traffic.MoveTo(families);
 }

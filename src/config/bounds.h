@@ -88,6 +88,7 @@ inline constexpr int64_t kMinCheckIntervalMs = 100;
 inline constexpr int64_t kMaxCheckIntervalMs = 3'600'000;
 inline constexpr int64_t kMinCheckTimeoutMs = 10;
 inline constexpr uint32_t kMaxRiseFall = 100;
+inline constexpr uint32_t kMaxMinimumFailed = 1'000'000;
 // Of everything that is sent or expected, each.
 inline constexpr size_t kMaxCheckBytes = 1'024;
 inline constexpr int kMaxCheckSteps = 32;

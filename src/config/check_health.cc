@@ -37,13 +37,23 @@ bool Talks(const Check& check) {
   return check.type() == Check::TCP || check.type() == Check::UDP;
 }
 
+// What leads to a pool.
+struct Listeners {
+  bool any = false;
+  bool tcp = false;
+};
+
 // One check of one pool, and where it stands.
 class HealthChecks {
  public:
-  HealthChecks(const v1::Pool& pool, const std::string& pool_path, Report& report)
-      : pool_(pool), check_(pool.health_check()), path_(absl::StrCat(pool_path, ".health_check")), report_(report) {}
+  HealthChecks(const v1::Pool& pool, const PoolFacts& facts, const std::string& pool_path, Report& report)
+      : pool_(pool),
+        facts_(facts),
+        check_(pool.health_check()),
+        path_(absl::StrCat(pool_path, ".health_check")),
+        report_(report) {}
 
-  void Run(bool has_listener) {
+  void Run(const Listeners& listeners) {
     if (check_.type() == Check::TYPE_UNSPECIFIED) {
       return Missing(report_, Path("type"),
                      "a health_check needs a type; add type: tcp, http, https, grpc, udp, icmp or none");
@@ -56,7 +66,8 @@ class HealthChecks {
     if (check_.type() == Check::NONE) return;
     CheckTimes();
     CheckCounts();
-    CheckPort(has_listener);
+    CheckPort(listeners.any);
+    if (check_.has_observe()) CheckObserve(listeners);
     if (Talks(check_)) CheckTalk();
     if (IsHttp(check_)) CheckRequest();
     if (check_.type() == Check::GRPC) CheckGrpc();
@@ -90,6 +101,7 @@ class HealthChecks {
     Stranger("send", !check_.send().empty(), Talks(check_), "tcp and udp");
     Stranger("script", check_.script_size() > 0, check_.type() == Check::TCP, "tcp");
     Stranger("flap_dampening", check_.has_flap_dampening(), any, "a check");
+    Stranger("observe", check_.has_observe(), any, "a check, which brings back what it has found");
     Stranger("server_name", !check_.server_name().empty(), tls, kTlsTypes);
     Stranger("ca_file", !check_.ca_file().empty(), tls, kTlsTypes);
     Stranger("insecure", check_.has_insecure(), tls, kTlsTypes);
@@ -119,6 +131,26 @@ class HealthChecks {
     for (const auto& [field, count] : {std::pair("rise", check_.rise()), std::pair("fall", check_.fall())}) {
       if (count >= 1 && count <= kMaxRiseFall) continue;
       Add(field, absl::StrCat(field, " ", count, " is out of range; choose from 1 to ", kMaxRiseFall));
+    }
+  }
+
+  void CheckObserve(const Listeners& listeners) {
+    const v1::Observe& observe = check_.observe();
+    if (facts_.forwarding != v1::Pool::FORWARDING_UNSPECIFIED && !Translates(facts_.forwarding)) {
+      return Add("observe",
+                 "answers come back through this node with nat and full_nat alone; remove this, or set forwarding: nat "
+                 "or full_nat");
+    }
+    if (!listeners.tcp) {
+      return Add("observe", "no listener of tcp leads to this pool, and only flows of TCP are observed; remove this");
+    }
+    if (observe.failed_percent() < 1 || observe.failed_percent() > 100) {
+      Add("observe.failed_percent",
+          absl::StrCat("failed_percent ", observe.failed_percent(), " is out of range; choose from 1 to 100"));
+    }
+    if (observe.minimum_failed() < 1 || observe.minimum_failed() > kMaxMinimumFailed) {
+      Add("observe.minimum_failed", absl::StrCat("minimum_failed ", observe.minimum_failed(),
+                                                 " is out of range; choose from 1 to ", kMaxMinimumFailed));
     }
   }
 
@@ -205,6 +237,7 @@ class HealthChecks {
   }
 
   const v1::Pool& pool_;
+  const PoolFacts& facts_;
   const Check& check_;
   std::string path_;
   Report& report_;
@@ -245,6 +278,18 @@ void CheckWithout(const v1::Pool& pool, const std::string& path, Report& report)
   }
 }
 
+// By pool.
+std::vector<Listeners> ListenersOf(const v1::Config& config, const Facts& facts) {
+  std::vector<Listeners> listeners(static_cast<size_t>(config.pools_size()));
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    const int pool = facts.listener_pools[static_cast<size_t>(i)];
+    if (pool < 0) continue;
+    listeners[static_cast<size_t>(pool)].any = true;
+    if (config.listeners(i).protocol() != v1::Listener::UDP) listeners[static_cast<size_t>(pool)].tcp = true;
+  }
+  return listeners;
+}
+
 void CheckChoices(const v1::Pool& pool, const PoolFacts& facts, const std::string& path, Report& report) {
   if (!v1::Pool::OnUnhealthy_IsValid(pool.on_unhealthy())) {
     report.AddError(absl::StrCat(path, ".on_unhealthy"), "unknown on_unhealthy; use keep, move or reset");
@@ -263,12 +308,9 @@ void CheckChoices(const v1::Pool& pool, const PoolFacts& facts, const std::strin
 }  // namespace
 
 void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& facts) {
-  std::vector<bool> has_listener(static_cast<size_t>(config.pools_size()));
-  for (const int pool : facts.listener_pools) {
-    if (pool >= 0) has_listener[static_cast<size_t>(pool)] = true;
-  }
+  std::vector<Listeners> listeners = ListenersOf(config, facts);
   // A listener whose pool could not be read may be the one that leads here.
-  const bool unsure = report.MissingIsExplained("listeners");
+  if (report.MissingIsExplained("listeners")) std::fill(listeners.begin(), listeners.end(), Listeners{true, true});
   double per_second = 0;
   for (int i = 0; i < config.pools_size(); ++i) {
     const v1::Pool& pool = config.pools(i);
@@ -278,7 +320,7 @@ void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& fa
     per_second += ChecksPerSecond(pool);
     if (pool.has_agent()) CheckAgent(pool.agent(), absl::StrCat(path, ".agent"), report);
     if (!pool.has_health_check()) continue;
-    HealthChecks(pool, path, report).Run(unsure || has_listener[static_cast<size_t>(i)]);
+    HealthChecks(pool, facts.pools[static_cast<size_t>(i)], path, report).Run(listeners[static_cast<size_t>(i)]);
   }
   if (per_second > kManyChecksPerSecond) {
     report.AddWarning("pools", absl::StrCat("the health checks of all pools are ", static_cast<int64_t>(per_second),

@@ -35,6 +35,9 @@ constexpr int64_t kCheckIntervalSeconds = 2;
 constexpr int64_t kCheckTimeoutSeconds = 1;
 constexpr uint32_t kRise = 2;
 constexpr uint32_t kFall = 3;
+constexpr uint32_t kFailedPercent = 50;
+// More than chance makes of a busy client that is cut off, or of a port scan by hand.
+constexpr uint32_t kMinimumFailed = 20;
 
 // Required: the forwarding of every pool is filled.
 void FillSessions(v1::Config& config) {
@@ -105,6 +108,14 @@ void FillTimeout(const google::protobuf::Duration& interval, google::protobuf::D
   if (interval.seconds() < kCheckTimeoutSeconds) timeout = interval;
 }
 
+// Who fails while its checks pass would else be back after each `rise`.
+void FillObserve(v1::HealthCheck& check) {
+  v1::Observe& observe = *check.mutable_observe();
+  if (!observe.has_failed_percent()) observe.set_failed_percent(kFailedPercent);
+  if (!observe.has_minimum_failed()) observe.set_minimum_failed(kMinimumFailed);
+  if (!check.has_flap_dampening()) check.set_flap_dampening(true);
+}
+
 void FillHealthCheck(v1::HealthCheck& check) {
   if (check.type() == v1::HealthCheck::NONE || check.type() == v1::HealthCheck::TYPE_UNSPECIFIED) return;
   if (!check.has_interval()) check.mutable_interval()->set_seconds(kCheckIntervalSeconds);
@@ -113,6 +124,7 @@ void FillHealthCheck(v1::HealthCheck& check) {
   if (!check.has_timeout()) FillTimeout(check.interval(), *check.mutable_timeout());
   if (!check.has_rise()) check.set_rise(kRise);
   if (!check.has_fall()) check.set_fall(kFall);
+  if (check.has_observe()) FillObserve(check);
   if (AsksByHttp(check)) FillRequest(check);
   if (check.type() == v1::HealthCheck::GRPC && !check.has_tls()) check.set_tls(false);
   if (check.type() == v1::HealthCheck::HTTPS || check.tls()) FillTls(check);

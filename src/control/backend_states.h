@@ -57,6 +57,9 @@ class BackendStates {
 
   // Starts checks that are due, and takes what has come of others; whether the tables have to be built anew.
   bool Tick();
+  // What has become of new flows of a backend in one window (observer.h); what it makes of the backend comes with the
+  // next Tick.
+  void Observe(const BackendId& id, const OpenedFlows& flows) { checker_->Observe(id, flows); }
   // Whether an agent has changed a weight since the last call.
   bool TakeShareChange() { return agents_.TakeShareChange(); }
 

@@ -54,6 +54,9 @@ absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck&
   spec->type = TypeOf(check);
   spec->terms = {Time(check.interval()), Time(check.fast_interval()), Time(check.down_interval()), check.rise(),
                  check.fall(),           check.flap_dampening()};
+  if (check.has_observe()) {
+    spec->terms.observe = {check.observe().failed_percent(), check.observe().minimum_failed()};
+  }
   spec->timeout = Time(check.timeout());
   spec->method = check.method();
   spec->path = check.path();

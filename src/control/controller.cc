@@ -68,6 +68,7 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   TellRoles();
   WatchBackends(effective_.config());
   states_.Watch(config, *checked);
+  observer_.Watch(*checked);
   AnnounceNew(**tables);
   return generation_;
 }
@@ -152,6 +153,7 @@ void Controller::Tick() {
   FollowPorts();
   FollowNextHops();
   const absl::Time now = options_.clock();
+  if (tables_ != nullptr) observer_.Tick(now, *tables_, options_.engine, &states_);
   if (states_.Tick()) stale_ = true;
   if (states_.TakeShareChange()) effective_.ShareChanged(now);
   if (effective_.IsDue(now)) stale_ = true;

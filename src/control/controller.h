@@ -21,6 +21,7 @@
 #include "control/flow_ender.h"
 #include "control/latencies.h"
 #include "control/next_hop_source.h"
+#include "control/observer.h"
 #include "control/traffic.h"
 #include "engine/engine.h"
 #include "tables/builder.h"
@@ -123,6 +124,7 @@ class Controller {
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;
   BackendStates states_;
   Latencies latencies_;
+  Observer observer_;
   std::unique_ptr<FlowEnder> flow_ender_;
   // Since they were told.
   uint32_t ticks_ = 0;

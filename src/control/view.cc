@@ -15,9 +15,14 @@ namespace {
 // Problems of one kind beyond these are only counted.
 constexpr int kProblemsOfAKind = 20;
 
-void SetTraffic(const sluice_traffic& traffic, v1::Traffic* to) {
+// They begin no flows.
+void SetAnswers(const sluice_traffic& traffic, v1::Traffic* to) {
   to->set_packets(traffic.packets);
   to->set_bytes(traffic.bytes);
+}
+
+void SetTraffic(const sluice_traffic& traffic, v1::Traffic* to) {
+  SetAnswers(traffic, to);
   to->set_new_flows(traffic.new_flows);
 }
 
@@ -236,7 +241,7 @@ class InventoryView {
     IndexTraffic traffic;
     if (index >= 0) traffic = controller_.traffic().OfListener(counters_, static_cast<uint32_t>(index));
     SetTraffic(traffic.forwarded, to->mutable_traffic());
-    SetTraffic(traffic.answers, to->mutable_answers());
+    SetAnswers(traffic.answers, to->mutable_answers());
   }
 
   void Add(const v1::Pool& pool, v1::PoolStatus* to) const {
@@ -270,7 +275,10 @@ class InventoryView {
       to->set_closed_flows(uint64_t{At(connections.flows_of_slot, at)} + At(sessions.of_slot, at) - open);
     }
     SetTraffic(traffic.forwarded, to->mutable_traffic());
-    SetTraffic(traffic.answers, to->mutable_answers());
+    SetAnswers(traffic.answers, to->mutable_answers());
+    if (pool.forwarding() != v1::Pool::NAT && pool.forwarding() != v1::Pool::FULL_NAT) return;
+    to->set_answered_flows(traffic.answers.answered);
+    to->set_failed_flows(traffic.answers.failed);
   }
 
   const Controller& controller_;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,23 @@ namespace sluice {
 class TlsContext;
 
 enum class CheckType { kTcp, kHttp, kHttps, kUdp, kIcmp, kGrpc, kAgent };
+
+// New flows that a backend was given and that came to something, in one window (control/observer.h).
+struct OpenedFlows {
+  uint64_t answered = 0;
+  uint64_t failed = 0;
+};
+
+// When too many of them have failed.
+struct ObserveTerms {
+  uint32_t failed_percent = 50;
+  uint64_t minimum_failed = 20;
+  bool operator==(const ObserveTerms&) const = default;
+
+  bool TooManyFailed(const OpenedFlows& flows) const {
+    return flows.failed >= minimum_failed && flows.failed * 100 >= (flows.answered + flows.failed) * failed_percent;
+  }
+};
 
 // How results make states.
 struct CheckTerms {
@@ -29,6 +47,8 @@ struct CheckTerms {
   uint32_t fall = 3;
   // Who falls soon after a return needs twice as many passed checks each time.
   bool flap_dampening = false;
+  // None: flows are not observed.
+  std::optional<ObserveTerms> observe = std::nullopt;
   bool operator==(const CheckTerms&) const = default;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 
 namespace sluice {
 namespace {
@@ -91,6 +92,23 @@ void HealthChecker::Finish(uint64_t number, const CheckResult& result) {
   absl::Duration wait = checked.health.Interval(terms);
   if (changed && was_initial) wait = SpreadOver(wait, number);
   schedule_.Set(number, std::max(checked.due + wait, options_.monotonic()));
+}
+
+void HealthChecker::Observe(const BackendId& id, const OpenedFlows& flows) {
+  const auto known = numbers_.find(id);
+  if (known == numbers_.end()) return;
+  Checked& checked = *checked_.at(known->second);
+  const CheckTerms& terms = checked.target.spec->terms;
+  if (!terms.observe.has_value() || !terms.observe->TooManyFailed(flows)) return;
+  CheckResult seen;
+  seen.outcome = CheckResult::Outcome::kFailed;
+  seen.reason = absl::StrCat("observed: ", flows.failed, " of ", flows.answered + flows.failed,
+                             " new flows refused or not answered");
+  seen.at = options_.wall();
+  if (!checked.health.Fall(terms, seen)) return;
+  changes_.push_back(id);
+  if (checked.probe != nullptr) return;
+  schedule_.Set(known->second, options_.monotonic() + SpreadOver(checked.health.Interval(terms), known->second));
 }
 
 const RiseFall* HealthChecker::Find(const BackendId& id) const {

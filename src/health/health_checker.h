@@ -60,6 +60,9 @@ class HealthChecker {
   // Starts the checks that are due.
   void Tick();
 
+  // What has become of new flows of a checked backend in one window, where its check observes them.
+  void Observe(const BackendId& id, const OpenedFlows& flows);
+
   // Backends whose state is another one since the last call, in the order of the changes.
   std::vector<BackendId> TakeChanges() { return std::exchange(changes_, {}); }
 

@@ -27,13 +27,15 @@ bool RiseFall::Take(const CheckTerms& terms, const CheckResult& result) {
   }
   against_++;
   if (state_ != HealthState::kInitial && against_ < (passed ? NeededToRise(terms) : terms.fall)) return false;
-  if (state_ == HealthState::kHealthy) CountFlaps(terms);
-  came_back_ = state_ == HealthState::kUnhealthy;
-  Enter(speaks_for, result);
-  if (!passed && flaps_ > 0) {
-    absl::StrAppend(&reason_, "; it has flapped ", flaps_, flaps_ == 1 ? " time" : " times", ", so ",
-                    NeededToRise(terms), " in a row have to pass");
-  }
+  Enter(terms, speaks_for, result);
+  return true;
+}
+
+bool RiseFall::Fall(const CheckTerms& terms, const CheckResult& seen) {
+  against_ = 0;
+  if (state_ == HealthState::kUnhealthy) return false;
+  against_ = 1;
+  Enter(terms, HealthState::kUnhealthy, seen);
   return true;
 }
 
@@ -44,13 +46,19 @@ void RiseFall::CountFlaps(const CheckTerms& terms) {
   passed_since_ = 0;
 }
 
-void RiseFall::Enter(HealthState state, const CheckResult& result) {
+void RiseFall::Enter(const CheckTerms& terms, HealthState state, const CheckResult& result) {
+  if (state_ == HealthState::kHealthy) CountFlaps(terms);
+  came_back_ = state_ == HealthState::kUnhealthy;
   reason_ = against_ == 1 ? result.reason
                           : absl::StrCat(result.reason, " (", against_, " checks in a row have ",
                                          state == HealthState::kHealthy ? "passed)" : "failed)");
   state_ = state;
   since_ = result.at;
   against_ = 0;
+  if (state == HealthState::kUnhealthy && flaps_ > 0) {
+    absl::StrAppend(&reason_, "; it has flapped ", flaps_, flaps_ == 1 ? " time" : " times", ", so ",
+                    NeededToRise(terms), " in a row have to pass");
+  }
 }
 
 absl::Duration RiseFall::Interval(const CheckTerms& terms) const {

@@ -25,6 +25,10 @@ class RiseFall {
   // Returns whether the state is another one now. What was not made counts neither way.
   bool Take(const CheckTerms& terms, const CheckResult& result);
 
+  // What was seen besides checks and is enough by itself: unhealthy, and the checks that have passed since it was
+  // unhealthy count no more. Returns whether the state is another one now.
+  bool Fall(const CheckTerms& terms, const CheckResult& seen);
+
   // From the start of the last check to that of the next.
   absl::Duration Interval(const CheckTerms& terms) const;
 
@@ -35,7 +39,7 @@ class RiseFall {
   const std::optional<CheckResult>& last() const { return last_; }
 
  private:
-  void Enter(HealthState state, const CheckResult& result);
+  void Enter(const CheckTerms& terms, HealthState state, const CheckResult& result);
   uint32_t NeededToRise(const CheckTerms& terms) const { return terms.rise << flaps_; }
   void CountFlaps(const CheckTerms& terms);
 

@@ -26,7 +26,7 @@ constexpr char kStatus[] = R"(
 constexpr char kInventory[] = R"(
   listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}}
   pools {name: "web"
-    backends {name: "a" weight: 10 active_flows: 40 closed_flows: 3
+    backends {name: "a" weight: 10 active_flows: 40 closed_flows: 3 answered_flows: 30 failed_flows: 5
               health {state: HEALTHY last {duration {nanos: 2500000}}} traffic {packets: 18446744073709551615}}
     backends {name: "b" weight: 1 condition: DRAIN answers {bytes: 77}}}
   pools {name: "empty"}
@@ -74,6 +74,8 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_backend_flows{pool="web",backend="a"} 40)",
            R"(sluice_backend_closed_flows{pool="web",backend="a"} 3)",
            R"(sluice_backend_answer_bytes_total{pool="web",backend="b"} 77)",
+           R"(sluice_backend_answered_flows_total{pool="web",backend="a"} 30)",
+           R"(sluice_backend_failed_flows_total{pool="web",backend="a"} 5)",
            R"(sluice_pool_backends{pool="web",condition="ready"} 1)",
            R"(sluice_pool_backends{pool="web",condition="drain"} 1)",
            R"(sluice_pool_backends{pool="empty",condition="ready"} 0)",
@@ -100,6 +102,7 @@ TEST(MetricsTest, FamiliesAreOneEachWithWordsAndAType) {
   EXPECT_EQ(helps, types);
   EXPECT_GT(types.size(), 25u);
   EXPECT_THAT(Text(), Not(HasSubstr("sluice_backend_healthy{pool=\"web\",backend=\"b\"}")));
+  EXPECT_THAT(Text(), Not(HasSubstr("sluice_backend_failed_flows_total{pool=\"web\",backend=\"b\"}")));
 }
 
 }  // namespace

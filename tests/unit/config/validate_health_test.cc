@@ -72,6 +72,43 @@ TEST(ValidateHealth, Types) {
         "}]\n");
 }
 
+TEST(ValidateHealth, WhatIsObserved) {
+  const v1::HealthCheck check = Load("forwarding: nat, health_check: {type: tcp, observe: {}}").health_check();
+  EXPECT_EQ(check.observe().failed_percent(), 50u);
+  EXPECT_EQ(check.observe().minimum_failed(), 20u);
+  EXPECT_TRUE(check.flap_dampening());
+  EXPECT_FALSE(Load("forwarding: nat, health_check: {type: tcp, observe: {}, flap_dampening: false}")
+                   .health_check()
+                   .flap_dampening());
+  EXPECT_FALSE(Load("forwarding: nat, health_check: {type: tcp}").health_check().has_flap_dampening());
+  Check(kHead,
+        {
+            {"forwarding: nat, health_check: {type: http, observe: {failed_percent: 100, minimum_failed: 1}}", {}},
+            {"health_check: {type: tcp, observe: {}}",
+             {"4:36: answers come back through this node with nat and full_nat alone; remove this, or set forwarding: "
+              "nat or full_nat"}},
+            {"forwarding: dsr_l2, health_check: {type: tcp, observe: {}}",
+             {"4:56: answers come back through this node with nat and full_nat alone; remove this, or set forwarding: "
+              "nat or full_nat"}},
+            {"forwarding: nat, health_check: {type: none, observe: {}}",
+             {"4:54: observe is for a check, which brings back what it has found; remove it or set another type"}},
+            {"forwarding: nat, health_check: {type: tcp, observe: {failed_percent: 0, minimum_failed: 0}}",
+             {"4:70: failed_percent 0 is out of range; choose from 1 to 100",
+              "4:89: minimum_failed 0 is out of range; choose from 1 to 1000000"}},
+            {"forwarding: nat, health_check: {type: tcp, observe: {failed_percent: 101, minimum_failed: 1000001}}",
+             {"4:70: failed_percent 101 is out of range; choose from 1 to 100",
+              "4:91: minimum_failed 1000001 is out of range; choose from 1 to 1000000"}},
+        },
+        "}]\n");
+  Check(
+      "engine: {interfaces: [{name: eth0}]}\n"
+      "listeners: [{name: dns, address: 203.0.113.10, ports: [53], protocol: udp, pool: dns}]\n"
+      "pools: [{name: dns, forwarding: nat, backends: [{name: a, address: 10.0.0.1}],\n",
+      {{"health_check: {type: tcp, observe: {}}",
+        {"4:36: no listener of tcp leads to this pool, and only flows of TCP are observed; remove this"}}},
+      "}]\n");
+}
+
 TEST(ValidateHealth, KeysOfOtherTypes) {
   Check(
       kHead,

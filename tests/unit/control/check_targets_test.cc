@@ -108,6 +108,14 @@ TEST(CheckTargetsTest, AScriptAndDampeningArrive) {
   EXPECT_EQ(spec.script[1].send, "QUIT\r\n");
 }
 
+TEST(CheckTargetsTest, WhatIsObservedArrives) {
+  const auto targets = Read(
+      "  - {name: web, forwarding: nat, health_check: {type: tcp, observe: {failed_percent: 30, minimum_failed: 7}}, "
+      "backends: [{name: a, address: 10.0.0.1}]}");
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  EXPECT_EQ((*targets)[0].target.spec->terms.observe, (ObserveTerms{30, 7}));
+}
+
 TEST(CheckTargetsTest, AFileThatCannotBeReadIsNamedWithItsPool) {
   const auto targets = Read(
       "  - {name: web, health_check: {type: https, ca_file: /nowhere/ca.pem}, backends: [{name: a, address: "

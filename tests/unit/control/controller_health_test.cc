@@ -115,6 +115,69 @@ TEST_F(ControllerHealthTest, AllUnhealthyFailsOpenOrClosed) {
   EXPECT_THAT(Takers(), ElementsAre("b"));
 }
 
+class ControllerObserveTest : public ControllerHealthTest {
+ protected:
+  ControllerObserveTest() {
+    engine_.counters.backends.resize(64);
+    engine_.counters.backend_answers.resize(64);
+    // Of before.
+    for (sluice_traffic& answers : engine_.counters.backend_answers) answers.failed = 1000;
+    v1::Config config = Checked(", forwarding: nat");
+    config.mutable_pools(0)->mutable_health_check()->mutable_observe()->set_failed_percent(50);
+    config.mutable_pools(0)->mutable_health_check()->mutable_observe()->set_minimum_failed(20);
+    Apply(config);
+    Run(3);
+  }
+  void Count(const std::string& name, uint64_t answered, uint64_t failed) {
+    engine_.counters.backend_answers[SlotOf(name)].answered += answered;
+    engine_.counters.backend_answers[SlotOf(name)].failed += failed;
+  }
+  void Wait(absl::Duration time) {
+    for (absl::Duration waited; waited < time; waited += absl::Milliseconds(10)) {
+      prober_.now += absl::Milliseconds(10);
+      controller_.Tick();
+    }
+  }
+};
+
+TEST_F(ControllerObserveTest, FlowsThatFailTakeABackendDownUntilItsChecksPass) {
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  Count("a", 3, 37);
+  Count("b", 40, 39);
+  Wait(absl::Milliseconds(250));
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+  EXPECT_EQ(Status("a").state, BackendState::kUnhealthy);
+  EXPECT_EQ(Status("a").reason, "observed: 37 of 40 new flows refused or not answered");
+  EXPECT_EQ(Status("b").state, BackendState::kHealthy);
+  Run(3);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  // What has failed before it came back is not held against it.
+  Run(3);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+}
+
+TEST_F(ControllerObserveTest, ManySecondsAreNotOne) {
+  for (int i = 0; i < 10; i++) {
+    Count("a", 0, 9);
+    Run(1);
+  }
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+  // In two looks of one second.
+  Count("a", 0, 9);
+  Wait(absl::Milliseconds(300));
+  Count("a", 0, 12);
+  Wait(absl::Milliseconds(300));
+  EXPECT_THAT(Takers(), ElementsAre("b"));
+}
+
+TEST_F(ControllerObserveTest, WithoutItNobodyCounts) {
+  Apply(Checked(", forwarding: nat"));
+  Run(1);
+  Count("a", 0, 100);
+  Run(2);
+  EXPECT_THAT(Takers(), ElementsAre("a", "b"));
+}
+
 TEST_F(ControllerHealthTest, AReloadKeepsWhatIsKnown) {
   down_ = {"10.0.1.1"};
   Apply(Checked());

@@ -24,6 +24,7 @@ listeners:
   - {name: dns, address: 203.0.113.10, ports: [53], protocol: udp, pool: dns}
 pools:
   - name: web
+    forwarding: nat
     backends:
       - {name: a, address: 10.0.1.1, weight: 5}
       - {name: b, address: 10.0.1.2, state: drain}
@@ -86,7 +87,7 @@ TEST_F(ViewTest, BackendsTellWhetherTheyTakeFlowsAndWhyNot) {
 TEST_F(ViewTest, TrafficIsThatOfTheName) {
   const uint32_t slot = SlotOf("b");
   engine_.counters.backends[slot] = {7, 700, 3};
-  engine_.counters.backend_answers[slot] = {9, 900, 0};
+  engine_.counters.backend_answers[slot] = {9, 900, 2, 1};
   engine_.swept.flows_of_slot[slot] = 3;
   engine_.swept.open_of_slot[slot] = 2;
   engine_.sessions.of_slot[slot] = 14;
@@ -99,11 +100,15 @@ TEST_F(ViewTest, TrafficIsThatOfTheName) {
   EXPECT_EQ(backend.traffic().bytes(), 700u);
   EXPECT_EQ(backend.traffic().new_flows(), 3u);
   EXPECT_EQ(backend.answers().bytes(), 900u);
+  EXPECT_EQ(backend.answers().new_flows(), 0u);
+  EXPECT_EQ(backend.answered_flows(), 2u);
+  EXPECT_EQ(backend.failed_flows(), 1u);
   EXPECT_EQ(backend.active_flows(), 6u);
   EXPECT_EQ(backend.closed_flows(), 11u);
   // It has no slot, and nothing of others.
   EXPECT_EQ(inventory.pools(0).backends(2).traffic().packets(), 0u);
   EXPECT_EQ(ViewInventory(controller_, "none").pools_size(), 0);
+  EXPECT_FALSE(ViewInventory(controller_, "dns").pools(0).backends(0).has_failed_flows());
 }
 
 TEST_F(ViewTest, TheStatusSaysWhatIsWrong) {

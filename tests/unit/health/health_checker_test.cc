@@ -122,6 +122,39 @@ TEST_F(HealthCheckerTest, FastWhileChangingAndSlowWhileDown) {
   EXPECT_NEAR(checks, 10, 1);
 }
 
+TEST(ObserveTermsTest, TooManyAreAtLeastSoManyAndSuchAShare) {
+  const ObserveTerms terms{50, 20};
+  for (const auto& [answered, failed, too_many] :
+       {std::tuple(0, 0, false), {0, 19, false}, {0, 20, true}, {20, 20, true}, {21, 20, false}, {1000, 999, false}}) {
+    EXPECT_EQ(terms.TooManyFailed({static_cast<uint64_t>(answered), static_cast<uint64_t>(failed)}), too_many)
+        << answered << " " << failed;
+  }
+  const ObserveTerms all{100, 1};
+  EXPECT_TRUE(all.TooManyFailed({0, 1}));
+  EXPECT_FALSE(all.TooManyFailed({1, 1000}));
+}
+
+TEST_F(HealthCheckerTest, FlowsThatFailTakeABackendDownAndItsChecksBringItBack) {
+  CheckSpec spec = *Spec(absl::Seconds(1));
+  spec.terms.interval = absl::Seconds(100);
+  spec.terms.observe = ObserveTerms{50, 20};
+  checker_.Watch({{Backend(1, std::make_shared<const CheckSpec>(spec)), Backend(2)}});
+  Pass(absl::Seconds(2));
+  checker_.TakeChanges();
+  checker_.Observe(Backend(1).id, {4, 3});
+  checker_.Observe(Backend(2).id, {3, 37});
+  EXPECT_THAT(checker_.TakeChanges(), IsEmpty()) << "too few, and of one that is not observed";
+  checker_.Observe(Backend(1).id, {3, 37});
+  checker_.Observe(Backend(1).id, {3, 40});
+  checker_.Observe({"web", "nobody"}, {3, 37});
+  EXPECT_THAT(checker_.TakeChanges(), ElementsAre(Backend(1).id));
+  EXPECT_EQ(State(), HealthState::kUnhealthy);
+  EXPECT_EQ(checker_.Find(Backend(1).id)->reason(), "observed: 37 of 40 new flows refused or not answered");
+  // By its down_interval, not as late as it would have been checked.
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(State(), HealthState::kHealthy);
+}
+
 TEST_F(HealthCheckerTest, AHangingCheckIsTheOnlyOneOfItsBackend) {
   checker_.Watch({{Backend(1)}});
   for (int i = 0; i < 1'000; i++) {

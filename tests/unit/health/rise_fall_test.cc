@@ -157,6 +157,39 @@ TEST(RiseFallTest, WhoHasBeenWellForLongDoesNotFlap) {
   ASSERT_TRUE(TakeAll(health, terms, true, 2));
 }
 
+TEST(RiseFallTest, WhatIsSeenBesidesChecksIsEnoughByItself) {
+  const CheckTerms terms = Terms(2, 3);
+  CheckResult seen = Result(false, 7);
+  seen.reason = "observed";
+  RiseFall health(absl::FromUnixSeconds(0));
+  ASSERT_TRUE(health.Take(terms, Result(true, 5)));
+  EXPECT_TRUE(health.Fall(terms, seen));
+  EXPECT_EQ(health.state(), HealthState::kUnhealthy);
+  EXPECT_EQ(health.reason(), "observed");
+  EXPECT_EQ(health.since(), absl::FromUnixSeconds(7));
+  EXPECT_EQ(health.last()->at, absl::FromUnixSeconds(5)) << "it was no check";
+  // What has passed before it is seen again counts no more.
+  EXPECT_FALSE(health.Take(terms, Result(true)));
+  EXPECT_FALSE(health.Fall(terms, seen));
+  EXPECT_FALSE(health.Take(terms, Result(true)));
+  EXPECT_TRUE(health.Take(terms, Result(true)));
+  EXPECT_EQ(health.state(), HealthState::kHealthy);
+  RiseFall unchecked(absl::FromUnixSeconds(0));
+  EXPECT_TRUE(unchecked.Fall(terms, seen));
+  EXPECT_FALSE(unchecked.Take(terms, Result(true)));
+}
+
+TEST(RiseFallTest, WhoFailsWhileItsChecksPassFlaps) {
+  CheckTerms terms = Terms(2, 3);
+  terms.flap_dampening = true;
+  RiseFall health(absl::FromUnixSeconds(0));
+  ASSERT_TRUE(health.Take(terms, Result(true)));
+  for (uint32_t needed = 2; needed <= 128; needed *= 2) {
+    ASSERT_TRUE(health.Fall(terms, Result(false)));
+    ASSERT_TRUE(TakeAll(health, terms, true, needed)) << needed;
+  }
+}
+
 TEST(RiseFallTest, WithoutDampeningNobodyWaitsLonger) {
   const CheckTerms terms = Terms(2, 1);
   RiseFall health(absl::FromUnixSeconds(0));

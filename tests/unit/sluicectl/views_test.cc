@@ -38,6 +38,7 @@ constexpr char kInventory[] = R"(
   pools {name: "web" forwarding: NAT
     backends {name: "web1" address: "10.0.1.11" port: 8080 weight: 10 active_flows: 40 closed_flows: 3
               traffic {packets: 600 bytes: 38400 new_flows: 30} answers {packets: 540 bytes: 540000}
+              answered_flows: 29 failed_flows: 1
               health {state: HEALTHY since {seconds: 1700000000} reason: "answered 200 OK"
                       last {outcome: PASSED reason: "answered 200 OK" duration {nanos: 2345678} at {seconds: 1700000042}}}}
     backends {name: "web2" address: "10.0.1.12" weight: 1 wanted: DRAIN condition: DRAIN reason: "drained" active_flows: 2
