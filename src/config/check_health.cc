@@ -67,6 +67,7 @@ class HealthChecks {
     CheckTimes();
     CheckCounts();
     CheckPort(listeners.any);
+    CheckVia(listeners.any);
     if (check_.has_observe()) CheckObserve(listeners);
     if (Talks(check_)) CheckTalk();
     if (IsHttp(check_)) CheckRequest();
@@ -100,6 +101,8 @@ class HealthChecks {
     Stranger("expect", !check_.expect().empty(), http || Talks(check_), "tcp, http, https and udp");
     Stranger("send", !check_.send().empty(), Talks(check_), "tcp and udp");
     Stranger("script", check_.script_size() > 0, check_.type() == Check::TCP, "tcp");
+    Stranger("via", check_.via() != Check::BACKEND, any && check_.type() != Check::ICMP,
+             "tcp, http, https, grpc and udp");
     Stranger("flap_dampening", check_.has_flap_dampening(), any, "a check");
     Stranger("observe", check_.has_observe(), any, "a check, which brings back what it has found");
     Stranger("server_name", !check_.server_name().empty(), tls, kTlsTypes);
@@ -162,8 +165,20 @@ class HealthChecks {
     }
     const bool all_have = std::all_of(pool_.backends().begin(), pool_.backends().end(),
                                       [](const v1::Backend& backend) { return backend.port() != 0; });
-    if (has_listener || all_have) return;
+    if (has_listener || all_have || check_.via() == Check::VIP) return;
     Missing(report_, Path("port"), "no listener leads to this pool, so its health_check needs a port; add port:");
+  }
+
+  void CheckVia(bool has_listener) {
+    if (!Check::Via_IsValid(check_.via())) return Add("via", "unknown via; use backend or vip");
+    if (check_.via() != Check::VIP || check_.type() == Check::ICMP) return;
+    if (Translates(facts_.forwarding)) {
+      return Add("via",
+                 "a server of a nat or full_nat pool does not have the virtual address; remove this, or set "
+                 "forwarding: dsr_l2, ipip or gue");
+    }
+    if (has_listener) return;
+    Add("via", "no listener leads to this pool, so there is no virtual address to check; add one, or set via: backend");
   }
 
   void CheckTalk() {
@@ -315,12 +330,13 @@ void CheckHealthChecks(const v1::Config& config, Report& report, const Facts& fa
   for (int i = 0; i < config.pools_size(); ++i) {
     const v1::Pool& pool = config.pools(i);
     const std::string path = At("pools", i, "");
-    CheckChoices(pool, facts.pools[static_cast<size_t>(i)], path, report);
+    const PoolFacts& pool_facts = facts.pools[static_cast<size_t>(i)];
+    CheckChoices(pool, pool_facts, path, report);
     if (!pool.has_health_check() || pool.health_check().type() == Check::NONE) CheckWithout(pool, path, report);
     per_second += ChecksPerSecond(pool);
     if (pool.has_agent()) CheckAgent(pool.agent(), absl::StrCat(path, ".agent"), report);
     if (!pool.has_health_check()) continue;
-    HealthChecks(pool, facts.pools[static_cast<size_t>(i)], path, report).Run(listeners[static_cast<size_t>(i)]);
+    HealthChecks(pool, pool_facts, path, report).Run(listeners[static_cast<size_t>(i)]);
   }
   if (per_second > kManyChecksPerSecond) {
     report.AddWarning("pools", absl::StrCat("the health checks of all pools are ", static_cast<int64_t>(per_second),

@@ -1,6 +1,7 @@
 #include "control/check_targets.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -80,8 +81,21 @@ absl::StatusOr<std::shared_ptr<const CheckSpec>> ReadSpec(const v1::HealthCheck&
 
 uint16_t PortOf(const v1::HealthCheck& check, const v1::Backend& backend, uint32_t listener_port) {
   if (check.type() == v1::HealthCheck::ICMP) return 0;
-  const uint32_t own = backend.port() != 0 ? backend.port() : listener_port;
+  const bool has_own = backend.port() != 0 && check.via() != v1::HealthCheck::VIP;
+  const uint32_t own = has_own ? backend.port() : listener_port;
   return static_cast<uint16_t>(check.has_port() ? check.port() : own);
+}
+
+// A server that is without the virtual address and forwards packets sends them back here, where another backend would
+// answer: so they have no hop left by then. Tunnels take one off, and the engine none off without a tunnel: so behind a
+// tunnel there is one for a server that has the address in a container.
+constexpr uint8_t kDirectHops = 1;
+constexpr uint8_t kTunnelHops = 3;
+
+std::optional<VirtualTarget> ReadVia(const v1::Pool& pool, const v1::Listener* listener) {
+  if (pool.health_check().via() != v1::HealthCheck::VIP || listener == nullptr) return std::nullopt;
+  const uint8_t hops = pool.forwarding() == v1::Pool::DSR_L2 ? kDirectHops : kTunnelHops;
+  return VirtualTarget{ParseAddress(listener->address()).value_or(Address()), pool.name(), hops};
 }
 
 // One answer changes what counts by itself; that its agent cannot be reached is told after a few.
@@ -115,10 +129,10 @@ std::vector<CheckedBackend> ReadAgentTargets(const v1::Config& config) {
 }
 
 absl::StatusOr<std::vector<CheckedBackend>> ReadCheckTargets(const v1::Config& config) {
-  // The first port of each pool's first listener.
-  absl::flat_hash_map<absl::string_view, uint32_t> ports;
+  // Of each pool.
+  absl::flat_hash_map<absl::string_view, const v1::Listener*> first_listeners;
   for (const v1::Listener& listener : config.listeners()) {
-    if (listener.ports_size() > 0) ports.try_emplace(listener.pool(), listener.ports(0).first());
+    if (listener.ports_size() > 0) first_listeners.try_emplace(listener.pool(), &listener);
   }
   std::vector<CheckedBackend> targets;
   for (const v1::Pool& pool : config.pools()) {
@@ -129,12 +143,14 @@ absl::StatusOr<std::vector<CheckedBackend>> ReadCheckTargets(const v1::Config& c
       return absl::InvalidArgumentError(
           absl::StrCat("pool \"", pool.name(), "\": ", std::string(spec.status().message())));
     }
-    const auto port = ports.find(pool.name());
+    const auto found = first_listeners.find(pool.name());
+    const v1::Listener* listener = found == first_listeners.end() ? nullptr : found->second;
+    const std::optional<VirtualTarget> via = ReadVia(pool, listener);
     for (const v1::Backend& backend : pool.backends()) {
       const absl::StatusOr<Address> address = ParseAddress(backend.address());
       if (!address.ok()) return address.status();
-      const uint16_t at = PortOf(check, backend, port == ports.end() ? 0 : port->second);
-      targets.push_back({{pool.name(), backend.name()}, {*address, at, *spec}});
+      const uint16_t at = PortOf(check, backend, listener == nullptr ? 0 : listener->ports(0).first());
+      targets.push_back({{pool.name(), backend.name()}, {*address, at, *spec, via}});
     }
   }
   return targets;

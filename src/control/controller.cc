@@ -17,6 +17,8 @@ namespace {
 
 // As often as a backend is checked at most.
 constexpr uint32_t kTicksBetweenLatencies = 10;
+// Before others have their turn on this thread.
+constexpr int kProbesAtOnce = 256;
 
 // Which fields of `engine` differ that only a restart can change.
 std::vector<std::string> FixedFields(const v1::Engine& running, const v1::Engine& wanted) {
@@ -30,6 +32,15 @@ std::vector<std::string> FixedFields(const v1::Engine& running, const v1::Engine
     if (!differencer.CompareWithFields(running, wanted, one, one)) names.push_back("engine." + field->name());
   }
   return names;
+}
+
+ProbeFamilies ProbedFamilies(const std::vector<CheckedBackend>& checked) {
+  ProbeFamilies families;
+  for (const CheckedBackend& backend : checked) {
+    if (!backend.target.via.has_value()) continue;
+    (backend.target.via->address.IsIpv4() ? families.ipv4 : families.ipv6) = true;
+  }
+  return families;
 }
 
 std::vector<Address> BackendAddresses(const v1::Config& config) {
@@ -49,7 +60,8 @@ Controller::Controller(const Options& options)
     : options_(options),
       ports_(options.engine->ports()),
       states_(options.health),
-      flow_ender_(std::make_unique<FlowEnder>(options.engine)) {}
+      flow_ender_(std::make_unique<FlowEnder>(options.engine)),
+      probe_forwarder_(options.engine) {}
 
 absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   if (absl::Status status = CheckFixed(config); !status.ok()) return status;
@@ -61,14 +73,24 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
   next.Refresh(unhealthy, states_, now);
   absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(next.config(), unhealthy);
   if (!tables.ok()) return tables.status();
-  if (absl::Status status = Publish(*tables); !status.ok()) return status;
+  const ProbeFamilies probed = ProbedFamilies(*checked);
+  // What the old checks need stays until the new ones are in force.
+  const ProbeFamilies both{probed_.ipv4 || probed.ipv4, probed_.ipv6 || probed.ipv6};
+  if (absl::Status status = WantProbes(both); !status.ok()) return status;
+  if (absl::Status status = Publish(*tables); !status.ok()) {
+    WantProbes(probed_).IgnoreError();
+    return status;
+  }
   config_ = config;
+  probe_forwarder_.Follow(config_);
   effective_ = std::move(next);
   effective_.MoveTo(config_);
   TellRoles();
   WatchBackends(effective_.config());
   states_.Watch(config, *checked);
   observer_.Watch(*checked);
+  WantProbes(probed).IgnoreError();
+  probed_ = probed;
   AnnounceNew(**tables);
   return generation_;
 }
@@ -90,9 +112,7 @@ absl::Status Controller::CheckFixed(const v1::Config& config) const {
 
 absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config,
                                                                 const BackendNames& unhealthy) {
-  std::vector<PortDescription> ports;
-  ports.reserve(ports_.size());
-  for (const EnginePort& port : ports_) ports.push_back({port.mac, port.mtu});
+  const std::vector<PortDescription> ports = DescribePorts();
   BuildInput input;
   input.config = &config;
   input.hash_key = options_.hash_key;
@@ -103,6 +123,13 @@ absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config
   absl::StatusOr<std::shared_ptr<const Tables>> tables = builder_.Build(input);
   build_timing_.Add(MonotonicNow() - begin);
   return tables;
+}
+
+std::vector<PortDescription> Controller::DescribePorts() const {
+  std::vector<PortDescription> ports;
+  ports.reserve(ports_.size());
+  for (const EnginePort& port : ports_) ports.push_back({port.mac, port.mtu});
+  return ports;
 }
 
 absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
@@ -161,6 +188,21 @@ void Controller::Tick() {
   TellLatencies();
   if (tables_ != nullptr) flow_ender_->Tick(*tables_, now);
   if (stale_ && generation_ > 0) Rebuild();
+}
+
+absl::Status Controller::WantProbes(const ProbeFamilies& families) {
+  return options_.probes == nullptr ? absl::OkStatus() : options_.probes->Want(families);
+}
+
+void Controller::ForwardProbes() {
+  const std::vector<PortDescription> ports = DescribePorts();
+  for (int i = 0; i < kProbesAtOnce; i++) {
+    const std::optional<ProbePacket> probe = options_.probes->Take();
+    if (!probe.has_value()) return;
+    const auto hop = next_hops_.find(probe->backend);
+    if (tables_ == nullptr || hop == next_hops_.end()) continue;
+    probe_forwarder_.Forward(*probe, hop->second, ports, *tables_->view().settings);
+  }
 }
 
 void Controller::TellRoles() {

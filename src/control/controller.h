@@ -22,6 +22,8 @@
 #include "control/latencies.h"
 #include "control/next_hop_source.h"
 #include "control/observer.h"
+#include "control/probe_forwarder.h"
+#include "control/probe_packets.h"
 #include "control/traffic.h"
 #include "engine/engine.h"
 #include "tables/builder.h"
@@ -38,6 +40,8 @@ class Controller {
     std::array<uint8_t, 32> hash_key{};
     // A clock that never goes back.
     std::function<absl::Time()> clock = &SteadyTime;
+    // Outlives the controller. Null: nobody takes the packets of checks with via: vip, so they are not made.
+    ProbePackets* probes = nullptr;
   };
 
   explicit Controller(const Options& options);
@@ -53,6 +57,9 @@ class Controller {
 
   // Timed work: the sweep of connection tables, slots that become free, changes of ports, next hops and health.
   void Tick();
+
+  // There are probe packets: sends a bounded number of them on. Call it again while there are any.
+  void ForwardProbes();
 
   // Whether every backend's next hop is known, or known to be missing; what start-up waits for, for a while.
   bool settled() const;
@@ -110,6 +117,8 @@ class Controller {
   void Rebuild();
   void Learn(const Address& address);
   void WatchBackends(const v1::Config& config);
+  std::vector<PortDescription> DescribePorts() const;
+  absl::Status WantProbes(const ProbeFamilies& families);
   static absl::Time SteadyTime();
 
   Options options_;
@@ -126,6 +135,8 @@ class Controller {
   Latencies latencies_;
   Observer observer_;
   std::unique_ptr<FlowEnder> flow_ender_;
+  ProbeForwarder probe_forwarder_;
+  ProbeFamilies probed_;
   // Since they were told.
   uint32_t ticks_ = 0;
   std::vector<Address> watched_;

@@ -22,7 +22,7 @@ void GrpcProbe::Ready() {
 }
 
 void GrpcProbe::Ask(int descriptor) {
-  const std::string authority = spec().host.empty() ? FormatEndpoint(target().address, target().port) : spec().host;
+  const std::string authority = spec().host.empty() ? FormatEndpoint(target().asked(), target().port) : spec().host;
   call_ =
       calls_->Check(descriptor, authority, spec().service, [this, self = shared_from_this()](const GrpcAnswer& answer) {
         if (!over()) Answered(answer);

@@ -16,8 +16,8 @@ namespace sluice {
 class GrpcProbe : public SecureProbe {
  public:
   // `calls` outlives the probe.
-  GrpcProbe(boost::asio::io_context& io, GrpcCalls* calls, CheckTarget target, Prober::Done done)
-      : SecureProbe(io, std::move(target), std::move(done)), calls_(calls), ours_(io) {}
+  GrpcProbe(boost::asio::io_context& io, MarkedSockets* marked, GrpcCalls* calls, CheckTarget target, Prober::Done done)
+      : SecureProbe(io, marked, std::move(target), std::move(done)), calls_(calls), ours_(io) {}
 
  private:
   using Piece = std::array<char, 4096>;

@@ -13,7 +13,7 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
 void HttpProbe::SendRequest() {
-  const std::string host = spec().host.empty() ? FormatEndpoint(target().address, target().port) : spec().host;
+  const std::string host = spec().host.empty() ? FormatEndpoint(target().asked(), target().port) : spec().host;
   request_.version(11);
   request_.method_string(spec().method);
   request_.target(spec().path);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "base/address.h"
 #include "health/check.h"
@@ -13,11 +15,25 @@
 
 namespace sluice {
 
+// Where a check goes that takes the way of clients' packets.
+struct VirtualTarget {
+  Address address;
+  // Of whose way of forwarding.
+  std::string pool;
+  // TTL or hop limit: enough for who has the address, and not for who sends the packet back here.
+  uint8_t hops = 1;
+};
+
 struct CheckTarget {
+  // The backend's own.
   Address address;
   // 0 for icmp.
   uint16_t port = 0;
   std::shared_ptr<const CheckSpec> spec;
+  // Asked in place of `address`, on that backend.
+  std::optional<VirtualTarget> via = std::nullopt;
+
+  const Address& asked() const { return via.has_value() ? via->address : address; }
 };
 
 // A check under way. Destroying it ends it, and its `done` is not called any more.

@@ -23,7 +23,7 @@ bool SecureProbe::Expect(SSL* connection) {
   if (!name.empty() && SSL_set_tlsext_host_name(connection, name.c_str()) != 1) return false;
   if (spec().tls->options().insecure) return true;
   if (!name.empty()) return SSL_set1_host(connection, name.c_str()) == 1;
-  const std::string address = FormatAddress(target().address);
+  const std::string address = FormatAddress(target().asked());
   return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), address.c_str()) == 1;
 }
 

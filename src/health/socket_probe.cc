@@ -23,6 +23,8 @@ bool IsOurs(const boost::system::error_code& error) {
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL:
+    case EADDRINUSE:
+    case ENODEV:
     case EAGAIN:
       return true;
     default:

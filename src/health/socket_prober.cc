@@ -27,20 +27,20 @@ std::unique_ptr<Probe> SocketProber::Start(const CheckTarget& target, Done done)
   std::shared_ptr<SocketProbe> probe;
   switch (target.spec->type) {
     case CheckType::kTcp:
-      probe = std::make_shared<TcpProbe>(io_, target, std::move(done));
+      probe = std::make_shared<TcpProbe>(io_, &marked_, target, std::move(done));
       break;
     case CheckType::kHttp:
     case CheckType::kHttps:
-      probe = std::make_shared<HttpProbe>(io_, target, std::move(done));
+      probe = std::make_shared<HttpProbe>(io_, &marked_, target, std::move(done));
       break;
     case CheckType::kGrpc:
-      probe = std::make_shared<GrpcProbe>(io_, &grpc_, target, std::move(done));
+      probe = std::make_shared<GrpcProbe>(io_, &marked_, &grpc_, target, std::move(done));
       break;
     case CheckType::kAgent:
-      probe = std::make_shared<AgentProbe>(io_, target, std::move(done));
+      probe = std::make_shared<AgentProbe>(io_, &marked_, target, std::move(done));
       break;
     case CheckType::kUdp:
-      probe = std::make_shared<UdpProbe>(io_, target, std::move(done));
+      probe = std::make_shared<UdpProbe>(io_, &marked_, target, std::move(done));
       break;
     case CheckType::kIcmp:
       probe = std::make_shared<IcmpProbe>(io_, target.address.IsIpv4() ? &icmp4_ : &icmp6_, target, std::move(done));

@@ -11,12 +11,13 @@ namespace sluice {
 namespace asio = boost::asio;
 
 void ConnectionProbe::Open() {
-  const asio::ip::tcp::endpoint to(ToBoost(target().address), target().port);
+  const asio::ip::tcp::endpoint to(ToBoost(target().asked()), target().port);
   Error error;
   socket_.open(to.protocol(), error);
   // Closed by a RST: otherwise the port of each check would wait for a minute (TIME-WAIT), hundreds of thousands of
   // them where ten thousand backends are checked every second.
   if (!error) socket_.set_option(asio::socket_base::linger(true, 0), error);
+  if (!error && target().via.has_value()) error = marked_->Prepare(socket_, target());
   if (error) return FailBy(error);
   WaitFor("connection");
   socket_.async_connect(to, Then([this](size_t) { Connected(); }));

@@ -9,14 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "health/marked_sockets.h"
 #include "health/socket_probe.h"
 
 namespace sluice {
 
 class ConnectionProbe : public SocketProbe {
  public:
-  ConnectionProbe(boost::asio::io_context& io, CheckTarget target, Prober::Done done)
-      : SocketProbe(io, std::move(target), std::move(done)), socket_(io) {}
+  ConnectionProbe(boost::asio::io_context& io, MarkedSockets* marked, CheckTarget target, Prober::Done done)
+      : SocketProbe(io, std::move(target), std::move(done)), socket_(io), marked_(marked) {}
 
  protected:
   void Open() override;
@@ -24,6 +25,9 @@ class ConnectionProbe : public SocketProbe {
   virtual void Connected() = 0;
 
   boost::asio::ip::tcp::socket socket_;
+
+ private:
+  MarkedSockets* marked_;
 };
 
 class TcpProbe : public ConnectionProbe {

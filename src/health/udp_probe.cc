@@ -8,9 +8,10 @@ namespace sluice {
 namespace asio = boost::asio;
 
 void UdpProbe::Open() {
-  const asio::ip::udp::endpoint to(ToBoost(target().address), target().port);
+  const asio::ip::udp::endpoint to(ToBoost(target().asked()), target().port);
   Error error;
   socket_.open(to.protocol(), error);
+  if (!error && target().via.has_value()) error = marked_->Prepare(socket_, target());
   // Connected: the kernel then tells of ICMP errors, and takes answers from nobody else.
   if (!error) socket_.connect(to, error);
   if (error) return FailBy(error);

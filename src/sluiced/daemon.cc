@@ -42,6 +42,7 @@ Daemon::Daemon(Options options)
     : options_(std::move(options)),
       signals_(io_),
       neighbors_ready_(io_),
+      probes_ready_(io_),
       tick_(io_),
       prober_(io_),
       health_({&prober_, [] { return absl::FromUnixNanos(static_cast<int64_t>(MonotonicNow())); }, absl::Now}) {}
@@ -53,6 +54,7 @@ Daemon::~Daemon() {
   // Writes what is not written yet.
   keeper_.reset();
   controller_.reset();
+  probes_.reset();
   if (engine_ != nullptr) engine_->Close();
   // The table owns the descriptor.
   if (neighbors_ready_.is_open()) neighbors_ready_.release();
@@ -183,6 +185,8 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
   control_options.next_hops = next_hops_.get();
   control_options.health = &health_;
   control_options.hash_key = *key;
+  probes_ = std::make_unique<KernelProbes>(&prober_.marked(), [this](int fd) { FollowProbes(fd); });
+  control_options.probes = probes_.get();
   controller_ = std::make_unique<Controller>(control_options);
   WaitForNeighbors();
   WaitForTick();
@@ -227,6 +231,23 @@ void Daemon::WaitForNeighbors() {
                                 neighbors_->Process(absl::FromUnixNanos(static_cast<int64_t>(MonotonicNow())));
                                 WaitForNeighbors();
                               });
+}
+
+// The device owns the descriptor.
+void Daemon::FollowProbes(int fd) {
+  if (probes_ready_.is_open()) probes_ready_.release();
+  if (fd < 0) return;
+  probes_ready_.assign(fd);
+  WaitForProbes();
+}
+
+void Daemon::WaitForProbes() {
+  probes_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const boost::system::error_code& error) {
+                             if (error) return;
+                             controller_->ForwardProbes();
+                             WaitForProbes();
+                           });
 }
 
 void Daemon::WaitForTick() {

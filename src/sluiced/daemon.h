@@ -17,6 +17,7 @@
 #include "config/load.h"
 #include "control/controller.h"
 #include "control/events.h"
+#include "control/kernel_probes.h"
 #include "control/state_keeper.h"
 #include "control/wanted.h"
 #include "engine/engine.h"
@@ -53,6 +54,8 @@ class Daemon {
   v1::Status ViewOwnStatus() const;
   void WaitForSignal();
   void WaitForNeighbors();
+  void FollowProbes(int fd);
+  void WaitForProbes();
   void WaitForTick();
   void SayWhenReady();
   void LogTotals();
@@ -61,6 +64,7 @@ class Daemon {
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;
   boost::asio::posix::stream_descriptor neighbors_ready_;
+  boost::asio::posix::stream_descriptor probes_ready_;
   boost::asio::steady_timer tick_;
   std::unique_ptr<NeighborTable> neighbors_;
   std::unique_ptr<NextHopSource> next_hops_;
@@ -68,6 +72,7 @@ class Daemon {
   v1::Engine::Type engine_type_ = v1::Engine::AUTO;
   std::string engine_reason_;
   SocketProber prober_;
+  std::unique_ptr<KernelProbes> probes_;
   // Ends its checks before the prober goes.
   HealthChecker health_;
   std::unique_ptr<Controller> controller_;

@@ -52,11 +52,14 @@ class Handler(socketserver.BaseRequestHandler):
 def serve_udp():
     endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     endpoint.bind(("::", options.port))
     while True:
-        _, sender = endpoint.recvfrom(65535)
+        _, asked, _, sender = endpoint.recvmsg(65535, socket.CMSG_SPACE(20))
+        # From the address that was asked, which need not be the node's first one; by any interface.
+        answer_from = asked[0][2][:16] + bytes(4)
         if mode() in DATAGRAMS:
-            endpoint.sendto(DATAGRAMS[mode()], sender)
+            endpoint.sendmsg([DATAGRAMS[mode()]], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, answer_from)], 0, sender)
 
 
 def check(request, call):

@@ -210,6 +210,42 @@ TEST(ValidateHealth, Ports) {
         "}]\n");
 }
 
+TEST(ValidateHealth, Via) {
+  EXPECT_EQ(Load("health_check: {type: tcp}").health_check().via(), v1::HealthCheck::BACKEND);
+  EXPECT_EQ(Load("health_check: {type: tcp, via: vip}").health_check().via(), v1::HealthCheck::VIP);
+  const std::string translated =
+      "a server of a nat or full_nat pool does not have the virtual address; remove this, or "
+      "set forwarding: dsr_l2, ipip or gue";
+  Check(
+      kHead,
+      {
+          {"health_check: {type: tcp, via: backend}", {}},
+          {"health_check: {type: udp, send: x, via: vip, port: 53}", {}},
+          {"health_check: {type: tcp, via: server}", {"4:32: via \"server\" is not known; it is one of backend, vip"}},
+          {"health_check: {type: icmp, via: vip}",
+           {"4:33: via is for tcp, http, https, grpc and udp; remove it or set another type"}},
+          {"health_check: {type: none, via: vip}",
+           {"4:33: via is for tcp, http, https, grpc and udp; remove it or set another type"}},
+          {"health_check: {type: tcp, via: vip}, forwarding: nat", {"4:32: " + translated}},
+          {"health_check: {type: tcp, via: backend}, forwarding: nat", {}},
+      },
+      "}]\n");
+  const char spare[] =
+      "engine: {interfaces: [{name: eth0}], nat_addresses: [192.0.2.1], tunnel_source: {ipv4: 192.0.2.9}}\n"
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}]\n"
+      "pools: [{name: web, backends: [{name: a, address: 10.0.0.1}]},\n"
+      "{name: spare, backends: [{name: a, address: 10.0.0.2}], ";
+  const std::string nobody =
+      "no listener leads to this pool, so there is no virtual address to check; add one, or set via: backend";
+  Check(spare,
+        {
+            {"health_check: {type: tcp, via: vip}", {"4:88: " + nobody}},
+            {"health_check: {type: tcp, via: vip, port: 80}, forwarding: gue", {"4:88: " + nobody}},
+            {"health_check: {type: tcp, via: vip, port: 80}, forwarding: full_nat", {"4:88: " + translated}},
+        },
+        "}]\n");
+}
+
 TEST(ValidateHealth, WhenUnhealthy) {
   Check(kHead,
         {

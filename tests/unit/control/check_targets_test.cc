@@ -16,7 +16,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 constexpr char kHead[] =
-    "engine: {interfaces: [{name: eth0}], nat_addresses: [192.0.2.1]}\n"
+    "engine: {interfaces: [{name: eth0}], nat_addresses: [192.0.2.1], tunnel_source: {ipv4: 192.0.2.2}}\n"
     "listeners:\n"
     "  - {name: a, address: 203.0.113.10, ports: [8000-8099, 443], protocol: tcp, pool: web}\n"
     "  - {name: b, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web}\n";
@@ -44,6 +44,25 @@ TEST(CheckTargetsTest, ThePortIsTheChecksOrTheBackendsOrTheFirstListeners) {
   EXPECT_THAT(ports("{type: tcp}"), ElementsAre(81, 8000));
   EXPECT_THAT(ports("{type: http, port: 9000}"), ElementsAre(9000, 9000));
   EXPECT_THAT(ports("{type: icmp}"), ElementsAre(0, 0));
+}
+
+TEST(CheckTargetsTest, ByTheWayOfClientsTheVirtualAddressIsAsked) {
+  const auto read = [](const std::string& keys) {
+    return (*Read("  - {name: web, health_check: {type: tcp" + keys + ", backends: [{name: a, address: 10.0.0.1}]}"))[0]
+        .target;
+  };
+  const CheckTarget direct = read(", via: vip}");
+  ASSERT_TRUE(direct.via.has_value());
+  EXPECT_EQ(FormatAddress(direct.address), "10.0.0.1");
+  EXPECT_EQ(FormatAddress(direct.asked()), "203.0.113.10");
+  EXPECT_EQ(direct.via->pool, "web");
+  EXPECT_EQ(direct.port, 8000) << "the first one's of the first listener";
+  EXPECT_EQ(direct.via->hops, 1) << "a server that would forward it is found out";
+  EXPECT_EQ(read(", via: vip, port: 90}").port, 90);
+  EXPECT_EQ(read(", via: vip}, forwarding: ipip").via->hops, 3);
+  const CheckTarget own = read("}");
+  EXPECT_FALSE(own.via.has_value());
+  EXPECT_EQ(FormatAddress(own.asked()), "10.0.0.1");
 }
 
 TEST(CheckTargetsTest, EveryKeyArrives) {
