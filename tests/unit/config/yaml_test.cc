@@ -95,7 +95,7 @@ TEST(ParseConfig, RefusesUnknownAndDoubleKeys) {
        {"f.yaml:2:6: unknown key \"nmae\"; did you mean \"name\"?",
         "f.yaml:2:15: unknown key \"zzz\"; it is one of name, forwarding, algorithm, backends, maglev_table_size, "
         "gue_port, client_address, health_check, on_unhealthy, when_all_unhealthy, drain_timeout, slow_start, "
-        "minimum_healthy, cross_zone, agent"}},
+        "minimum_healthy, cross_zone, agent, hash_balance_factor"}},
       {"pools: []\npools: []",
        {"f.yaml:2:1: \"pools\" stands here a second time (first in line 1); keep one of the two"}},
       {"engine: {workers: 1, workers: x}",
