@@ -330,8 +330,9 @@ SLUICE_APART sluice_verdict SessionPath::EmitAndCount(const SessionBurst& burst,
   return verdict;
 }
 
-// Writes down that the packet has passed. False when it changes the session's state, or the session is over. Once a
-// tick it is asked whether the flow's port is still its listener's.
+// Writes down that the packet has passed. False when it changes the session's state, or the session is over: by either
+// side's RST there may be a newer one elsewhere. Once a tick it is asked whether the flow's port is still its
+// listener's.
 SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet,
                                          bool reverse, sluice_session* session) {
   uint64_t* at = WordOf(session, reverse);
@@ -340,7 +341,9 @@ SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const uint8_
   if (SLUICE_LIKELY(packet.flow.protocol == SLUICE_IP_TCP)) {
     const uint8_t* l4 = data + packet.l4_offset;
     const uint8_t flags = l4[13] & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST | SLUICE_TCP_ACK);
-    if (SLUICE_UNLIKELY(flags != SLUICE_TCP_ACK) || SLUICE_UNLIKELY((word & kOpen) != SLUICE_WORD_ACK)) return false;
+    const uint64_t peer = __atomic_load_n(WordOf(session, !reverse), __ATOMIC_RELAXED) & SLUICE_WORD_RESET;
+    if (SLUICE_UNLIKELY(flags != SLUICE_TCP_ACK)) return false;
+    if (SLUICE_UNLIKELY(((word | peer) & kOpen) != SLUICE_WORD_ACK)) return false;
     after = sluice_word_acknowledgment(word, l4, burst.tick);
   }
   if (SLUICE_UNLIKELY((word & SLUICE_WORD_TICK) != burst.tick) && !GoesOn(burst, packet.flow, reverse, *session))

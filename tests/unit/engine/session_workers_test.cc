@@ -204,33 +204,43 @@ TEST_F(SessionWorkersTest, OneClientPortTowardTwoListeners) {
 }
 
 // A client's port is used again, and one of the packets comes to the worker that has the closed session of before: it
-// belongs to the new one all the same.
-TEST_F(SessionWorkersTest, ANewConnectionGoesBeforeAClosedOneOfAnotherWorker) {
+// belongs to the new one all the same, whichever side has closed.
+class ClosedSessionTest : public SessionWorkersTest, public ::testing::WithParamInterface<bool> {
+ protected:
   // Source port toward the server.
-  const auto sent = [this](uint32_t worker, const char* segment) {
+  uint32_t Sent(uint32_t worker, const char* segment) {
     std::vector<std::string> packets{packet_test::Packet(
         absl::StrCat("eth/ipv4(src=192.0.2.7, dst=203.0.113.20)/tcp(sport=5000, window=1000, ", segment, ")"))};
     const std::vector<Frame> frames = Process(worker, &packets);
     EXPECT_EQ(frames[0].verdict, SLUICE_VERDICT_forwarded) << segment << ": " << sluice_verdict_name(frames[0].verdict);
     return WordAt(Bytes(frames[0]), kTransport);
-  };
-  const auto answer = [this](uint32_t worker, uint32_t port, const char* segment) {
+  }
+  void Answered(uint32_t worker, uint32_t port, const char* segment) {
     std::vector<std::string> packets{packet_test::Packet(absl::StrCat(
         "eth/ipv4(src=10.0.3.3, dst=198.51.100.64)/tcp(sport=80, dport=", port, ", window=1000, ", segment, ")"))};
     const std::vector<Frame> frames = Process(worker, &packets);
     EXPECT_EQ(frames[0].verdict, SLUICE_VERDICT_returned) << segment << ": " << sluice_verdict_name(frames[0].verdict);
-  };
-  const uint32_t first = sent(0, "seq=100, syn");
-  answer(0, first, "seq=500, acknr=101, syn, ack");
-  EXPECT_EQ(sent(0, "seq=101, acknr=501, ack"), first);
-  EXPECT_EQ(sent(0, "seq=101, acknr=501, rst, ack"), first);
-  const uint32_t second = sent(1, "seq=9000, syn");
+  }
+};
+
+TEST_P(ClosedSessionTest, ANewConnectionOfAnotherWorkerGoesBefore) {
+  const uint32_t first = Sent(0, "seq=100, syn");
+  Answered(0, first, "seq=500, acknr=101, syn, ack");
+  EXPECT_EQ(Sent(0, "seq=101, acknr=501, ack"), first);
+  if (GetParam()) {
+    Answered(0, first, "seq=501, acknr=101, rst, ack");
+  } else {
+    EXPECT_EQ(Sent(0, "seq=101, acknr=501, rst, ack"), first);
+  }
+  const uint32_t second = Sent(1, "seq=9000, syn");
   EXPECT_NE(second, first);
-  answer(0, second, "seq=700, acknr=9001, syn, ack");
-  EXPECT_EQ(sent(0, "seq=9001, acknr=701, ack"), second);
-  EXPECT_EQ(sent(0, "seq=9001, acknr=701, psh, ack"), second);
-  EXPECT_EQ(sent(1, "seq=9001, acknr=701, ack"), second);
+  Answered(0, second, "seq=700, acknr=9001, syn, ack");
+  EXPECT_EQ(Sent(0, "seq=9001, acknr=701, ack"), second);
+  EXPECT_EQ(Sent(0, "seq=9001, acknr=701, psh, ack"), second);
+  EXPECT_EQ(Sent(1, "seq=9001, acknr=701, ack"), second);
 }
+
+INSTANTIATE_TEST_SUITE_P(ByServer, ClosedSessionTest, ::testing::Bool());
 
 }  // namespace
 }  // namespace sluice
