@@ -181,7 +181,7 @@ SLUICE_STAGE int sluice_session_give_up(struct sluice_owned* of, uint32_t than) 
 }
 
 /* One of the next few gives way, if its score is above `than`. */
-SLUICE_INLINE int sluice_session_evict(struct sluice_owned* of, struct sluice_session_owner* owner, uint32_t than) {
+SLUICE_INLINE void sluice_session_evict(struct sluice_owned* of, struct sluice_session_owner* owner, uint32_t than) {
   const uint32_t sessions = sluice_owned_sessions(of);
   uint32_t hand = owner->hand;
   SLUICE_UNROLL
@@ -190,7 +190,7 @@ SLUICE_INLINE int sluice_session_evict(struct sluice_owned* of, struct sluice_se
     hand = hand + 1 >= sessions ? 0 : hand + 1;
   }
   owner->hand = hand;
-  return sluice_session_give_up(of, than);
+  sluice_session_give_up(of, than);
 }
 
 /* A free record; -1: none. Closed sessions give way while a reserve of free records is still there, up to two to a new
