@@ -42,18 +42,12 @@ def bound(machine):
     return CARDS
 
 
-@pytest.fixture(scope="module", params=("dsr_l2", "ipip", "full_nat"))
-def any_site(request, bound, new_lab):
-    """A client and two servers, for each way to forward."""
+@pytest.fixture(scope="session", params=("dsr_l2", "ipip", "full_nat"))
+def site(request, bound, new_lab):
+    """A client and two servers, for each way to forward. One takes half a minute to lay out here: what does not depend
+    on the way shares that of dsr_l2."""
     with new_lab(f"pci-{request.param}") as made:
         yield PciSite(made, bound, request.param)
-
-
-@pytest.fixture(scope="module")
-def site(bound, new_lab):
-    """The same for what does not depend on it."""
-    with new_lab("pci") as made:
-        yield PciSite(made, bound)
 
 
 @pytest.fixture

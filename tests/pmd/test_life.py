@@ -14,6 +14,8 @@ from lab.process import wait_until
 from lab.site import VIRTUAL
 from monitor import Monitor
 
+pytestmark = pytest.mark.parametrize("site", ("dsr_l2",), indirect=True)
+
 
 @pytest.fixture
 def monitor():

@@ -11,6 +11,8 @@ from lab import clients, servers
 from lab.process import wait_until
 from lab.site import VIRTUAL
 
+pytestmark = pytest.mark.parametrize("site", ("dsr_l2",), indirect=True)
+
 # A session that gets no packets through for nine seconds ends.
 _BIRD = """
 router id {own};

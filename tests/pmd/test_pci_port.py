@@ -11,12 +11,12 @@ from lab.site import FAMILIES, VIRTUAL
 
 
 @pytest.mark.parametrize("kind", CARDS)
-def test_http(any_site, bound, kind):
-    balancer = any_site.balancer_with(bound[kind]).start(60)
+def test_http(site, bound, kind):
+    balancer = site.balancer_with(bound[kind]).start(60)
     for family in FAMILIES:
-        balancer.configuration = any_site.configuration_with(bound[kind], family)
+        balancer.configuration = site.configuration_with(bound[kind], family)
         assert "generation=" in balancer.reload()
-        answer = clients.http_requests(any_site.client, VIRTUAL[family], 200, timeout=30)
+        answer = clients.http_requests(site.client, VIRTUAL[family], 200, timeout=30)
         assert answer["failed"] == 0 and len(answer["spread"]) == 2, answer
     balancer.stop()
-    assert "sluice0" not in any_site.node.run("ip", "link").stdout
+    assert "sluice0" not in site.node.run("ip", "link").stdout
