@@ -51,6 +51,10 @@ inline constexpr uint32_t kMaxMtu = 9216;
 // Listeners.
 inline constexpr size_t kMaxListeners = 65'535;
 inline constexpr uint32_t kMaxPort = 65'535;
+// Of one listener (SLUICE_SPLIT_POOLS in sluice/types.h); and listeners that have several, each of which may need a
+// record beside those of pools (SLUICE_POOLS).
+inline constexpr int kMaxListenerPools = 8;
+inline constexpr int kMaxSplitListeners = 16'384;
 // Ranges of more than one port, of one address and protocol: the path searches them by halves, 7 times
 // (SLUICE_PORT_RANGES in sluice/types.h). Single ports are found by hash and have no such limit.
 inline constexpr int kMaxPortRanges = 128;

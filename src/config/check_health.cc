@@ -297,10 +297,10 @@ void CheckWithout(const v1::Pool& pool, const std::string& path, Report& report)
 std::vector<Listeners> ListenersOf(const v1::Config& config, const Facts& facts) {
   std::vector<Listeners> listeners(static_cast<size_t>(config.pools_size()));
   for (int i = 0; i < config.listeners_size(); ++i) {
-    const int pool = facts.listener_pools[static_cast<size_t>(i)];
-    if (pool < 0) continue;
-    listeners[static_cast<size_t>(pool)].any = true;
-    if (config.listeners(i).protocol() != v1::Listener::UDP) listeners[static_cast<size_t>(pool)].tcp = true;
+    for (const int pool : facts.listener_pools[static_cast<size_t>(i)]) {
+      listeners[static_cast<size_t>(pool)].any = true;
+      if (config.listeners(i).protocol() != v1::Listener::UDP) listeners[static_cast<size_t>(pool)].tcp = true;
+    }
   }
   return listeners;
 }

@@ -1,4 +1,5 @@
 // What is checked in a listener, and between listeners but for their ports.
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -9,6 +10,47 @@ namespace sluice::config {
 namespace {
 
 const char kList[] = "listeners";
+
+void CheckWeights(const v1::Listener& listener, const std::string& list, Report& report) {
+  uint64_t sum = 0;
+  for (int i = 0; i < listener.pools_size(); ++i) {
+    const uint32_t weight = listener.pools(i).weight();
+    sum += weight;
+    if (weight <= kMaxWeight) continue;
+    report.AddError(At(list, i, "weight"),
+                    absl::StrCat("weight ", weight, " is too large; choose from 0 to ", kMaxWeight));
+  }
+  if (sum > 0) return;
+  report.AddError(list, "all weights are 0, so new flows have no pool; give one of them a weight");
+}
+
+void CheckListOfPools(const v1::Listener& listener, int index, Report& report) {
+  const std::string list = At(kList, index, "pools");
+  if (!listener.pool().empty()) {
+    report.AddError(list, "a listener has either pool or pools; move the one of pool to pools, or remove pools");
+  }
+  if (listener.pools_size() > kMaxListenerPools) {
+    report.AddError(list, absl::StrCat(listener.pools_size(), " pools; at most ", kMaxListenerPools, " are possible"));
+  }
+  absl::flat_hash_map<absl::string_view, int> first;
+  for (int i = 0; i < listener.pools_size(); ++i) {
+    const std::string& name = listener.pools(i).name();
+    const std::string path = At(list, i, "name");
+    if (name.empty()) {
+      Missing(report, path, "this needs a name; add name: with that of one under pools");
+    } else if (const auto [twin, is_new] = first.emplace(name, i); !is_new) {
+      report.AddError(path, absl::StrCat("pool \"", name, "\" stands here already (",
+                                         report.Where(At(list, twin->second, "name")), "); add their weights up"));
+    }
+  }
+  CheckWeights(listener, list, report);
+}
+
+void CheckItsPools(const v1::Listener& listener, int index, Report& report) {
+  if (listener.pools_size() > 0) return CheckListOfPools(listener, index, report);
+  if (!listener.pool().empty() || report.MissingIsExplained(At(kList, index, "pools"))) return;
+  Missing(report, At(kList, index, "pool"), "a listener needs a pool; add pool: with the name of one under pools");
+}
 
 void CheckListener(const v1::Listener& listener, int index, Report& report, Facts& facts) {
   const auto at = [index](const char* field) { return At(kList, index, field); };
@@ -39,9 +81,7 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
     report.AddError(at("affinity"), absl::StrCat("unknown affinity ", static_cast<int>(listener.affinity()),
                                                  "; use five_tuple, source_ip or source_ip_and_destination"));
   }
-  if (listener.pool().empty()) {
-    Missing(report, at("pool"), "a listener needs a pool; add pool: with the name of one under pools");
-  }
+  CheckItsPools(listener, index, report);
   CheckTimeout(listener.idle_timeout(), at("idle_timeout"), "idle_timeout", report);
 }
 
@@ -64,6 +104,12 @@ void CheckListeners(const v1::Config& config, Report& report, Facts& facts) {
   if (static_cast<size_t>(config.listeners_size()) > kMaxListeners) {
     report.AddError(kList,
                     absl::StrCat(config.listeners_size(), " listeners; at most ", kMaxListeners, " are possible"));
+  }
+  const auto splits = std::count_if(config.listeners().begin(), config.listeners().end(),
+                                    [](const v1::Listener& listener) { return listener.pools_size() > 0; });
+  if (splits > kMaxSplitListeners) {
+    report.AddError(kList, absl::StrCat(splits, " listeners with pools; at most ", kMaxSplitListeners,
+                                        " are possible, others have one pool"));
   }
   CheckNames(report, kList, "a listener", config.listeners());
   for (int i = 0; i < config.listeners_size(); ++i) {

@@ -18,18 +18,18 @@ bool PoolsAreUnsure(const v1::Config& config, const Report& report) {
   return false;
 }
 
-void AddDangling(const v1::Config& config, int index, Report& report) {
-  const std::string path = At("listeners", index, "pool");
+void AddDangling(const v1::Config& config, const NamedPool& named, Report& report) {
   // What is only counted needs no advice: comparing with every name is the costly part.
-  if (report.full()) return report.AddError(path, "");
+  if (report.full()) return report.AddError(named.path, "");
   std::vector<std::string> names;
   for (const v1::Pool& pool : config.pools()) names.push_back(pool.name());
-  const std::string& name = config.listeners(index).pool();
-  const std::string advice = names.empty() ? "add it under pools" : Suggest(name, names);
-  report.AddError(path, absl::StrCat("no pool is named \"", name, "\"; ", advice));
+  const std::string advice = names.empty() ? "add it under pools" : Suggest(named.name, names);
+  report.AddError(named.path, absl::StrCat("no pool is named \"", named.name, "\"; ", advice));
 }
 
-void CheckFamily(const v1::Config& config, int listener_index, int pool_index, Report& report, const Facts& facts) {
+// `path`: where the listener names the pool.
+void CheckFamily(const v1::Config& config, int listener_index, int pool_index, const std::string& path, Report& report,
+                 const Facts& facts) {
   const std::optional<Address>& address = facts.listener_addresses[static_cast<size_t>(listener_index)];
   const v1::Pool& pool = config.pools(pool_index);
   const PoolFacts& families = facts.pools[static_cast<size_t>(pool_index)];
@@ -38,19 +38,20 @@ void CheckFamily(const v1::Config& config, int listener_index, int pool_index, R
   const int other = address->IsIpv4() ? families.ipv6_backend : families.ipv4_backend;
   if (other < 0) return;
   const std::string family = address->IsIpv4() ? "IPv4" : "IPv6";
-  report.AddError(At("listeners", listener_index, "pool"),
-                  absl::StrCat("listener \"", config.listeners(listener_index).name(), "\" is ", family,
-                               " but backend \"", pool.backends(other).name(), "\" (",
-                               report.Where(At(At("pools", pool_index, "backends"), other, "address")), ") of its ",
-                               nat ? "nat" : "dsr_l2", " pool \"", pool.name(), "\" is not; use a pool of ", family,
-                               " backends, or forwarding: ", nat ? "full_nat" : "ipip, gue or full_nat"));
+  report.AddError(
+      path, absl::StrCat("listener \"", config.listeners(listener_index).name(), "\" is ", family, " but backend \"",
+                         pool.backends(other).name(), "\" (",
+                         report.Where(At(At("pools", pool_index, "backends"), other, "address")), ") of its ",
+                         nat ? "nat" : "dsr_l2", " pool \"", pool.name(), "\" is not; use a pool of ", family,
+                         " backends, or forwarding: ", nat ? "full_nat" : "ipip, gue or full_nat"));
 }
 
-// Only what is hashed has an affinity.
+// Only what is hashed has an affinity, as the split among several pools is.
 void CheckAffinity(const v1::Config& config, int listener_index, int pool_index, Report& report) {
   const v1::Listener& listener = config.listeners(listener_index);
   const v1::Pool& pool = config.pools(pool_index);
   if (listener.affinity() == v1::Listener::FIVE_TUPLE || pool.algorithm() == v1::Pool::MAGLEV) return;
+  if (listener.pools_size() > 0) return;
   const bool by_source = pool.algorithm() == v1::Pool::SOURCE_HASH;
   if (by_source && listener.affinity() == v1::Listener::SOURCE_IP) return;
   report.AddError(
@@ -84,18 +85,18 @@ void CheckReferences(const v1::Config& config, Report& report, Facts& facts) {
   const bool unsure = PoolsAreUnsure(config, report);
   std::vector<bool> used(static_cast<size_t>(config.pools_size()));
   for (int i = 0; i < config.listeners_size(); ++i) {
-    const std::string& name = config.listeners(i).pool();
-    facts.listener_pools.push_back(-1);
-    if (name.empty()) continue;
-    const auto pool = facts.pool_by_name.find(name);
-    if (pool == facts.pool_by_name.end()) {
-      if (!unsure) AddDangling(config, i, report);
-      continue;
+    std::vector<int>& pools = facts.listener_pools.emplace_back();
+    for (const NamedPool& named : PoolsOf(config.listeners(i), i)) {
+      const auto pool = facts.pool_by_name.find(named.name);
+      if (pool == facts.pool_by_name.end()) {
+        if (!unsure) AddDangling(config, named, report);
+        continue;
+      }
+      used[static_cast<size_t>(pool->second)] = true;
+      pools.push_back(pool->second);
+      CheckFamily(config, i, pool->second, named.path, report, facts);
+      CheckAffinity(config, i, pool->second, report);
     }
-    used[static_cast<size_t>(pool->second)] = true;
-    facts.listener_pools.back() = pool->second;
-    CheckFamily(config, i, pool->second, report, facts);
-    CheckAffinity(config, i, pool->second, report);
   }
   for (int i = 0; i < config.pools_size(); ++i) {
     if (used[static_cast<size_t>(i)]) continue;

@@ -1,4 +1,5 @@
 // What nat and full_nat need, and the keys that only they know.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -27,7 +28,35 @@ const PoolFacts& Of(const Facts& facts, int pool) {
   return facts.pools[static_cast<size_t>(pool)];
 }
 
-// `pool` is -1 when the listener names none.
+bool IsUnsure(const Facts& facts, int pool) {
+  return Of(facts, pool).forwarding == v1::Pool::FORWARDING_UNSPECIFIED;
+}
+
+// Whether flows have sessions is the listener's: all of its pools agree. The one that says what they do (if one does
+// not translate, that one); -1 when the listener has none, or that could not be read.
+int CheckAgreement(const v1::Config& config, int index, Report& report, const Facts& facts) {
+  const std::vector<int>& pools = facts.listener_pools[static_cast<size_t>(index)];
+  const auto translates = [&](int pool) { return Translates(Of(facts, pool).forwarding); };
+  if (pools.empty() || std::any_of(pools.begin(), pools.end(), [&](int pool) { return IsUnsure(facts, pool); })) {
+    return -1;
+  }
+  const auto direct = std::find_if_not(pools.begin(), pools.end(), translates);
+  if (direct == pools.end()) return pools[0];
+  const auto other = std::find_if(pools.begin(), pools.end(), translates);
+  if (other != pools.end()) {
+    const auto told = [&](int pool) {
+      return absl::StrCat("\"", config.pools(pool).name(), "\" (", report.Where(At(kPools, pool, "")), ")");
+    };
+    report.AddError(At(kListeners, index, "pools"),
+                    absl::StrCat("pool ", told(*other), " of listener \"", config.listeners(index).name(),
+                                 "\" translates and pool ", told(*direct),
+                                 " does not; set forwarding: nat or full_nat in all of them, or in none"));
+    return -1;
+  }
+  return *direct;
+}
+
+// `pool` is CheckAgreement's.
 void CheckSessionKeys(const v1::Config& config, int index, int pool, Report& report, const Facts& facts) {
   struct Key {
     const char* name;
@@ -41,17 +70,16 @@ void CheckSessionKeys(const v1::Config& config, int index, int pool, Report& rep
       {"closed_timeout", listener.has_closed_timeout(), &listener.closed_timeout()},
       {"reset_on_idle", listener.has_reset_on_idle(), nullptr},
   }};
-  const bool unsure = pool < 0 || Of(facts, pool).forwarding == v1::Pool::FORWARDING_UNSPECIFIED;
   for (const Key& key : keys) {
     if (!key.written) continue;
     const std::string path = At(kListeners, index, key.name);
     if (listener.protocol() == v1::Listener::UDP) {
       report.AddError(path, absl::StrCat(key.name, " is for TCP alone; remove it, or set protocol: tcp or tcp_udp"));
-    } else if (!unsure && !Translates(Of(facts, pool).forwarding)) {
+    } else if (pool >= 0 && !Translates(Of(facts, pool).forwarding)) {
       report.AddError(path, absl::StrCat(key.name,
                                          " says nothing to this listener; remove it, or set forwarding: nat or "
                                          "full_nat in its pool \"",
-                                         listener.pool(), "\" (", report.Where(At(kPools, pool, "")), ")"));
+                                         config.pools(pool).name(), "\" (", report.Where(At(kPools, pool, "")), ")"));
     } else if (key.timeout != nullptr) {
       CheckTimeout(*key.timeout, path, key.name, report);
     }
@@ -62,12 +90,11 @@ void CheckSessionKeys(const v1::Config& config, int index, int pool, Report& rep
 void CheckEcho(const v1::Config& config, int index, int pool, Report& report, const Facts& facts) {
   const v1::Listener& listener = config.listeners(index);
   if (listener.icmp_echo() != v1::Listener::FORWARD) return;
-  if (pool < 0 || Of(facts, pool).forwarding == v1::Pool::FORWARDING_UNSPECIFIED) return;
-  if (Translates(Of(facts, pool).forwarding)) return;
+  if (pool < 0 || Translates(Of(facts, pool).forwarding)) return;
   report.AddError(At(kListeners, index, "icmp_echo"),
                   absl::StrCat("icmp_echo: forward needs a pool that translates; set answer or drop, or set "
                                "forwarding: nat or full_nat in its pool \"",
-                               listener.pool(), "\" (", report.Where(At(kPools, pool, "")), ")"));
+                               config.pools(pool).name(), "\" (", report.Where(At(kPools, pool, "")), ")"));
 }
 
 void Widen(const v1::Listener& listener, int index, Widest& widest) {
@@ -128,7 +155,7 @@ void CheckTellsOfTcp(const v1::Config& config, int index, int pool, Report& repo
   const v1::Listener& listener = config.listeners(index);
   if (listener.protocol() != v1::Listener::UDP && listener.protocol() != v1::Listener::TCP_UDP) return;
   report.AddError(At(kListeners, index, "protocol"),
-                  absl::StrCat("pool \"", listener.pool(), "\" tells its servers the client's address (",
+                  absl::StrCat("pool \"", config.pools(pool).name(), "\" tells its servers the client's address (",
                                report.Where(At(kPools, pool, "client_address")),
                                "), which only TCP can carry; set protocol: tcp, or take a pool without "
                                "client_address for UDP"));
@@ -164,11 +191,13 @@ void CheckTranslation(const v1::Config& config, Report& report, const Facts& fac
   std::vector<bool> tells;
   for (int i = 0; i < config.pools_size(); ++i) tells.push_back(CheckClientAddress(config, i, report, facts));
   for (int i = 0; i < config.listeners_size(); ++i) {
-    const int pool = facts.listener_pools[static_cast<size_t>(i)];
-    CheckSessionKeys(config, i, pool, report, facts);
-    CheckEcho(config, i, pool, report, facts);
-    if (pool >= 0 && tells[static_cast<size_t>(pool)]) CheckTellsOfTcp(config, i, pool, report);
-    if (pool >= 0) Widen(config.listeners(i), i, widest[static_cast<size_t>(pool)]);
+    const int agreed = CheckAgreement(config, i, report, facts);
+    CheckSessionKeys(config, i, agreed, report, facts);
+    CheckEcho(config, i, agreed, report, facts);
+    for (const int pool : facts.listener_pools[static_cast<size_t>(i)]) {
+      if (tells[static_cast<size_t>(pool)]) CheckTellsOfTcp(config, i, pool, report);
+      Widen(config.listeners(i), i, widest[static_cast<size_t>(pool)]);
+    }
   }
   for (int i = 0; i < config.pools_size(); ++i) {
     CheckBackendPorts(config, i, widest[static_cast<size_t>(i)], report, facts);

@@ -59,6 +59,16 @@ void CheckTimeout(const google::protobuf::Duration& timeout, const std::string& 
       path, absl::StrCat(field, " is out of range; choose from ", kMinIdleSeconds, "s to ", kMaxIdleSeconds, "s"));
 }
 
+std::vector<NamedPool> PoolsOf(const v1::Listener& listener, int index) {
+  std::vector<NamedPool> pools;
+  if (!listener.pool().empty()) pools.push_back({listener.pool(), At("listeners", index, "pool")});
+  const std::string list = At("listeners", index, "pools");
+  for (int i = 0; i < listener.pools_size(); ++i) {
+    if (!listener.pools(i).name().empty()) pools.push_back({listener.pools(i).name(), At(list, i, "name")});
+  }
+  return pools;
+}
+
 void Missing(Report& report, const std::string& path, const std::string& text) {
   if (!report.MissingIsExplained(path)) report.AddError(path, text);
 }

@@ -49,9 +49,16 @@ struct Facts {
   absl::flat_hash_map<Address, int> listener_by_address;
   absl::flat_hash_map<absl::string_view, int> pool_by_name;
   std::vector<PoolFacts> pools;
-  // By listener: the index of its pool; -1 when there is none of the name.
-  std::vector<int> listener_pools;
+  // By listener: the indices of its pools; without those of whose names there is none.
+  std::vector<std::vector<int>> listener_pools;
 };
+
+// A pool that a listener names, and where it does.
+struct NamedPool {
+  const std::string& name;
+  std::string path;
+};
+std::vector<NamedPool> PoolsOf(const v1::Listener& listener, int index);
 
 void CheckNatAddresses(const v1::Config& config, Report& report, Facts& facts);
 void CheckListeners(const v1::Config& config, Report& report, Facts& facts);

@@ -75,9 +75,12 @@ void FillListener(v1::Listener& listener) {
     listener.mutable_idle_timeout()->set_seconds(only_udp ? kUdpIdleSeconds : kTcpIdleSeconds);
   }
   if (!listener.has_icmp_echo()) listener.set_icmp_echo(v1::Listener::ANSWER);
+  for (v1::WeightedPool& pool : *listener.mutable_pools()) {
+    if (!pool.has_weight()) pool.set_weight(kWeight);
+  }
 }
 
-// Of a listener whose pool forwards by nat or full_nat.
+// Of a listener whose pools forward by nat or full_nat.
 void FillSessionKeys(v1::Listener& listener) {
   if (listener.protocol() != v1::Listener::TCP && listener.protocol() != v1::Listener::TCP_UDP) return;
   if (!listener.has_handshake_timeout()) listener.mutable_handshake_timeout()->set_seconds(kHandshakeSeconds);
@@ -160,7 +163,8 @@ void FillDefaults(v1::Config& config) {
   }
   for (v1::Listener& listener : *config.mutable_listeners()) {
     FillListener(listener);
-    const auto pool = translates.find(listener.pool());
+    // All of several pools agree.
+    const auto pool = translates.find(listener.pools().empty() ? listener.pool() : listener.pools(0).name());
     if (pool != translates.end() && pool->second) FillSessionKeys(listener);
   }
   FillSessions(config);
