@@ -79,7 +79,7 @@ STAGE int session_use(const struct engine_job* job, const struct session_job* se
   const struct sluice_session* record = &session->session;
   const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, record->backend);
   const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
-  if (!backend || !listener || !sluice_backend_serves(backend, listener->pool)) return SESSION_OVER;
+  if (!backend || !listener || !sluice_backend_serves(&job->tables, backend, listener->pool)) return SESSION_OVER;
   const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
   return opens && sluice_session_is_replaced(record, backend) ? SESSION_REPLACED : SESSION_GOES_ON;
 }

@@ -38,9 +38,9 @@ SLUICE_INLINE uint64_t sluice_packet_hash(const struct sluice_settings* settings
   return sluice_hash_flow(settings, &flow);
 }
 
-/* The backend that `entry` names, if the packet may follow it: not expired, a live backend of the listener's pool, not
- * a new connection over a closing one, nor a SYN that comes again while its server is down. Else null, and the flow is
- * new. */
+/* The backend that `entry` names, if the packet may follow it: not expired, a live backend of the listener's pool (or
+ * pools), not a new connection over a closing one, nor a SYN that comes again while its server is down. Else null, and
+ * the flow is new. */
 SLUICE_INLINE const struct sluice_backend* sluice_follow(const struct sluice_tables* tables, uint64_t entry,
                                                          const struct sluice_packet* packet,
                                                          const struct sluice_terms* terms, uint32_t tick) {
@@ -49,7 +49,9 @@ SLUICE_INLINE const struct sluice_backend* sluice_follow(const struct sluice_tab
   if (opens && sluice_entry_state(entry) == SLUICE_STATE_CLOSING) return NULL;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, sluice_entry_slot(entry));
   if (SLUICE_MISSING(backend) || !(backend->flags & SLUICE_BACKEND_LIVE)) return NULL;
-  if (backend->pool != terms->pool && terms->pool != SLUICE_NO_POOL) return NULL;
+  if (SLUICE_UNLIKELY(backend->pool != terms->pool) && terms->pool != SLUICE_NO_POOL &&
+      sluice_split_has(tables, terms->pool, backend->pool) != 1)
+    return NULL;
   const bool unhealthy = backend->flags & SLUICE_BACKEND_UNHEALTHY;
   if (unhealthy && opens && sluice_entry_state(entry) == SLUICE_STATE_NEW) return NULL;
   return backend;
@@ -70,9 +72,14 @@ SLUICE_INLINE bool sluice_nothing_to_note(uint64_t entry, const struct sluice_pa
          SLUICE_LIKELY((sluice_load32(&packet->kind) & (0xff | flags << 8)) == 0);
 }
 
-/* Whether packets for `pool` may be sent to it. */
-SLUICE_INLINE bool sluice_backend_serves(const struct sluice_backend* backend, uint32_t pool) {
+/* Whether packets for `pool`, a listener's, may be sent to it; and whether that is plain, as of nearly all packets. */
+SLUICE_INLINE bool sluice_backend_is_of(const struct sluice_backend* backend, uint32_t pool) {
   return SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE) && SLUICE_LIKELY(backend->pool == pool);
+}
+SLUICE_INLINE bool sluice_backend_serves(const struct sluice_tables* tables, const struct sluice_backend* backend,
+                                         uint32_t pool) {
+  if (SLUICE_LIKELY(sluice_backend_is_of(backend, pool))) return true;
+  return (backend->flags & SLUICE_BACKEND_LIVE) && sluice_split_has(tables, pool, backend->pool) == 1;
 }
 
 /* Notes in the flow's own entry that the packet has passed; whether the packet has ended the flow. An ICMP error says

@@ -91,6 +91,9 @@ SLUICE_INLINE uint32_t sluice_secondary_bucket(uint64_t hash, uint32_t buckets) 
 SLUICE_INLINE uint32_t sluice_select_hash(uint64_t hash) {
   return (uint32_t)(hash * 0xd6e8feb86659fd93ull >> 32);
 }
+SLUICE_INLINE uint32_t sluice_split_hash(uint64_t hash) {
+  return (uint32_t)(hash * 0xff51afd7ed558ccdull >> 32);
+}
 
 /* The flow that fragments of one datagram share: its identification in place of the ports it lacks. In IPv4 the
  * protocol is part of what tells datagrams apart (RFC 791 section 3.2); in IPv6 it isn't, and a later fragment does not

@@ -2,7 +2,8 @@
  *
  * A new flow's backend. A pool is an array of places, each with the slot of a backend, which the builder has filled in
  * proportion to the weights; an algorithm says which places a flow looks at. No division, and no look at more than
- * SLUICE_PLACES_TRIED places. Which algorithm does what, and why: docs/decisions/algorithms.md. */
+ * SLUICE_PLACES_TRIED places. Which algorithm does what, and why: docs/decisions/algorithms.md. Where a listener's
+ * flows are split among pools, a flow finds its pool first, in places of their own: docs/decisions/splits.md. */
 #ifndef SLUICE_SELECT_H_
 #define SLUICE_SELECT_H_
 
@@ -225,17 +226,64 @@ SLUICE_INLINE uint32_t sluice_select_by_hash(const struct sluice_tables* tables,
 }
 
 SLUICE_INLINE uint32_t sluice_select_by_algorithm(const struct sluice_tables* tables,
-                                                  const struct sluice_selector* selector,
-                                                  const struct sluice_listener* listener,
-                                                  const struct sluice_pool* pool, const struct sluice_flow* flow,
-                                                  uint64_t hash) {
+                                                  const struct sluice_selector* selector, uint32_t listener_flags,
+                                                  uint32_t pool_index, const struct sluice_pool* pool,
+                                                  const struct sluice_flow* flow, uint64_t hash) {
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
   if (SLUICE_MISSING(settings)) return SLUICE_NO_BACKEND;
-  if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_ROUND_ROBIN))
-    return sluice_select_next(tables, selector, listener->pool);
-  if (SLUICE_UNLIKELY(pool->algorithm >= SLUICE_RANDOM))
-    return sluice_select_least(tables, selector, listener->pool, hash);
-  return sluice_select_by_hash(tables, settings, pool, listener->flags, flow, hash);
+  if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_ROUND_ROBIN)) return sluice_select_next(tables, selector, pool_index);
+  if (SLUICE_UNLIKELY(pool->algorithm >= SLUICE_RANDOM)) return sluice_select_least(tables, selector, pool_index, hash);
+  return sluice_select_by_hash(tables, settings, pool, listener_flags, flow, hash);
+}
+
+/* What a flow asks a pool for. */
+struct sluice_selection {
+  uint64_t hash;
+  uint32_t pool;
+  /* Of its listener. */
+  uint32_t flags;
+};
+
+/* As sluice_select, in one pool. */
+SLUICE_SHARED uint32_t sluice_select_in(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                        const struct sluice_packet* packet, const struct sluice_selection* wanted) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector)) return SLUICE_NO_BACKEND;
+  if (SLUICE_MISSING(packet) || SLUICE_MISSING(wanted)) return SLUICE_NO_BACKEND;
+  const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, wanted->pool);
+  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
+  const uint32_t slot =
+      sluice_select_by_algorithm(tables, selector, wanted->flags, wanted->pool, pool, &packet->flow, wanted->hash);
+  if (SLUICE_LIKELY(pool->members == 0)) return slot;
+  if (packet->flow.protocol == SLUICE_IP_TCP && !(packet->flags & SLUICE_PACKET_SYN)) return slot;
+  return sluice_select_with_room(tables, selector, wanted->pool, slot, wanted->hash);
+}
+
+/* The pool of a split, of one place at least, that a flow falls to. By a hash of its own: by the one that selects in
+ * the pool, every pool would know but some of its places. */
+SLUICE_INLINE uint32_t sluice_split_pool(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                         const struct sluice_pool* split, uint32_t listener_flags,
+                                         const struct sluice_flow* flow, uint64_t hash) {
+  const uint64_t selects = sluice_affinity_hash(settings, flow, listener_flags, hash);
+  return sluice_place_slot(tables, split, sluice_scale(sluice_split_hash(selects), split->size));
+}
+
+/* As sluice_select_in, of a split: while all backends of the flow's pool are full, in the first of the others that has
+ * room. */
+SLUICE_STAGE uint32_t sluice_select_split(const struct sluice_tables* tables, const struct sluice_selector* selector,
+                                          const struct sluice_packet* packet, const struct sluice_selection* wanted) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(selector)) return SLUICE_NO_BACKEND;
+  if (SLUICE_MISSING(packet) || SLUICE_MISSING(wanted)) return SLUICE_NO_BACKEND;
+  const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
+  const struct sluice_pool* split = SLUICE_AT(tables, sluice_pool, pools, wanted->pool);
+  if (SLUICE_MISSING(settings) || SLUICE_MISSING(split) || split->size == 0) return SLUICE_NO_BACKEND;
+  struct sluice_selection in = *wanted;
+  in.pool = sluice_split_pool(tables, settings, split, wanted->flags, &packet->flow, wanted->hash);
+  uint32_t slot = sluice_select_in(tables, selector, packet, &in);
+  for (uint32_t i = 0; slot == SLUICE_BACKENDS_FULL && i < SLUICE_SPLIT_POOLS && i < split->takers; i++) {
+    in.pool = sluice_place_slot(tables, split, split->size + i);
+    slot = sluice_select_in(tables, selector, packet, &in);
+  }
+  return slot;
 }
 
 /* The slot of the backend that a flow gets which this packet makes new here; SLUICE_NO_BACKEND, or
@@ -246,11 +294,22 @@ SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, const s
   const struct sluice_listener* listener = SLUICE_AT(tables, sluice_listener, listeners, listener_index);
   if (SLUICE_MISSING(listener)) return SLUICE_NO_BACKEND;
   const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, listener->pool);
-  if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
-  const uint32_t slot = sluice_select_by_algorithm(tables, selector, listener, pool, &packet->flow, hash);
-  if (SLUICE_LIKELY(pool->members == 0)) return slot;
-  if (packet->flow.protocol == SLUICE_IP_TCP && !(packet->flags & SLUICE_PACKET_SYN)) return slot;
-  return sluice_select_with_room(tables, selector, listener->pool, slot, hash);
+  if (SLUICE_MISSING(pool)) return SLUICE_NO_BACKEND;
+  const struct sluice_selection wanted = {hash, listener->pool, listener->flags};
+  if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_SPLIT)) return sluice_select_split(tables, selector, packet, &wanted);
+  return sluice_select_in(tables, selector, packet, &wanted);
+}
+
+/* Whether `pool` is one of those that the flows of a listener are split among, whose pool is `split`; an ordinary one
+ * is none. */
+SLUICE_STAGE int sluice_split_has(const struct sluice_tables* tables, uint32_t split, uint32_t pool) {
+  if (SLUICE_MISSING(tables) || split == SLUICE_NO_POOL) return 0;
+  const struct sluice_pool* record = SLUICE_AT(tables, sluice_pool, pools, split);
+  if (SLUICE_MISSING(record) || record->algorithm != SLUICE_SPLIT) return 0;
+  for (uint32_t i = 0; i < SLUICE_SPLIT_POOLS && i < record->members; i++) {
+    if (sluice_place_slot(tables, record, record->size + i) == pool) return 1;
+  }
+  return 0;
 }
 
 /* The verdict for a packet whose flow has got this from sluice_select, or SLUICE_CONTINUE. */

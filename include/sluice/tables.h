@@ -87,8 +87,11 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_port_range) == 8, "eight to a cache li
 #define SLUICE_LISTENER_BY_DESTINATION 4
 /* Not every source's new flows are admitted: whose are says its record in the access table. */
 #define SLUICE_LISTENER_ACCESS 8
+/* Its pool is a split. */
+#define SLUICE_LISTENER_SPLIT 32
 
 struct sluice_listener {
+  /* Or a split of several. */
   uint32_t pool;
   /* Ticks (time.h) after which a flow without packets is forgotten. */
   uint16_t idle;
@@ -148,6 +151,8 @@ enum sluice_algorithm {
   SLUICE_RANDOM = 3,
   SLUICE_LEAST_CONNECTIONS = 4,
   SLUICE_LEAST_TIME = 5,
+  /* None of a pool: the flows of a listener are split among several pools, whose indices are the places. */
+  SLUICE_SPLIT = 6,
 };
 
 struct sluice_pool {
@@ -156,8 +161,10 @@ struct sluice_pool {
   uint32_t size;
   /* sluice_algorithm. */
   uint16_t algorithm;
-  uint16_t reserved;
-  /* Where backends have limits on their flows: how many of them take flows, each once behind the places; else 0. */
+  /* Of a split: how many of its members, the first ones, take new flows. */
+  uint16_t takers;
+  /* Where backends have limits on their flows: how many of them take flows, each once behind the places; else 0. Of a
+   * split: all of its pools. */
   uint32_t members;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_pool) == 16, "four to a cache line");

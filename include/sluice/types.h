@@ -29,8 +29,11 @@
  * (tables.h). */
 #ifdef __bpf__
 #  define SLUICE_STAGE __attribute__((noinline))
+#  define SLUICE_SHARED SLUICE_STAGE
 #else
 #  define SLUICE_STAGE __attribute__((unused)) static
+/* One that is natively part of its callers. */
+#  define SLUICE_SHARED SLUICE_INLINE
 #endif
 #define SLUICE_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SLUICE_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -102,6 +105,8 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #define SLUICE_BACKENDS ((1 << 20) - 1)
 #define SLUICE_PORTS 64
 #define SLUICE_POOLS 65535
+/* Among which one listener's flows are split. */
+#define SLUICE_SPLIT_POOLS 8
 /* Where flows are looked for that came by another queue. */
 #define SLUICE_MOST_PARTITIONS 1024
 /* Lines of four sources each that a partition counts the new flows of: 1 MiB. */

@@ -181,7 +181,7 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
   *slot = sluice_entry_slot(entry);
   if (SLUICE_LIKELY(sluice_nothing_to_note(entry, &job.packet, noted))) {
     const sluice_backend* backend = &tables.backends[*slot];
-    if (SLUICE_LIKELY(sluice_backend_serves(backend, tables.listeners[job.listener].pool))) return backend;
+    if (SLUICE_LIKELY(sluice_backend_is_of(backend, tables.listeners[job.listener].pool))) return backend;
   }
   if (SLUICE_UNLIKELY(!sluice_entry_matches(entry, job.hash))) return nullptr;
   sluice_terms terms;
@@ -196,9 +196,21 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
   return nullptr;
 }
 
+// Where flows are split among pools, those of one pool go the short way: of the one that the first packet is for.
+SLUICE_APART uint32_t BurstPath::Burst::PoolOf(const Job& job) const {
+  if (SLUICE_UNLIKELY(job.listener == SLUICE_NO_LISTENER)) return SLUICE_NO_POOL;
+  const uint32_t pool = tables.listeners[job.listener].pool;
+  if (SLUICE_LIKELY(!(tables.listeners[job.listener].flags & SLUICE_LISTENER_SPLIT))) return pool;
+  const sluice_backend* backend = &tables.backends[sluice_entry_slot(job.entry)];
+  return sluice_backend_serves(&tables, backend, pool) ? backend->pool : pool;
+}
+
 // Steps 4 and 5 for a packet that has met its entry. False when there is more to be done for it.
 SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
-  if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(burst, job.listener, sums);
+  if (SLUICE_UNLIKELY(job.listener != sums.listener)) {
+    Begin(job.listener, sums);
+    sums.TurnTo(burst.PoolOf(job));
+  }
   uint32_t slot = sluice_entry_slot(job.entry);
   const sluice_backend* backend = &burst.tables.backends[slot];
   // Read before the frame is written, which may be anywhere for all that the compiler knows.
@@ -211,7 +223,7 @@ SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
     sluice_write_macs(frame.data, backend);
     frame.egress = backend->port;
   } else {
-    if (!noted || !sluice_backend_serves(backend, sums.pool)) {
+    if (!noted || !sluice_backend_is_of(backend, sums.pool)) {
       job.at = sluice_bucket_find(job.bucket, job.hash);
       backend = burst.Follow(job, &slot);
     }
@@ -236,7 +248,7 @@ SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
     verdict = ReplyInPlace(burst.tables, burst.ingress, job.packet, verdict, 0, job.frame);
   }
   job.frame->verdict = static_cast<uint8_t>(verdict);
-  if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(burst, job.listener, sums);
+  if (SLUICE_UNLIKELY(job.listener != sums.listener)) Begin(job.listener, sums);
   Count(job.packet.l3_length, verdict, job.slot, new_flow, sums);
 }
 
@@ -399,11 +411,9 @@ SLUICE_HOT void BurstPath::Count(uint32_t length, sluice_verdict verdict, uint32
 }
 
 // Sums are of one listener.
-SLUICE_HOT void BurstPath::Begin(const Burst& burst, uint32_t listener, Sums& sums) {
+SLUICE_HOT void BurstPath::Begin(uint32_t listener, Sums& sums) {
   Flush(sums);
   sums.listener = listener;
-  sums.pool = listener == SLUICE_NO_LISTENER ? SLUICE_NO_POOL : burst.tables.listeners[listener].pool;
-  sums.plain = sluice_plain_backend(sums.pool);
   sums.volume = Volume{};
   sums.new_flows = 0;
 }

@@ -160,7 +160,7 @@ class BurstPath {
   sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
   sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);
   void Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);
-  void Begin(const Burst& burst, uint32_t listener, Sums& sums);
+  void Begin(uint32_t listener, Sums& sums);
   void Flush(const Sums& sums);
   sluice_selector Selector(uint32_t own, uint64_t now) const;
 

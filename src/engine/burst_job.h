@@ -6,6 +6,7 @@
 #include "engine/burst.h"
 #include "engine/traffic.h"
 #include "sluice/hash.h"
+#include "sluice/rewrite.h"
 
 // The stages are one function when compiled; what is rare stays out of its way.
 #define SLUICE_HOT inline __attribute__((always_inline))
@@ -46,6 +47,11 @@ struct BurstPath::Sums {
   uint64_t plain = 0;
   Volume volume{};
   uint64_t new_flows = 0;
+
+  void TurnTo(uint32_t to) {
+    pool = to;
+    plain = sluice_plain_backend(to);
+  }
 };
 
 // What a mixed burst comes to.
@@ -83,6 +89,7 @@ struct BurstPath::Burst {
   void FindListener(Job& job) const;
   bool Meet(Job& job) const;
   const sluice_backend* Follow(Job& job, uint32_t* slot) const;
+  uint32_t PoolOf(const Job& job) const;
 };
 
 }  // namespace sluice

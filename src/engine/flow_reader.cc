@@ -8,6 +8,7 @@
 #include "engine/burst.h"
 #include "sluice/access.h"
 #include "sluice/connection.h"
+#include "sluice/follow.h"
 #include "sluice/hash.h"
 #include "sluice/listener.h"
 #include "sluice/select.h"
@@ -179,8 +180,8 @@ void FlowReader::FindEntries(uint64_t hash, uint32_t pool, std::vector<FlowRecor
   for (uint32_t i = 0; i < connections_.size(); i++) {
     ForEachEntry(connections_[i].buckets, connections_[i].count, hash, [&](uint64_t& at, uint64_t) {
       const std::optional<FlowRecord> flow = ReadEntry(i, at);
-      if (flow.has_value() && sluice_entry_matches(flow->value, hash) && tables_.backends[flow->slot].pool == pool)
-        found->push_back(*flow);
+      if (!flow.has_value() || !sluice_entry_matches(flow->value, hash)) return;
+      if (sluice_backend_serves(&tables_, &tables_.backends[flow->slot], pool)) found->push_back(*flow);
     });
   }
 }
@@ -198,6 +199,13 @@ void FlowReader::FindSessions(uint64_t hash, const sluice_flow& flow, std::vecto
   }
 }
 
+uint32_t FlowReader::PoolOf(const sluice_listener& listener, const sluice_flow& flow, uint64_t hash) const {
+  const sluice_pool& pool = tables_.pools[listener.pool];
+  if (pool.algorithm != SLUICE_SPLIT) return listener.pool;
+  if (pool.size == 0) return SLUICE_NO_POOL;
+  return sluice_split_pool(&tables_, tables_.settings, &pool, listener.flags, &flow, hash);
+}
+
 FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
   Answer answer;
   answer.verdict = sluice_listener_find(&tables_, tables_.settings, &flow, &answer.listener);
@@ -209,7 +217,8 @@ FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
   } else {
     FindEntries(hash, listener.pool, &answer.found);
   }
-  const sluice_pool& pool = tables_.pools[listener.pool];
+  answer.pool = PoolOf(listener, flow, hash);
+  const sluice_pool pool = answer.pool == SLUICE_NO_POOL ? sluice_pool{} : tables_.pools[answer.pool];
   answer.open = pool.size > 0 && (!sluice_selects_by_hash(&pool) || pool.members > 0);
   if (pool.size > 0 && !answer.open) {
     answer.selected = sluice_select_by_hash(&tables_, tables_.settings, &pool, listener.flags, &flow, hash);

@@ -75,6 +75,9 @@ class FlowReader {
     // SLUICE_CONTINUE: its packets go to `slot`.
     uint32_t verdict = SLUICE_CONTINUE;
     uint32_t listener = SLUICE_NO_LISTENER;
+    // Where a new flow would find its backend: the listener's, or the one that it falls to of several. SLUICE_NO_POOL:
+    // none of several takes flows.
+    uint32_t pool = SLUICE_NO_POOL;
     // What is known of it, in any partition.
     std::vector<FlowRecord> found;
     // Where a new flow would go by its hash; `open`: that is decided when it comes, by turns or by load.
@@ -90,6 +93,7 @@ class FlowReader {
   std::optional<FlowRecord> ReadEntry(uint32_t partition, uint64_t& at) const;
   std::optional<FlowRecord> ReadSession(uint32_t partition, uint32_t index) const;
   void FindEntries(uint64_t hash, uint32_t pool, std::vector<FlowRecord>* found) const;
+  uint32_t PoolOf(const sluice_listener& listener, const sluice_flow& flow, uint64_t hash) const;
   void FindSessions(uint64_t hash, const sluice_flow& flow, std::vector<FlowRecord>* found) const;
 
   const std::vector<Partition>& connections_;

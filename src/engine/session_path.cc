@@ -7,6 +7,7 @@
 #include "engine/traffic.h"
 #include "engine/words.h"
 #include "sluice/client_address.h"
+#include "sluice/follow.h"
 #include "sluice/listener.h"
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
@@ -121,11 +122,14 @@ SLUICE_APART sluice_verdict SessionPath::SettleAndCount(const SessionBurst& burs
   return outcome.verdict;
 }
 
-// Sums are of one listener.
-SLUICE_APART void SessionPath::Begin(const SessionBurst& burst, uint32_t listener, Sums& sums) {
+// Sums are of one listener and, where its flows are split among pools, of the pool that this session is with.
+SLUICE_APART void SessionPath::Begin(const SessionBurst& burst, const sluice_session& session, Sums& sums) {
   Flush(sums);
+  const uint32_t listener = session.listener;
   sums.listener = listener;
-  sums.backends = BackendsOf(burst.tables.listeners[listener].pool);
+  const sluice_backend* backend = &sums.records[session.backend];
+  const uint32_t pool = burst.tables.listeners[listener].pool;
+  sums.backends = BackendsOf(sluice_backend_serves(&burst.tables, backend, pool) ? backend->pool : pool);
   sums.address = burst.tables.session_terms[listener].address;
 }
 
@@ -226,7 +230,7 @@ SLUICE_HOT sluice_verdict SessionPath::ForwardAs(const SessionBurst& burst, Sess
   Frame& frame = *job.frame;
   uint8_t* data = frame.data;
   sluice_session* session = job.session;
-  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
+  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, *session, sums);
   const sluice_backend* backend = &sums.records[session->backend];
   const uint64_t differs = sluice_load64(&backend->pool) ^ sums.backends;
   if (SLUICE_UNLIKELY(session->ports != packet.flow.ports) ||
@@ -273,7 +277,7 @@ SLUICE_HOT sluice_verdict SessionPath::ReturnAs(const SessionBurst& burst, Sessi
   Frame& frame = *job.frame;
   uint8_t* data = frame.data;
   sluice_session* session = job.session;
-  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, session->listener, sums);
+  if (SLUICE_UNLIKELY(session->listener != sums.listener)) Begin(burst, *session, sums);
   const sluice_backend* backend = &sums.records[session->backend];
   const uint32_t ports = packet.flow.ports >> 16 | packet.flow.ports << 16;
   if (SLUICE_UNLIKELY(sluice_load32(&session->source_port) != ports) ||

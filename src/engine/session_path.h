@@ -122,7 +122,7 @@ class SessionPath {
   sluice_verdict ReturnAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums);
   static bool NoteAnswer(const SessionBurst& burst, const SessionJob& job, bool told, sluice_session* session);
   sluice_verdict EmitAndCount(const SessionBurst& burst, SessionJob& job, bool reverse, Volume volume, Sums& sums);
-  static void Begin(const SessionBurst& burst, uint32_t listener, Sums& sums);
+  static void Begin(const SessionBurst& burst, const sluice_session& session, Sums& sums);
   static void Flush(Sums& sums);
   static bool LastHop(const uint8_t* l3, const sluice_packet& packet);
   static void TranslateInPlace(uint8_t* data, const sluice_packet& packet, const sluice_address* source,

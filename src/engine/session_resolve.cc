@@ -113,7 +113,7 @@ SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob&
                                     const sluice_session& session) const {
   const sluice_tables& tables = burst.tables;
   const sluice_backend* backend = &tables.backends[session.backend];
-  const bool serves = job.reverse || sluice_backend_serves(backend, tables.listeners[job.listener].pool);
+  const bool serves = job.reverse || sluice_backend_serves(&tables, backend, tables.listeners[job.listener].pool);
   if (!serves || !(backend->flags & SLUICE_BACKEND_LIVE) || (session.flags & SLUICE_SESSION_OVER) ||
       sluice_session_expired(session.protocol, session.forward, session.reverse,
                              &tables.session_terms[session.listener], burst.tick)) {

@@ -120,6 +120,15 @@ uint32_t HandTables::AddLimitedPool(const std::vector<uint32_t>& slots, sluice_a
   return index;
 }
 
+uint32_t HandTables::AddSplit(const std::vector<uint32_t>& places, const std::vector<uint32_t>& members,
+                              uint16_t takers) {
+  const uint32_t index = AddPool(places, SLUICE_SPLIT);
+  pools_[index].takers = takers;
+  pools_[index].members = static_cast<uint32_t>(members.size());
+  maglev_.insert(maglev_.end(), members.begin(), members.end());
+  return index;
+}
+
 uint32_t HandTables::AddBackend(const HandBackend& backend) {
   backends_.push_back(BackendRecord(backend));
   return static_cast<uint32_t>(backends_.size() - 1);

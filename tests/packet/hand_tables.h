@@ -49,6 +49,8 @@ class HandTables {
   uint32_t AddPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm = SLUICE_MAGLEV);
   // One whose backends, those of `slots`, have limits.
   uint32_t AddLimitedPool(const std::vector<uint32_t>& slots, sluice_algorithm algorithm);
+  // Flows that are split among pools, the members; the first `takers` of them are in the places.
+  uint32_t AddSplit(const std::vector<uint32_t>& places, const std::vector<uint32_t>& members, uint16_t takers);
   uint32_t AddBackend(const HandBackend& backend);
   // The listener's flows have sessions, with these timeouts; its address stays. Its pool translates.
   void Translate(uint32_t listener, const sluice_session_terms& timeouts);

@@ -214,7 +214,7 @@ absl::StatusOr<std::vector<KernelPath::Placed>> KernelPath::PlaceMaglev(const Ta
   std::vector<Placed> placed(tables.pool_count());
   for (uint32_t i = 0; i < placed.size(); i++) {
     const sluice_pool& pool = view.pools[i];
-    if (pool.size == 0) continue;
+    if (sluice_pool_places(&pool) == 0) continue;
     placed[i].source = view.maglev + pool.offset;
     const bool known = i < current_.maglev.size() && current_.maglev[i].source == placed[i].source;
     if (known && current_.maglev[i].part->size() == sluice_pool_places(&pool)) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "tests/packet/hand_tables.h"
 
 namespace sluice::path_test {
@@ -67,6 +69,23 @@ TEST_F(FollowTest, ASynThatComesAgainDoesNotWaitForAServerThatIsDown) {
   packet_.flags = SLUICE_PACKET_SYN;
   EXPECT_FALSE(Follows(Entry(SLUICE_STATE_NEW, 1)));
   EXPECT_TRUE(Follows(Entry(SLUICE_STATE_CONFIRMED, 1))) << "it has been answered, and may be open";
+}
+
+TEST_F(FollowTest, ABackendOfAnyPoolThatFlowsAreSplitAmong) {
+  const uint64_t entry = Entry(SLUICE_STATE_CONFIRMED, 1);
+  const uint32_t other = tables_.AddPool({0});
+  std::vector<uint32_t> members(SLUICE_SPLIT_POOLS - 1, other);
+  members.push_back(pool_);
+  terms_.pool = tables_.AddSplit({other}, members, 1);
+  EXPECT_TRUE(Follows(entry)) << "one without places, and the last of all";
+  EXPECT_TRUE(sluice_backend_serves(&tables_.view(), &tables_.backend(slot_), terms_.pool));
+  EXPECT_TRUE(sluice_backend_serves(&tables_.view(), &tables_.backend(slot_), pool_));
+  EXPECT_FALSE(sluice_backend_serves(&tables_.view(), &tables_.backend(slot_), other));
+  EXPECT_FALSE(sluice_backend_serves(&tables_.view(), &tables_.backend(slot_), SLUICE_NO_POOL));
+  terms_.pool = tables_.AddSplit({other, pool_}, {other}, 1);
+  EXPECT_FALSE(Follows(entry)) << "a member it is not";
+  tables_.backend(slot_).flags = 0;
+  EXPECT_FALSE(sluice_backend_serves(&tables_.view(), &tables_.backend(slot_), pool_));
 }
 
 TEST_F(FollowTest, OnlyALiveBackendOfTheListenersPool) {

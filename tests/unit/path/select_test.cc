@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <random>
 #include <vector>
@@ -234,6 +236,92 @@ TEST_F(SelectTest, PacketsFromTheMidstOfAConnectionGoByHashAlone) {
   while (SelectFor(listener, hash, packet) != 0) hash = random_();
   packet.flags = SLUICE_PACKET_SYN;
   EXPECT_NE(SelectFor(listener, hash, packet), 0u);
+}
+
+// Nine of ten flows go to the first pool; and in each pool, all backends get the same.
+TEST_F(SelectTest, ASplitSharesFlowsAmongPoolsAndEachPoolAmongItsBackends) {
+  const uint32_t blue = tables_.AddPool({0, 1, 2, 3}, SLUICE_MAGLEV);
+  const uint32_t green = tables_.AddPool({4, 5, 6, 7}, SLUICE_MAGLEV);
+  std::vector<uint32_t> places(1000, blue);
+  std::fill(places.begin() + 300, places.begin() + 400, green);
+  const uint32_t listener = AddListener(tables_.AddSplit(places, {blue, green}, 2));
+  constexpr double kFlows = 400000;
+  std::array<uint32_t, 8> count{};
+  for (uint32_t i = 0; i < kFlows; i++) count.at(Select(listener, random_()))++;
+  for (uint32_t slot = 0; slot < 8; slot++) {
+    const double share = slot < 4 ? 0.225 : 0.025;
+    EXPECT_NEAR(count.at(slot), kFlows * share, 4 * std::sqrt(kFlows * share * (1 - share))) << slot;
+  }
+}
+
+TEST_F(SelectTest, ASplitOfOtherPlacesMovesTheirFlowsAlone) {
+  const uint32_t blue = tables_.AddPool({0, 1, 2}, SLUICE_MAGLEV);
+  const uint32_t green = tables_.AddPool({3}, SLUICE_MAGLEV);
+  std::vector<uint32_t> places(4099, blue);
+  for (size_t i = 0; i < 200; i++) places[(i * 1237) % places.size()] = green;
+  const uint32_t before = AddListener(tables_.AddSplit(places, {blue, green}, 2));
+  for (size_t i = 200; i < 400; i++) places[(i * 1237) % places.size()] = green;
+  const uint32_t after = AddListener(tables_.AddSplit(places, {blue, green}, 2));
+  constexpr uint32_t kFlows = 100000;
+  uint32_t moved = 0;
+  for (uint32_t i = 0; i < kFlows; i++) {
+    const uint64_t hash = random_();
+    const uint32_t from = Select(before, hash);
+    const uint32_t to = Select(after, hash);
+    if (from == to) continue;
+    moved++;
+    ASSERT_NE(from, 3u);
+    ASSERT_EQ(to, 3u);
+  }
+  EXPECT_NEAR(moved, kFlows * 200.0 / 4099, 300);
+}
+
+TEST_F(SelectTest, ASplitHasAnAffinityWhateverItsPoolsAlgorithms) {
+  const uint32_t turns = tables_.AddPool({0, 1}, SLUICE_ROUND_ROBIN);
+  const uint32_t least = tables_.AddPool({2, 3}, SLUICE_LEAST_CONNECTIONS);
+  const uint32_t listener = AddListener(tables_.AddSplit({turns, least}, {turns, least}, 2));
+  tables_.listener(listener).flags = SLUICE_LISTENER_BY_SOURCE;
+  uint32_t of_turns = 0;
+  for (uint32_t client = 0; client < 400; client++) {
+    sluice_flow flow{.source = sluice_ipv4(client), .destination = packet_test::PathAddress("203.0.113.10")};
+    const bool first = Select(listener, random_(), flow) < 2;
+    for (int i = 0; i < 10; i++) {
+      flow.ports = static_cast<uint32_t>(random_());
+      ASSERT_EQ(Select(listener, random_(), flow) < 2, first);
+    }
+    of_turns += first;
+  }
+  EXPECT_NEAR(of_turns, 200, 40);
+}
+
+TEST_F(SelectTest, WhoFindsAPoolOfASplitFullGoesToTheNextThatTakesFlows) {
+  const uint32_t blue = tables_.AddLimitedPool({0, 1}, SLUICE_MAGLEV);
+  const uint32_t green = tables_.AddLimitedPool({2}, SLUICE_ROUND_ROBIN);
+  const uint32_t red = tables_.AddPool({3}, SLUICE_MAGLEV);
+  const uint32_t white = tables_.AddPool({4}, SLUICE_MAGLEV);
+  const uint32_t listener = AddListener(tables_.AddSplit({blue, blue, blue, green, red}, {green, blue, red, white}, 3));
+  const uint32_t closed = AddListener(tables_.AddSplit({blue, green}, {green, blue, white}, 2));
+  for (const uint32_t slot : {0, 1}) loads_[slot].limit = 1;
+  loads_[2].limit = 1000;
+  Open(0);
+  std::array<uint32_t, 5> count{};
+  for (uint32_t i = 0; i < 10000; i++) count.at(Select(listener, random_()))++;
+  EXPECT_EQ(count[0], 0u);
+  EXPECT_NEAR(count[1], 6000, 300) << "blue has room";
+  Open(1);
+  count = {};
+  for (uint32_t i = 0; i < 10000; i++) count.at(Select(listener, random_()))++;
+  EXPECT_NEAR(count[2], 8000, 300) << "those of blue as well";
+  EXPECT_NEAR(count[3], 2000, 300);
+  loads_[2].limit = 1;
+  Open(2);
+  for (uint32_t i = 0; i < 100; i++) EXPECT_EQ(Select(listener, random_()), 3u);
+  for (uint32_t i = 0; i < 100; i++) EXPECT_EQ(Select(closed, random_()), kFull) << "white has no share";
+}
+
+TEST_F(SelectTest, ASplitWithoutPlaces) {
+  const uint32_t blue = tables_.AddPool({0}, SLUICE_MAGLEV);
+  EXPECT_EQ(Select(AddListener(tables_.AddSplit({}, {blue}, 0)), 1), kNone);
 }
 
 }  // namespace
