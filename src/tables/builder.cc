@@ -59,6 +59,7 @@ Keys ReadKeys(const DesiredState& state) {
     keys.listeners.push_back({listener.config->name(), listener.address});
   }
   for (const DesiredPool& pool : state.pools) keys.pools.push_back(pool.config->name());
+  for (const DesiredSplit& split : state.splits) keys.pools.push_back(split.key);
   for (const DesiredBackend& backend : state.backends) {
     const v1::Pool& pool = *state.pools[backend.pool].config;
     keys.backends.push_back({pool.name(), backend.config->name(), backend.address, pool.forwarding()});
@@ -78,6 +79,22 @@ void MakeSequence(MaglevDemand& demand) {
   for (const MaglevMember& member : demand.members) weights.push_back(member.weight);
   demand.turns = SequenceTurns(weights, demand.size);
   demand.size = std::accumulate(demand.turns.begin(), demand.turns.end(), uint32_t{0});
+}
+
+// Prime: shares of a split are right to a fortieth of a percent, in 16 KiB.
+constexpr uint32_t kSplitPlaces = 4099;
+
+MaglevDemand DemandOf(const DesiredState& state, const DesiredSplit& split, const IndexPlan& pools) {
+  MaglevDemand demand;
+  demand.lists_members = true;
+  for (const DesiredSplit::Part& part : split.parts) {
+    MaglevMember& member = demand.members.emplace_back();
+    member.slot = pools.indices[part.pool];
+    member.weight = part.weight;
+    demand.keys.push_back(state.pools[part.pool].config->name());
+    if (part.weight > 0) demand.size = kSplitPlaces;
+  }
+  return demand;
 }
 
 // By pool index.
@@ -102,6 +119,11 @@ Demands ReadDemands(const DesiredState& state, const IndexPlan& pools, const Ind
     std::sort(demand.members.begin(), demand.members.end());
     demand.lists_members = HasLimits(*pool.config);
     if (!demand.members.empty() && IsSequence(AlgorithmOf(*pool.config))) MakeSequence(demand);
+  }
+  for (size_t i = 0; i < state.splits.size(); i++) {
+    const uint32_t at = pools.indices[state.pools.size() + i];
+    result.demands[at] = DemandOf(state, state.splits[i], pools);
+    result.names[at] = state.splits[i].key;
   }
   return result;
 }

@@ -1,6 +1,8 @@
 #include "tables/desired.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -48,11 +50,11 @@ absl::Status ReadNatAddresses(const v1::Engine& engine, DesiredState& state) {
   return absl::OkStatus();
 }
 
-// Of one pool, whose backends these are.
-void ReadHealth(const v1::Pool& pool, const BackendNames* unhealthy, absl::Span<DesiredBackend> backends) {
-  if (unhealthy == nullptr) return;
+// Of one pool, whose backends these are. Whether it fails open.
+bool ReadHealth(const v1::Pool& pool, const BackendNames* unhealthy, absl::Span<DesiredBackend> backends) {
+  if (unhealthy == nullptr) return false;
   const auto names = unhealthy->find(pool.name());
-  if (names == unhealthy->end()) return;
+  if (names == unhealthy->end()) return false;
   for (DesiredBackend& backend : backends) backend.unhealthy = names->second.contains(backend.config->name());
   const bool any_left =
       std::any_of(backends.begin(), backends.end(), [](const DesiredBackend& backend) { return backend.TakesFlows(); });
@@ -62,6 +64,7 @@ void ReadHealth(const v1::Pool& pool, const BackendNames* unhealthy, absl::Span<
     backend.gives_flows_up = backend.unhealthy && pool.on_unhealthy() == v1::Pool::MOVE;
     backend.resets_flows = backend.unhealthy && pool.on_unhealthy() == v1::Pool::RESET;
   }
+  return as_if_healthy;
 }
 
 absl::Status ReadPool(const v1::Pool& pool, const BuildInput& input, DesiredState& state) {
@@ -80,28 +83,91 @@ absl::Status ReadPool(const v1::Pool& pool, const BuildInput& input, DesiredStat
     state.backends.push_back(
         {.config = &backend, .address = *address, .pool = index, .next_hop = known ? &next_hop->second : nullptr});
   }
-  ReadHealth(pool, input.unhealthy, absl::MakeSpan(state.backends).subspan(first));
-  state.pools.push_back({&pool, first, static_cast<uint32_t>(state.backends.size()), 0});
+  const bool fails_open = ReadHealth(pool, input.unhealthy, absl::MakeSpan(state.backends).subspan(first));
+  state.pools.push_back({&pool, first, static_cast<uint32_t>(state.backends.size()), 0, fails_open});
   return absl::OkStatus();
 }
 
+bool TakesFlows(const DesiredState& state, const DesiredPool& pool) {
+  const auto first = state.backends.begin() + pool.first_backend;
+  const auto last = state.backends.begin() + pool.last_backend;
+  return std::any_of(first, last, [](const DesiredBackend& backend) { return backend.TakesFlows(); });
+}
+
+// A pool without backends for new flows leaves its share to the others; and so does one that fails open, which is the
+// last resort, while another one has healthy backends.
+void ShareOut(const DesiredState& state, DesiredSplit& split) {
+  bool any_healthy = false;
+  for (DesiredSplit::Part& part : split.parts) {
+    const DesiredPool& pool = state.pools[part.pool];
+    if (!TakesFlows(state, pool)) part.weight = 0;
+    any_healthy |= part.weight > 0 && !pool.fails_open;
+  }
+  for (DesiredSplit::Part& part : split.parts) {
+    if (any_healthy && state.pools[part.pool].fails_open) part.weight = 0;
+  }
+  std::stable_partition(split.parts.begin(), split.parts.end(),
+                        [](const DesiredSplit::Part& part) { return part.weight > 0; });
+}
+
+// Finds listeners' pools.
+class PoolReader {
+ public:
+  explicit PoolReader(DesiredState& state) : state_(state) {
+    for (uint32_t i = 0; i < state.pools.size(); i++) by_name_.emplace(state.pools[i].config->name(), i);
+  }
+
+  absl::Status Read(const v1::Listener& config, DesiredListener& listener) {
+    if (config.pools().empty()) {
+      const absl::Status status = Add(config.pool(), listener);
+      if (status.ok()) listener.pool = listener.pools[0];
+      return status;
+    }
+    DesiredSplit split;
+    for (const v1::WeightedPool& pool : config.pools()) {
+      const absl::Status status = Add(pool.name(), listener);
+      if (!status.ok()) return status;
+      split.parts.push_back({listener.pools.back(), pool.weight()});
+      absl::StrAppend(&split.key, pool.name(), "=", pool.weight(), ",");
+    }
+    const auto position = static_cast<uint32_t>(state_.pools.size() + state_.splits.size());
+    const auto [known, is_new] = split_by_key_.emplace(split.key, position);
+    listener.pool = known->second;
+    if (!is_new) return absl::OkStatus();
+    ShareOut(state_, split);
+    state_.splits.push_back(std::move(split));
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Add(const std::string& name, DesiredListener& listener) const {
+    const auto pool = by_name_.find(name);
+    if (pool == by_name_.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("no pool is named \"", name, "\"; listener \"", listener.config->name(), "\" needs it"));
+    }
+    listener.pools.push_back(pool->second);
+    return absl::OkStatus();
+  }
+
+  DesiredState& state_;
+  absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
+  absl::flat_hash_map<std::string, uint32_t> split_by_key_;
+};
+
 absl::Status ReadListeners(const v1::Config& config, DesiredState& state) {
-  absl::flat_hash_map<absl::string_view, uint32_t> pool_by_name;
-  for (uint32_t i = 0; i < state.pools.size(); i++) pool_by_name.emplace(state.pools[i].config->name(), i);
+  PoolReader pools(state);
   absl::flat_hash_set<Address> seen;
   for (const v1::Listener& listener : config.listeners()) {
     const absl::StatusOr<Address> address = ParseAddress(listener.address());
     if (!address.ok()) return address.status();
-    const auto pool = pool_by_name.find(listener.pool());
-    if (pool == pool_by_name.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("no pool is named \"", listener.pool(), "\"; listener \"", listener.name(), "\" needs it"));
-    }
-    const uint16_t idle = IdleTicks(listener.idle_timeout());
-    const bool translates = Translates(*state.pools[pool->second].config);
-    state.listeners.push_back({&listener, *address, pool->second, idle, translates});
-    DesiredPool& used = state.pools[pool->second];
-    used.idle = std::max(used.idle, idle);
+    DesiredListener& desired = state.listeners.emplace_back();
+    desired.config = &listener;
+    desired.address = *address;
+    desired.idle = IdleTicks(listener.idle_timeout());
+    if (absl::Status status = pools.Read(listener, desired); !status.ok()) return status;
+    desired.translates = Translates(*state.pools[desired.pools[0]].config);
+    for (const uint32_t pool : desired.pools) state.pools[pool].idle = std::max(state.pools[pool].idle, desired.idle);
     if (!seen.insert(*address).second) continue;
     state.virtual_addresses.push_back(
         {*address, listener.announce() == v1::Listener::LINK, listener.icmp_echo() == v1::Listener::ANSWER, false});

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,11 +19,13 @@ namespace sluice {
 struct DesiredListener {
   const v1::Listener* config = nullptr;
   Address address;
-  // Position in DesiredState::pools.
+  // What its record names: a position in DesiredState::pools or, behind those, in DesiredState::splits.
   uint32_t pool = 0;
+  // Positions in DesiredState::pools; one, or those of its split.
+  std::vector<uint32_t> pools;
   // Ticks.
   uint16_t idle = 0;
-  // Its flows have sessions: its pool translates.
+  // Its flows have sessions: its pools translate.
   bool translates = false;
 };
 
@@ -33,6 +36,22 @@ struct DesiredPool {
   uint32_t last_backend = 0;
   // Longest of the listeners that use it, ticks.
   uint16_t idle = 0;
+  // None of its backends is healthy, and all are used as if they were.
+  bool fails_open = false;
+};
+
+// The pools that flows of a listener are split among, or of several with the same ones at the same weights.
+struct DesiredSplit {
+  struct Part {
+    // Position in DesiredState::pools.
+    uint32_t pool = 0;
+    // 0: it gets no new flows, by the operator's wish or because another pool has backends for them and it has none.
+    uint32_t weight = 0;
+  };
+  // As the file has them. Not a name that a pool may have.
+  std::string key;
+  // Those that get new flows first; else in the file's order.
+  std::vector<Part> parts;
 };
 
 struct DesiredBackend {
@@ -56,6 +75,7 @@ struct DesiredBackend {
 struct DesiredState {
   std::vector<DesiredListener> listeners;
   std::vector<DesiredPool> pools;
+  std::vector<DesiredSplit> splits;
   // Pool by pool.
   std::vector<DesiredBackend> backends;
   // In the order of the listeners, each once.

@@ -76,6 +76,16 @@ void ComputeSequence(const MaglevDemand& demand, uint32_t* slots) {
   std::transform(sequence.begin(), sequence.end(), slots, [&](uint32_t member) { return demand.members[member].slot; });
 }
 
+std::vector<std::string> AddressKeys(std::span<const MaglevMember> members) {
+  std::vector<std::string> keys;
+  keys.reserve(members.size());
+  for (const MaglevMember& member : members) {
+    keys.push_back(FormatAddress(member.address));
+    if (member.port != 0) absl::StrAppend(&keys.back(), " ", member.port);
+  }
+  return keys;
+}
+
 absl::Status Compute(const MaglevDemand& demand, const std::string& name,
                      std::span<const uint8_t, kMaglevHashKeySize> hash_key, uint32_t* slots) {
   for (size_t i = 0; demand.lists_members && i < demand.members.size(); i++) {
@@ -85,15 +95,11 @@ absl::Status Compute(const MaglevDemand& demand, const std::string& name,
     ComputeSequence(demand, slots);
     return absl::OkStatus();
   }
-  std::vector<std::string> keys;
+  if (demand.size == 0) return absl::OkStatus();
+  const std::vector<std::string> keys = demand.keys.empty() ? AddressKeys(demand.members) : demand.keys;
   std::vector<MaglevBackend> backends;
-  keys.reserve(demand.members.size());
   backends.reserve(demand.members.size());
-  for (const MaglevMember& member : demand.members) {
-    keys.push_back(FormatAddress(member.address));
-    if (member.port != 0) absl::StrAppend(&keys.back(), " ", member.port);
-    backends.push_back({.key = keys.back(), .weight = member.weight});
-  }
+  for (size_t i = 0; i < keys.size(); i++) backends.push_back({.key = keys[i], .weight = demand.members[i].weight});
   const absl::StatusOr<std::vector<uint32_t>> table = BuildMaglev(backends, demand.size, hash_key);
   if (!table.ok()) {
     return absl::Status(table.status().code(), absl::StrCat("pool \"", name, "\": ", table.status().message()));

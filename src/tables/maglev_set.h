@@ -31,6 +31,7 @@ struct MaglevMember {
 
 // What a pool's table follows from. Empty members: no table.
 struct MaglevDemand {
+  // 0: the members alone, as no one of them has a weight.
   uint32_t size = 0;
   // Sorted.
   std::vector<MaglevMember> members;
@@ -38,6 +39,9 @@ struct MaglevDemand {
   std::vector<uint32_t> turns = {};
   // The members stand behind the table as well, each once (sluice_pool).
   bool lists_members = false;
+  // What Maglev knows the members by that have no address: pools of a split, whose indices are their slots. In their
+  // order, which is not sorted then; of those with weight 0 there are no entries.
+  std::vector<std::string> keys = {};
   bool operator==(const MaglevDemand&) const = default;
 };
 

@@ -67,6 +67,8 @@ class Tables {
   bool limits_sources() const { return limits_sources_; }
   const std::vector<std::string>& listener_names() const { return listener_names_; }
   const std::vector<BackendName>& backend_names() const { return backend_names_; }
+  // Index i of the path's pool table; empty where none is, and of splits.
+  const std::vector<std::string>& pool_names() const { return pool_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
   // Of backends that take flows, in pools that go by load.
   const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
@@ -92,6 +94,7 @@ class Tables {
   // the arena.
   std::vector<std::shared_ptr<const void>> maglev_;
   std::vector<std::string> listener_names_;
+  std::vector<std::string> pool_names_;
   std::vector<BackendName> backend_names_;
   std::vector<VirtualAddress> virtual_addresses_;
   std::vector<Service> services_;

@@ -52,12 +52,19 @@ sluice_session_terms TermsOf(const DesiredListener& listener) {
   return terms;
 }
 
-uint16_t FlagsOf(const DesiredListener& listener) {
+// Where each pool knows the source alone, so does their split: a client has one backend.
+bool SplitsBySource(const DesiredState& state, const DesiredListener& listener) {
+  const auto by_source = [&](uint32_t pool) { return AlgorithmOf(*state.pools[pool].config) == SLUICE_SOURCE_HASH; };
+  return listener.pools.size() > 1 && std::all_of(listener.pools.begin(), listener.pools.end(), by_source);
+}
+
+uint16_t FlagsOf(const DesiredState& state, const DesiredListener& listener) {
   uint16_t flags = listener.translates ? SLUICE_LISTENER_SESSIONS : 0;
   const v1::Listener::Affinity affinity = listener.config->affinity();
-  if (affinity != v1::Listener::FIVE_TUPLE) flags |= SLUICE_LISTENER_BY_SOURCE;
+  if (affinity != v1::Listener::FIVE_TUPLE || SplitsBySource(state, listener)) flags |= SLUICE_LISTENER_BY_SOURCE;
   if (affinity == v1::Listener::SOURCE_IP_AND_DESTINATION) flags |= SLUICE_LISTENER_BY_DESTINATION;
   if (HasAccess(*listener.config)) flags |= SLUICE_LISTENER_ACCESS;
+  if (!listener.config->pools().empty()) flags |= SLUICE_LISTENER_SPLIT;
   return flags;
 }
 
@@ -66,7 +73,7 @@ void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_li
   for (size_t i = 0; i < state.listeners.size(); i++) {
     const DesiredListener& listener = state.listeners[i];
     const uint32_t at = plan.listeners.indices[i];
-    listeners[at] = {plan.pools.indices[listener.pool], listener.idle, FlagsOf(listener)};
+    listeners[at] = {plan.pools.indices[listener.pool], listener.idle, FlagsOf(state, listener)};
     terms[at] = TermsOf(listener);
   }
   for (const TablesPlan::Gone& gone : plan.gone_listeners) {
@@ -75,23 +82,28 @@ void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_li
   }
 }
 
+void AddServices(const v1::Listener& listener, const DesiredBackend& backend, std::set<Service>& services) {
+  const v1::Listener::Protocol protocol = listener.protocol();
+  if (listener.icmp_echo() == v1::Listener::FORWARD) services.insert({backend.address, SLUICE_IP_ICMP, 0});
+  for (const v1::PortRange& range : listener.ports()) {
+    const uint32_t first = backend.config->port() != 0 ? backend.config->port() : range.first();
+    for (uint32_t port = first; port <= first + (range.last() - range.first()); port++) {
+      const auto number = static_cast<uint16_t>(port);
+      if (protocol != v1::Listener::UDP) services.insert({backend.address, SLUICE_IP_TCP, number});
+      if (protocol != v1::Listener::TCP) services.insert({backend.address, SLUICE_IP_UDP, number});
+    }
+  }
+}
+
 // What answers of nat pools come from: each backend's port for each port of the listeners.
 std::vector<Service> ServicesOf(const DesiredState& state) {
   std::set<Service> services;
   for (const DesiredListener& listener : state.listeners) {
-    const DesiredPool& pool = state.pools[listener.pool];
-    if (pool.config->forwarding() != v1::Pool::NAT) continue;
-    const v1::Listener::Protocol protocol = listener.config->protocol();
-    for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
-      const DesiredBackend& backend = state.backends[i];
-      if (listener.config->icmp_echo() == v1::Listener::FORWARD) services.insert({backend.address, SLUICE_IP_ICMP, 0});
-      for (const v1::PortRange& range : listener.config->ports()) {
-        const uint32_t first = backend.config->port() != 0 ? backend.config->port() : range.first();
-        for (uint32_t port = first; port <= first + (range.last() - range.first()); port++) {
-          const auto number = static_cast<uint16_t>(port);
-          if (protocol != v1::Listener::UDP) services.insert({backend.address, SLUICE_IP_TCP, number});
-          if (protocol != v1::Listener::TCP) services.insert({backend.address, SLUICE_IP_UDP, number});
-        }
+    for (const uint32_t index : listener.pools) {
+      const DesiredPool& pool = state.pools[index];
+      if (pool.config->forwarding() != v1::Pool::NAT) continue;
+      for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
+        AddServices(*listener.config, state.backends[i], services);
       }
     }
   }
@@ -128,6 +140,13 @@ void WritePools(const TablesPlan& plan, const DesiredState& state, const MaglevS
   }
   for (size_t i = 0; i < state.pools.size(); i++) {
     pools[plan.pools.indices[i]].algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i].config));
+  }
+  for (size_t i = 0; i < state.splits.size(); i++) {
+    sluice_pool& split = pools[plan.pools.indices[state.pools.size() + i]];
+    split.algorithm = SLUICE_SPLIT;
+    const std::vector<DesiredSplit::Part>& parts = state.splits[i].parts;
+    split.takers = static_cast<uint16_t>(
+        std::count_if(parts.begin(), parts.end(), [](const DesiredSplit::Part& part) { return part.weight > 0; }));
   }
 }
 
@@ -199,6 +218,10 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   tables->listener_names_.resize(plan.listeners.size);
   for (size_t i = 0; i < state.listeners.size(); i++) {
     tables->listener_names_[plan.listeners.indices[i]] = state.listeners[i].config->name();
+  }
+  tables->pool_names_.resize(plan.pools.size);
+  for (size_t i = 0; i < state.pools.size(); i++) {
+    tables->pool_names_[plan.pools.indices[i]] = state.pools[i].config->name();
   }
   tables->backend_names_.resize(plan.backends.size);
   for (size_t i = 0; i < state.backends.size(); i++) {
