@@ -158,9 +158,17 @@ void AddPorts(const v1::Status& status, Families* families) {
 
 void AddListeners(const v1::Inventory& inventory, Families* families) {
   TrafficFamilies traffic("listener");
+  MetricFamily weights =
+      Family("listener_pool_weight", "The pool's share of the listener's new flows, where it has several pools.",
+             MetricType::Gauge);
   for (const v1::ListenerStatus& listener : inventory.listeners()) {
+    // To Prometheus an empty label is none.
     traffic.Add(listener.traffic(), listener.answers(), {{"listener", listener.name()}, {"pool", listener.pool()}});
+    for (const v1::WeightedPool& pool : listener.pools()) {
+      Add(uint64_t{pool.weight()}, {{"listener", listener.name()}, {"pool", pool.name()}}, &weights);
+    }
   }
+  families->Add(std::move(weights));
   traffic.MoveTo(families);
 }
 

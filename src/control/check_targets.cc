@@ -132,7 +132,9 @@ absl::StatusOr<std::vector<CheckedBackend>> ReadCheckTargets(const v1::Config& c
   // Of each pool.
   absl::flat_hash_map<absl::string_view, const v1::Listener*> first_listeners;
   for (const v1::Listener& listener : config.listeners()) {
-    if (listener.ports_size() > 0) first_listeners.try_emplace(listener.pool(), &listener);
+    if (listener.ports_size() == 0) continue;
+    if (!listener.pool().empty()) first_listeners.try_emplace(listener.pool(), &listener);
+    for (const v1::WeightedPool& pool : listener.pools()) first_listeners.try_emplace(pool.name(), &listener);
   }
   std::vector<CheckedBackend> targets;
   for (const v1::Pool& pool : config.pools()) {

@@ -98,11 +98,23 @@ class Steps {
     step.set_reason(std::move(reason));
   }
 
+  // The pool is that of the flow or, of a new one, the one that it falls to.
   void TellListener() {
+    std::string pools;
     for (const v1::Listener& listener : controller_.config().listeners()) {
-      if (listener.name() == to_.listener()) to_.set_pool(listener.pool());
+      if (listener.name() != to_.listener()) continue;
+      pools = absl::StrCat("pool ", listener.pool());
+      if (!listener.pools().empty()) pools = absl::StrCat("pools ", PoolsText(listener.pools()));
     }
-    Add("listener", absl::StrCat(to_.listener(), ", pool ", to_.pool()));
+    if (answer_.pool != SLUICE_NO_POOL) to_.set_pool(tables_.pool_names()[answer_.pool]);
+    if (!answer_.found.empty()) to_.set_pool(to_.found(0).pool());
+    Add("listener", absl::StrCat(to_.listener(), ", ", pools));
+  }
+
+  static std::string PoolsText(const google::protobuf::RepeatedPtrField<v1::WeightedPool>& pools) {
+    return absl::StrJoin(pools, ", ", [](std::string* out, const v1::WeightedPool& pool) {
+      absl::StrAppend(out, pool.name(), ":", pool.weight());
+    });
   }
 
   void TellConnection() {
@@ -122,9 +134,12 @@ class Steps {
     };
     if (answer_.slot != SLUICE_NO_BACKEND) to_.set_backend(tables_.backend_names()[answer_.slot].backend);
     std::string fresh = answer_.open ? "one that is chosen when it comes" : "none";
+    const uint32_t whole = tables_.view().listeners[answer_.listener].pool;
+    if (answer_.open && answer_.pool != whole)
+      absl::StrAppend(&fresh, ", of pool ", tables_.pool_names()[answer_.pool]);
     if (answer_.selected != SLUICE_NO_BACKEND) fresh = name(answer_.selected);
     if (!answer_.found.empty()) return Add("select", "not asked", absl::StrCat("a new flow would go to ", fresh));
-    Add("select", fresh, WhoTakesFlows());
+    Add("select", fresh, to_.pool().empty() ? "no pool of the listener takes flows" : WhoTakesFlows());
   }
 
   std::string WhoTakesFlows() const {

@@ -237,6 +237,7 @@ class InventoryView {
     *to->mutable_ports() = listener.ports();
     to->set_protocol(listener.protocol());
     to->set_pool(listener.pool());
+    *to->mutable_pools() = listener.pools();
     const int64_t index = indices_.OfListener(listener.name());
     IndexTraffic traffic;
     if (index >= 0) traffic = controller_.traffic().OfListener(counters_, static_cast<uint32_t>(index));
@@ -293,8 +294,27 @@ void AddPortProblems(const Controller& controller, v1::Status* status) {
   }
 }
 
+bool LeadsTo(const v1::Listener& listener, std::string_view pool) {
+  return listener.pool() == pool || std::any_of(listener.pools().begin(), listener.pools().end(),
+                                                [pool](const v1::WeightedPool& one) { return one.name() == pool; });
+}
+
+// Whether listeners lead to the pool, and all of them to others as well.
+bool HasOthersBeside(const v1::Config& config, const v1::Pool& pool) {
+  bool any = false;
+  for (const v1::Listener& listener : config.listeners()) {
+    if (!LeadsTo(listener, pool.name())) continue;
+    if (listener.pools_size() < 2) return false;
+    any = true;
+  }
+  return any;
+}
+
 // What becomes of new flows of a pool none of whose backends is ready.
-const char* WhatBecomes(const v1::Pool& pool, bool any_unhealthy) {
+const char* WhatBecomes(const v1::Config& config, const v1::Pool& pool, bool any_unhealthy) {
+  if (HasOthersBeside(config, pool)) {
+    return " has no backend for new flows; they go to the other pools of its listeners, where those have one";
+  }
   const bool fails_open = any_unhealthy && pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
   return fails_open ? " has no healthy backend; the unhealthy ones are used (when_all_unhealthy: fail_open)"
                     : " has no backend that takes flows; new ones are dropped";
@@ -314,7 +334,7 @@ void AddPoolProblems(const Controller& controller, v1::Status* status) {
       status->add_problems(absl::StrCat("backend ", pool.name(), "/", backend.name(), ": ", condition.reason));
     }
     if (any_ready || ++pools > kProblemsOfAKind) continue;
-    status->add_problems(absl::StrCat("pool ", pool.name(), WhatBecomes(pool, any_unhealthy)));
+    status->add_problems(absl::StrCat("pool ", pool.name(), WhatBecomes(controller.config(), pool, any_unhealthy)));
   }
   const int more = std::max(0, backends - kProblemsOfAKind) + std::max(0, pools - kProblemsOfAKind);
   if (more > 0) status->add_problems(absl::StrCat(more, " more backends and pools"));
@@ -383,7 +403,7 @@ v1::Inventory ViewInventory(const Controller& controller, std::string_view pool)
   v1::Inventory inventory;
   inventory.set_generation(controller.generation());
   for (const v1::Listener& listener : controller.config().listeners()) {
-    if (pool.empty() || listener.pool() == pool) view.Add(listener, inventory.add_listeners());
+    if (pool.empty() || LeadsTo(listener, pool)) view.Add(listener, inventory.add_listeners());
   }
   for (const v1::Pool& each : controller.config().pools()) {
     if (pool.empty() || each.name() == pool) view.Add(each, inventory.add_pools());

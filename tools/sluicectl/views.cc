@@ -39,6 +39,14 @@ std::string PortsText(const google::protobuf::RepeatedPtrField<v1::PortRange>& p
   });
 }
 
+// "blue:90,green:10" where new flows are split.
+std::string PoolsText(const v1::ListenerStatus& listener) {
+  if (listener.pools().empty()) return listener.pool();
+  return absl::StrJoin(listener.pools(), ",", [](std::string* out, const v1::WeightedPool& pool) {
+    absl::StrAppend(out, pool.name(), ":", pool.weight());
+  });
+}
+
 // The names and values of counters, one column each.
 void AddTraffic(const v1::Traffic& traffic, const v1::Traffic& answers, std::vector<std::string>* row) {
   for (const uint64_t value :
@@ -61,7 +69,7 @@ Table ListenerTable(const v1::Inventory& inventory, Columns columns) {
   AddTrafficHead(columns, &table);
   for (const v1::ListenerStatus& listener : inventory.listeners()) {
     std::vector<std::string> row = {listener.name(), listener.address(), PortsText(listener.ports()),
-                                    Word(v1::Listener::Protocol_Name, listener.protocol()), listener.pool()};
+                                    Word(v1::Listener::Protocol_Name, listener.protocol()), PoolsText(listener)};
     if (columns != Columns::kPlain) AddTraffic(listener.traffic(), listener.answers(), &row);
     table.rows.push_back(std::move(row));
   }
@@ -219,6 +227,7 @@ v1::Inventory InventoryAt(const v1::Inventory& inventory, const Endpoint& at) {
     if (!has_port || listener.address() != FormatAddress(at.address)) continue;
     *found.add_listeners() = listener;
     pools.insert(listener.pool());
+    for (const v1::WeightedPool& pool : listener.pools()) pools.insert(pool.name());
   }
   for (const v1::PoolStatus& pool : inventory.pools()) {
     if (pools.contains(pool.name())) *found.add_pools() = pool;

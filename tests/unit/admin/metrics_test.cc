@@ -24,6 +24,7 @@ constexpr char kStatus[] = R"(
   active_flows: 42 build {count: 7 sum {nanos: 250000000}} problems: "something"
 )";
 constexpr char kInventory[] = R"(
+  listeners {name: "canary" pools {name: "web" weight: 9} pools {name: "next" weight: 1} traffic {packets: 5}}
   listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}}
   pools {name: "web"
     backends {name: "a" weight: 10 active_flows: 40 closed_flows: 3 answered_flows: 30 failed_flows: 5
@@ -64,6 +65,8 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_port_up{port="eth1",mode="x"} 0)",
            R"(sluice_port_mtu_bytes{port="eth0"} 1500)",
            R"(sluice_listener_packets_total{listener="web",pool="web"} 1000)",
+           R"(sluice_listener_packets_total{listener="canary",pool=""} 5)",
+           R"(sluice_listener_pool_weight{listener="canary",pool="next"} 1)",
            R"(sluice_listener_new_flows_total{listener="web",pool="web"} 50)",
            R"(sluice_listener_answer_packets_total{listener="web",pool="web"} 9)",
            R"(sluice_backend_weight{pool="web",backend="a"} 10)",

@@ -65,6 +65,21 @@ TEST(CheckTargetsTest, ByTheWayOfClientsTheVirtualAddressIsAsked) {
   EXPECT_EQ(FormatAddress(own.asked()), "10.0.0.1");
 }
 
+TEST(CheckTargetsTest, TheFirstListenerIsAlsoOneOfSeveralPools) {
+  const std::string config =
+      std::string(kHead) +
+      "  - {name: c, address: 203.0.113.11, ports: [81], protocol: tcp, pools: [{name: web}, {name: next}]}\n"
+      "  - {name: d, address: 203.0.113.12, ports: [82], protocol: tcp, pool: next}\n"
+      "pools:\n"
+      "  - {name: web, backends: [{name: a, address: 10.0.0.1}]}\n"
+      "  - {name: next, health_check: {type: tcp, via: vip}, backends: [{name: a, address: 10.0.0.2}]}\n";
+  const auto targets = ReadCheckTargets(LoadConfigText(config, "test.yaml")->config);
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  ASSERT_THAT(*targets, SizeIs(1));
+  EXPECT_EQ((*targets)[0].target.port, 81);
+  EXPECT_EQ(FormatAddress((*targets)[0].target.asked()), "203.0.113.11");
+}
+
 TEST(CheckTargetsTest, EveryKeyArrives) {
   const auto targets = Read(
       "  - {name: web, health_check: {type: https, interval: 3s, fast_interval: 500ms, down_interval: 1m, timeout: "

@@ -101,6 +101,50 @@ TEST_F(FlowViewTest, ExplainsAFlow) {
   EXPECT_EQ(explanation.steps(3).result(), "not asked");
 }
 
+TEST_F(FlowViewTest, ExplainsWhichPoolAFlowFallsTo) {
+  constexpr char kPools[] =
+      "pools: [{name: blue, backends: [{name: a, address: 10.0.1.1}]}, {name: green, algorithm: round_robin, backends: "
+      "[{name: b, address: 10.0.1.2}]}]\n";
+  const auto use = [&](int blue, int green) {
+    const v1::Config config = Load(absl::StrCat(
+        kEngine,
+        "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pools: [{name: blue, weight: ",
+        blue, "}, {name: green, weight: ", green, "}]}]\n", kPools));
+    EXPECT_TRUE(controller_.Apply(config).ok());
+    controller_.Tick();
+  };
+  const v1::FiveTuple flow = Tuple("192.0.2.7", 1000, "203.0.113.10", 80);
+  use(1, 0);
+  v1::Explanation explanation = Explain(flow);
+  EXPECT_EQ(explanation.verdict(), "forwarded");
+  EXPECT_EQ(explanation.pool(), "blue");
+  EXPECT_EQ(explanation.backend(), "a");
+  EXPECT_EQ(explanation.steps(1).result(), "web, pools blue:1, green:0");
+  EXPECT_EQ(explanation.steps(3).result(), "blue/a");
+  EXPECT_EQ(explanation.steps(3).reason(), "by maglev, of 1 that take flows");
+  // By its turn, whenever it comes.
+  use(0, 1);
+  explanation = Explain(flow);
+  EXPECT_EQ(explanation.pool(), "green");
+  EXPECT_EQ(explanation.steps(3).result(), "one that is chosen when it comes, of pool green");
+  // What is there stays.
+  const sluice_flow path = *ReadFlow(flow);
+  const uint64_t hash = sluice_hash_flow(engine_.published->view().settings, &path);
+  buckets_[sluice_primary_bucket(hash, 32)].entries[2] =
+      sluice_entry_make(hash, SlotOf("a"), SLUICE_STATE_CONFIRMED, 4999 & SLUICE_TICK_MASK);
+  explanation = Explain(flow);
+  EXPECT_EQ(explanation.pool(), "blue");
+  EXPECT_EQ(explanation.backend(), "a");
+  EXPECT_EQ(explanation.steps(3).reason(), "a new flow would go to one that is chosen when it comes, of pool green");
+  // Nobody is left who has a weight.
+  next_hops_.Fail(At("10.0.1.2"), "no answer");
+  controller_.Tick();
+  explanation = Explain(Tuple("192.0.2.7", 1001, "203.0.113.10", 80));
+  EXPECT_EQ(explanation.verdict(), "no_backend");
+  EXPECT_EQ(explanation.pool(), "");
+  EXPECT_EQ(explanation.steps(3).reason(), "no pool of the listener takes flows");
+}
+
 TEST_F(FlowViewTest, ExplainsWhyNot) {
   v1::Explanation explanation = Explain(Tuple("192.0.2.7", 1000, "203.0.113.10", 81));
   EXPECT_EQ(explanation.verdict(), "no_listener");

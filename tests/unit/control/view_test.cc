@@ -126,6 +126,34 @@ TEST_F(ViewTest, TheStatusSaysWhatIsWrong) {
   EXPECT_EQ(status.build().count(), status.publish().count());
 }
 
+TEST_F(ViewTest, AListenerIsShownWithEachOfItsPools) {
+  v1::Config config = LoadConfigText(kConfig, "f.yaml")->config;
+  config.mutable_pools(0)->set_forwarding(v1::Pool::DSR_L2);
+  v1::Listener& listener = *config.mutable_listeners(0);
+  listener.clear_pool();
+  for (const char* name : {"web", "dns"}) {
+    v1::WeightedPool& pool = *listener.add_pools();
+    pool.set_name(name);
+    pool.set_weight(3);
+  }
+  ASSERT_TRUE(controller_.Apply(config).ok());
+  const v1::Inventory inventory = ViewInventory(controller_, "web");
+  ASSERT_EQ(inventory.listeners_size(), 1);
+  EXPECT_EQ(inventory.listeners(0).pool(), "");
+  ASSERT_EQ(inventory.listeners(0).pools_size(), 2);
+  EXPECT_EQ(inventory.listeners(0).pools(1).name(), "dns");
+  EXPECT_EQ(inventory.listeners(0).pools(1).weight(), 3u);
+  EXPECT_EQ(ViewInventory(controller_, "dns").listeners_size(), 2);
+  // Its flows have nowhere else to go from the other listener, from this one they have.
+  EXPECT_THAT(ViewStatus(controller_).problems(), Contains(HasSubstr("pool dns has no backend that takes flows; new")));
+  config.mutable_listeners()->DeleteSubrange(1, 1);
+  ASSERT_TRUE(controller_.Apply(config).ok());
+  EXPECT_THAT(
+      ViewStatus(controller_).problems(),
+      Contains("pool dns has no backend for new flows; they go to the other pools of its listeners, where those "
+               "have one"));
+}
+
 TEST_F(ViewTest, HealthIsTold) {
   v1::Config config = LoadConfigText(kConfig, "f.yaml")->config;
   v1::HealthCheck& check = *config.mutable_pools(0)->mutable_health_check();

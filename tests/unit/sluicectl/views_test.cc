@@ -35,6 +35,9 @@ constexpr char kInventory[] = R"(
              traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 900 bytes: 900000}}
   listeners {name: "dns6" address: "2001:db8::53" ports {first: 53 last: 53} protocol: TCP_UDP pool: "dns"
              traffic {packets: 7 bytes: 700 new_flows: 7} answers {}}
+  listeners {name: "canary" address: "203.0.113.11" ports {first: 80 last: 80} protocol: TCP
+             pools {name: "web" weight: 90} pools {name: "checked" weight: 10}
+             traffic {packets: 5 bytes: 500 new_flows: 1} answers {}}
   pools {name: "web" forwarding: NAT
     backends {name: "web1" address: "10.0.1.11" port: 8080 weight: 10 active_flows: 40 closed_flows: 3
               traffic {packets: 600 bytes: 38400 new_flows: 30} answers {packets: 540 bytes: 540000}
@@ -169,8 +172,9 @@ TEST(ViewsTest, ListenersAtAnAddressAndPort) {
   ASSERT_EQ(at.pools_size(), 1);
   EXPECT_EQ(at.pools(0).name(), "web");
   EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("[2001:db8::53]:53")).pools(0).name(), "dns");
+  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.11:80")).pools_size(), 2);
   EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.10:81")).listeners_size(), 0);
-  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.11:80")).listeners_size(), 0);
+  EXPECT_EQ(InventoryAt(inventory, *ParseEndpoint("203.0.113.12:80")).listeners_size(), 0);
 }
 
 TEST(ViewsTest, Changes) {
