@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "config/load.h"
@@ -57,8 +58,9 @@ void RandomSite::AddVirtual(const std::string& address, bool ipv6) {
   } constexpr kServices[] = {{"tcp", 80, 80}, {"udp", 53, 53}, {"tcp_udp", 443, 443}, {"tcp_udp", 1000, 1015}};
   for (const auto& service : kServices) {
     const bool present = Random(8) != 0;
-    listeners_.push_back(
-        {address, ipv6, service.protocol, service.first, service.last, PoolFor(ipv6), present, Random(4) == 0});
+    SiteListener& listener = listeners_.emplace_back(
+        SiteListener{address, ipv6, service.protocol, service.first, service.last, 0, 0, {}, present, Random(4) == 0});
+    ChangePools(listener);
   }
 }
 
@@ -70,6 +72,26 @@ uint32_t RandomSite::PoolFor(bool ipv6) {
     const std::string_view forwarding = kind.forwarding;
     if (kind.ipv6 == ipv6 || (forwarding != "dsr_l2" && forwarding != "nat")) return pool;
   }
+}
+
+// One of them stays now and then, so that flows go on whose pool was alone before.
+void RandomSite::ChangePools(SiteListener& listener) {
+  const bool was_one = listener.other == listener.pool && listener.weights[0] > 0;
+  if (!was_one || Random(2) == 0) listener.pool = PoolFor(listener.ipv6);
+  listener.other = listener.pool;
+  if (Random(2) == 0) {
+    do listener.other = PoolFor(listener.ipv6);
+    while (Translates(pools_[listener.other].kind) != Translates(pools_[listener.pool].kind));
+  }
+  listener.weights[0] = 1 + Random(3);
+  listener.weights[1] = Random(4);
+  if (Random(2) == 0) std::swap(listener.weights[0], listener.weights[1]);
+}
+
+std::string RandomSite::PoolsOf(const SiteListener& listener) const {
+  if (listener.other == listener.pool) return absl::StrCat("pool: p", listener.pool);
+  return absl::StrCat("pools: [{name: p", listener.pool, ", weight: ", listener.weights[0], "}, {name: p",
+                      listener.other, ", weight: ", listener.weights[1], "}]");
 }
 
 void RandomSite::Move(Backend& backend, size_t pool, size_t number) {
@@ -117,7 +139,7 @@ void RandomSite::ChangeBackend() {
 void RandomSite::ChangeListener() {
   SiteListener& listener = listeners_[Random(static_cast<uint32_t>(listeners_.size()))];
   const uint32_t what = Random(3);
-  if (what == 0) listener.pool = PoolFor(listener.ipv6);
+  if (what == 0) ChangePools(listener);
   if (what == 1) listener.present = Random(6) != 0;
   if (what == 2) listener.denies = Random(4) == 0;
 }
@@ -147,7 +169,7 @@ std::string RandomSite::Yaml() const {
     const auto address = std::find_if(virtuals_.begin(), virtuals_.end(),
                                       [&](const Virtual& one) { return one.address == listener.address; });
     absl::StrAppend(&yaml, "  - {name: l", i, ", address: \"", listener.address, "\", protocol: ", listener.protocol,
-                    ", ports: [", listener.first, "-", listener.last, "], pool: p", listener.pool);
+                    ", ports: [", listener.first, "-", listener.last, "], ", PoolsOf(listener));
     absl::StrAppend(&yaml, ", idle_timeout: ", kTimeout, ", announce: ", address->announce ? "link" : "none",
                     ", icmp_echo: ", address->echo ? "answer" : "drop");
     if (listener.denies) {
@@ -156,7 +178,8 @@ std::string RandomSite::Yaml() const {
       absl::StrAppend(&yaml, ", access: {deny: [\"", listener.ipv6 ? "2001:db8:f::/116" : "192.0.1.0/24",
                       "\"], on_refused: ", told ? "reset" : "drop", "}");
     }
-    const bool hashed = std::string_view(pools_[listener.pool].kind.algorithm) == "maglev";
+    const bool hashed =
+        listener.other != listener.pool || std::string_view(pools_[listener.pool].kind.algorithm) == "maglev";
     absl::StrAppend(&yaml, hashed ? ", affinity: " : "", hashed ? address->affinity : "", "}\n");
   }
   absl::StrAppend(&yaml, "pools:\n");

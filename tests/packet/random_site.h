@@ -1,7 +1,7 @@
 // A configuration that changes by chance: backends come, go, are down, change their weights and next hops, listeners
 // come and go and change their pools. The same seed, the same changes.
 //
-//   203.0.113.10-13, 2001:db8::10-13    tcp 80, udp 53, tcp_udp 443 and 1000-1015, each with one of the pools
+//   203.0.113.10-13, 2001:db8::10-13    tcp 80, udp 53, tcp_udp 443 and 1000-1015, each with one of the pools, or two
 //   pool i      10.<i>.0.1-6 or 2001:db8:<i>::1-6, next hops 02:01:<moves>:00:<i>:<backend> by both ports
 //
 // Thread-safety: none.
@@ -48,6 +48,9 @@ struct SiteListener {
   uint16_t first;
   uint16_t last;
   uint32_t pool;
+  // Another one among which and `pool` its flows are split, with these weights; `pool` itself: none.
+  uint32_t other;
+  uint32_t weights[2];
   bool present;
   // Some clients open no flows.
   bool denies;
@@ -99,7 +102,9 @@ class RandomSite {
   void ChangeListener();
   void Move(Backend& backend, size_t pool, size_t number);
   uint32_t PoolFor(bool ipv6);
+  void ChangePools(SiteListener& listener);
   static bool Translates(const PoolKind& kind);
+  std::string PoolsOf(const SiteListener& listener) const;
   std::string Yaml() const;
 
   std::mt19937_64 random_;
