@@ -67,10 +67,13 @@ static __always_inline struct sluice_counters* counters_of(const struct engine_j
   return bpf_map_lookup_elem(&sluice_counters_map, &own);
 }
 
-// Flows of the backend that their clients have ended; -1: one that its client has begun anew.
-static __always_inline void count_ends(const struct engine_job* job, uint32_t slot, int ends) {
+// Flows of the listener and the backend that their clients have ended; -1: one that its client has begun anew.
+static __always_inline void count_ends(const struct engine_job* job, uint32_t listener, uint32_t slot, int ends) {
   const uint32_t at = 2 * job->own * sluice_backends_room + slot;
   struct sluice_traffic* traffic = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  if (traffic) traffic->ended += (uint64_t)ends;
+  const uint32_t listener_at = 2 * job->own * sluice_listeners_room + listener;
+  traffic = bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener_at);
   if (traffic) traffic->ended += (uint64_t)ends;
 }
 
@@ -237,7 +240,7 @@ STAGE int engine_connect(struct engine_job* job) {
     if (!follow_in(secondary, job, &at)) return engine_open(job, primary, secondary, at);
   }
   const bool ended = sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
-  if (ended) count_ends(job, job->slot, 1);
+  if (ended) count_ends(job, job->listener, job->slot, 1);
   return SLUICE_CONTINUE;
 }
 

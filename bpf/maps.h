@@ -45,10 +45,11 @@ ARRAY(buckets, struct sluice_bucket);
 ARRAY(counters, struct sluice_counters);
 ARRAY(listener_traffic, struct sluice_traffic);
 ARRAY(backend_traffic, struct sluice_traffic);
-// Where each is in the rounds of its pools, and what it is told of the load of backends: `sluice_pools_room` and
-// `sluice_backends_room` each (select.h).
+// Where each is in the rounds of its pools, and what it is told of the load of backends and of listeners:
+// `sluice_pools_room`, `sluice_backends_room` and `sluice_listeners_room` each (select.h).
 ARRAY(cursors, struct sluice_cursor);
 ARRAY(loads, struct sluice_load);
+ARRAY(listener_loads, struct sluice_listener_load);
 // What sources have opened (source_rate.h): SLUICE_SOURCE_LINES of each partition, or none.
 ARRAY(sources, struct sluice_source_line);
 const volatile uint32_t sluice_partition_buckets = 2;

@@ -199,7 +199,7 @@ static __always_inline uint32_t note_packet(struct xdp_md* context, const struct
   }
   SLUICE_STORE(&live->forward, after);
   const int ends = record->protocol == SLUICE_IP_TCP ? sluice_word_ends(own, after) : 0;
-  if (ends != 0) count_ends(job, record->backend, ends);
+  if (ends != 0) count_ends(job, record->listener, record->backend, ends);
   note_way_back(data, job, live);
   return SLUICE_CONTINUE;
 }

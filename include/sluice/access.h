@@ -72,6 +72,17 @@ SLUICE_INLINE bool sluice_packet_opens(const struct sluice_packet* packet) {
          (packet->flow.protocol != SLUICE_IP_TCP || (packet->flags & SLUICE_PACKET_SYN));
 }
 
+/* Whether the listener has as many active flows as it may have: those that the worker has been told of, and what it has
+ * opened and seen end itself. */
+SLUICE_INLINE bool sluice_listener_is_full(const struct sluice_selector* selector, uint32_t listener) {
+  const struct sluice_listener_load* load = sluice_listener_load_of(selector, listener);
+  const struct sluice_traffic* traffic = sluice_listener_traffic_of(selector, listener);
+  if (SLUICE_MISSING(load) || SLUICE_MISSING(traffic)) return false;
+  const uint64_t told = SLUICE_LOAD(&load->told);
+  const int64_t own = (int64_t)(SLUICE_LOAD(&traffic->new_flows) - SLUICE_LOAD(&traffic->ended));
+  return sluice_told_limit(told) != 0 && own + sluice_told_others(told) >= (int64_t)sluice_told_limit(told);
+}
+
 /* Of a listener that does not admit everybody: as sluice_admit. */
 SLUICE_STAGE int sluice_admit_source(const struct sluice_tables* tables, const struct sluice_selector* selector,
                                      uint32_t listener, const struct sluice_packet* packet) {
@@ -80,7 +91,10 @@ SLUICE_STAGE int sluice_admit_source(const struct sluice_tables* tables, const s
   if (SLUICE_MISSING(access)) return SLUICE_VERDICT_no_table;
   if (!sluice_access_admits(tables, listener, &packet->flow.source))
     return sluice_refuse(access, packet, SLUICE_VERDICT_replied_source_denied, SLUICE_VERDICT_source_denied);
-  if (access->most_flows == 0 || !sluice_packet_opens(packet)) return SLUICE_CONTINUE;
+  if (!sluice_packet_opens(packet)) return SLUICE_CONTINUE;
+  if ((access->flags & SLUICE_ACCESS_LIMITED) && sluice_listener_is_full(selector, listener))
+    return sluice_refuse(access, packet, SLUICE_VERDICT_replied_listener_full, SLUICE_VERDICT_listener_full);
+  if (access->most_flows == 0) return SLUICE_CONTINUE;
   if (sluice_source_take(tables, selector, listener, access->most_flows, &packet->flow.source)) return SLUICE_CONTINUE;
   return sluice_refuse(access, packet, SLUICE_VERDICT_replied_source_over_rate, SLUICE_VERDICT_source_over_rate);
 }

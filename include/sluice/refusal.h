@@ -7,8 +7,9 @@
 
 #include "sluice/reply_headers.h"
 
+/* These verdicts follow each other. */
 SLUICE_INLINE bool sluice_reply_refuses(enum sluice_verdict reply) {
-  return reply == SLUICE_VERDICT_replied_source_denied || reply == SLUICE_VERDICT_replied_source_over_rate;
+  return reply >= SLUICE_VERDICT_replied_source_denied && reply <= SLUICE_VERDICT_replied_listener_full;
 }
 SLUICE_INLINE bool sluice_reply_is_reset(const struct sluice_packet* packet, enum sluice_verdict reply) {
   return sluice_reply_refuses(reply) && packet->flow.protocol == SLUICE_IP_TCP;
@@ -17,7 +18,8 @@ SLUICE_INLINE bool sluice_reply_is_reset(const struct sluice_packet* packet, enu
 /* The verdict when nothing is sent after all. */
 SLUICE_INLINE enum sluice_verdict sluice_reply_withheld(enum sluice_verdict reply) {
   if (reply == SLUICE_VERDICT_replied_source_denied) return SLUICE_VERDICT_source_denied;
-  return reply == SLUICE_VERDICT_replied_source_over_rate ? SLUICE_VERDICT_source_over_rate : SLUICE_VERDICT_too_big;
+  if (reply == SLUICE_VERDICT_replied_source_over_rate) return SLUICE_VERDICT_source_over_rate;
+  return reply == SLUICE_VERDICT_replied_listener_full ? SLUICE_VERDICT_listener_full : SLUICE_VERDICT_too_big;
 }
 
 SLUICE_INLINE uint32_t sluice_refusal_length(const struct sluice_packet* packet) {

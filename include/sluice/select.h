@@ -19,8 +19,8 @@
 /* What a worker selects by besides the tables: where it is in its rounds, and the load of backends. */
 #ifdef __bpf__
 /* The composing program defines arrays with those of all partitions behind each other: sluice_cursors_map,
- * sluice_loads_map, sluice_backend_traffic_map (two records of each slot, clients' and answers'), and
- * sluice_sources_map, of SLUICE_SOURCE_LINES each. */
+ * sluice_loads_map, sluice_listener_loads_map, sluice_backend_traffic_map and sluice_listener_traffic_map (two records
+ * of each slot and listener, clients' and answers'), and sluice_sources_map, of SLUICE_SOURCE_LINES each. */
 struct sluice_selector {
   uint32_t own;
   uint64_t now;
@@ -36,6 +36,16 @@ SLUICE_INLINE const struct sluice_load* sluice_load_of(const struct sluice_selec
 SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice_selector* selector, uint32_t slot) {
   const uint32_t at = 2 * selector->own * sluice_backends_room + slot;
   return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+}
+SLUICE_INLINE const struct sluice_listener_load* sluice_listener_load_of(const struct sluice_selector* selector,
+                                                                         uint32_t listener) {
+  const uint32_t at = selector->own * sluice_listeners_room + listener;
+  return (const struct sluice_listener_load*)bpf_map_lookup_elem(&sluice_listener_loads_map, &at);
+}
+SLUICE_INLINE const struct sluice_traffic* sluice_listener_traffic_of(const struct sluice_selector* selector,
+                                                                      uint32_t listener) {
+  const uint32_t at = 2 * selector->own * sluice_listeners_room + listener;
+  return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_listener_traffic_map, &at);
 }
 SLUICE_INLINE uint32_t sluice_source_partitions(const struct sluice_selector* selector) {
   (void)selector;
@@ -60,6 +70,9 @@ struct sluice_selector {
   /* By partition, of SLUICE_SOURCE_LINES each. */
   struct sluice_source_line* const* sources;
   uint32_t partitions;
+  /* By listener, `listener_traffic` of clients' packets. */
+  const struct sluice_listener_load* listener_loads;
+  struct sluice_traffic* listener_traffic;
 };
 SLUICE_INLINE uint32_t sluice_source_partitions(const struct sluice_selector* selector) {
   return selector->partitions;
@@ -76,6 +89,14 @@ SLUICE_INLINE const struct sluice_load* sluice_load_of(const struct sluice_selec
 }
 SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice_selector* selector, uint32_t slot) {
   return &selector->traffic[slot];
+}
+SLUICE_INLINE const struct sluice_listener_load* sluice_listener_load_of(const struct sluice_selector* selector,
+                                                                         uint32_t listener) {
+  return &selector->listener_loads[listener];
+}
+SLUICE_INLINE const struct sluice_traffic* sluice_listener_traffic_of(const struct sluice_selector* selector,
+                                                                      uint32_t listener) {
+  return &selector->listener_traffic[listener];
 }
 #endif
 

@@ -99,9 +99,11 @@ struct sluice_listener {
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener) == 8, "eight to a cache line");
 
-/* Flags of sluice_access: the lowest address of all is admitted; who is refused is told so. */
+/* Flags of sluice_access: the lowest address of all is admitted; who is refused is told so; there is a limit of active
+ * flows (sluice_listener_load). */
 #define SLUICE_ACCESS_LOWEST 1
 #define SLUICE_ACCESS_TELLS 2
+#define SLUICE_ACCESS_LIMITED 4
 
 /* Who may open flows of a listener (access.h); same index as the listener. Its prefixes are a tree of `levels` levels,
  * 0 for none, whose nodes lie behind each other from `first` of the access nodes. */
@@ -196,6 +198,22 @@ struct sluice_load {
 #define SLUICE_LIMIT_MOST 0xffffffu
 #define SLUICE_LIMIT_SOFT 0x80000000u
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_load) == 16, "four to a cache line");
+
+/* The same of a listener: active flows beside those that the worker has counted itself, as a signed number in the lower
+ * half, and in the upper half those with which it is full; 0: never. One word, so that both are of one time. */
+struct sluice_listener_load {
+  uint64_t told;
+};
+SLUICE_STATIC_ASSERT(sizeof(struct sluice_listener_load) == 8, "no shorter than a record of the kernel");
+SLUICE_INLINE uint64_t sluice_listener_told(int32_t others, uint32_t limit) {
+  return (uint64_t)limit << 32 | (uint32_t)others;
+}
+SLUICE_INLINE int32_t sluice_told_others(uint64_t told) {
+  return (int32_t)(uint32_t)told;
+}
+SLUICE_INLINE uint32_t sluice_told_limit(uint64_t told) {
+  return (uint32_t)(told >> 32);
+}
 
 /* What sessions of a listener go by; same index as the listener. A listener that is gone keeps its record without
  * timeouts while it may have sessions, which are found by its address. */
@@ -364,9 +382,9 @@ struct sluice_traffic {
     uint64_t answered;
   };
   union {
-    /* Of a backend: flows that their clients have ended, by FIN or RST. */
+    /* Flows that their clients have ended, by FIN or RST. */
     uint64_t ended;
-    /* In the record of its answers: new flows of TCP that it has refused, or not answered. */
+    /* In the record of a backend's answers: new flows of TCP that it has refused, or not answered. */
     uint64_t failed;
   };
 };

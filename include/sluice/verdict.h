@@ -18,6 +18,7 @@
   X(replied_too_big,          TRANSMIT, "packet exceeds the MTU toward its backend; the client was told") \
   X(replied_source_denied,    TRANSMIT, "new flow from a source that the listener denies; the client was told") \
   X(replied_source_over_rate, TRANSMIT, "new flow from a source that has opened too many this second; the client was told") \
+  X(replied_listener_full,    TRANSMIT, "new flow of a listener that has its max_connections; the client was told") \
   X(pass_not_ip,              PASS, "neither IP nor ARP") \
   X(pass_vlan_depth,          PASS, "more VLAN tags than are parsed") \
   X(pass_not_virtual,         PASS, "not for a virtual address") \
@@ -38,6 +39,7 @@
   X(bad_source,               DROP, "source address that no client can have") \
   X(source_denied,            DROP, "new flow from a source that the listener denies") \
   X(source_over_rate,         DROP, "new flow from a source that has opened too many this second") \
+  X(listener_full,            DROP, "new flow of a listener that has its max_connections") \
   X(address_conflict,         DROP, "another host claims a virtual address") \
   X(no_listener,              DROP, "virtual address, but no listener on that protocol and port") \
   X(unknown_fragment,         DROP, "later fragment whose first has not been seen") \

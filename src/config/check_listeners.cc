@@ -83,6 +83,11 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
   }
   CheckItsPools(listener, index, report);
   CheckTimeout(listener.idle_timeout(), at("idle_timeout"), "idle_timeout", report);
+  const uint32_t most = listener.max_connections();
+  if (listener.has_max_connections() && (most == 0 || most > kMaxConnections)) {
+    report.AddError(at("max_connections"),
+                    "max_connections is out of range; choose from 1 to 1G, or leave it out for no limit");
+  }
 }
 
 // One address has one answer to ARP and to ping.

@@ -62,6 +62,34 @@ void CheckAffinity(const v1::Config& config, int listener_index, int pool_index,
                    "; remove affinity, or set algorithm: maglev"));
 }
 
+// Flows are counted by backend: those of a listener are all that its pools have.
+void CheckLimit(const v1::Config& config, int listener_index, int pool, int other, Report& report) {
+  const std::string& name = config.listeners(listener_index).name();
+  report.AddError(At("listeners", listener_index, "max_connections"),
+                  absl::StrCat("max_connections of listener \"", name, "\" counts all flows of its pool \"",
+                               config.pools(pool).name(), "\", and listener \"", config.listeners(other).name(), "\" (",
+                               report.Where(At("listeners", other, "")), ") uses that too; give listener \"", name,
+                               "\" a pool of its own, it may have the same backends"));
+}
+
+void CheckLimits(const v1::Config& config, Report& report, const Facts& facts) {
+  // By pool, the first two listeners that use it.
+  std::vector<std::vector<int>> users(static_cast<size_t>(config.pools_size()));
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    for (const int pool : facts.listener_pools[static_cast<size_t>(i)]) {
+      std::vector<int>& sharing = users[static_cast<size_t>(pool)];
+      if (sharing.size() < 2 && (sharing.empty() || sharing.back() != i)) sharing.push_back(i);
+    }
+  }
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    if (!config.listeners(i).has_max_connections()) continue;
+    for (const int pool : facts.listener_pools[static_cast<size_t>(i)]) {
+      const std::vector<int>& sharing = users[static_cast<size_t>(pool)];
+      if (sharing.size() == 2) CheckLimit(config, i, pool, sharing[0] == i ? sharing[1] : sharing[0], report);
+    }
+  }
+}
+
 void CheckTunnelSource(const v1::Config& config, bool ipv4, Report& report, const Facts& facts) {
   const v1::TunnelSource& source = config.engine().tunnel_source();
   if (!(ipv4 ? source.ipv4() : source.ipv6()).empty()) return;
@@ -102,6 +130,7 @@ void CheckReferences(const v1::Config& config, Report& report, Facts& facts) {
     if (used[static_cast<size_t>(i)]) continue;
     report.AddWarning(At("pools", i, ""), absl::StrCat("pool \"", config.pools(i).name(), "\" is used by no listener"));
   }
+  CheckLimits(config, report, facts);
   CheckTunnelSource(config, /*ipv4=*/true, report, facts);
   CheckTunnelSource(config, /*ipv4=*/false, report, facts);
 }

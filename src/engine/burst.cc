@@ -39,7 +39,10 @@ absl::StatusOr<BurstPath> BurstPath::Create(std::vector<Partition> partitions) {
   if (!rounds.ok()) return rounds.status();
   absl::StatusOr<Region> loads = Region::Create(sizeof(sluice_load) * (SLUICE_BACKENDS + 1), HugePages::kOff);
   if (!loads.ok()) return loads.status();
-  path.selection_ = {*std::move(rounds), *std::move(loads)};
+  absl::StatusOr<Region> listener_loads =
+      Region::Create(sizeof(sluice_listener_load) * (SLUICE_LISTENERS + 1), HugePages::kOff);
+  if (!listener_loads.ok()) return listener_loads.status();
+  path.selection_ = {*std::move(rounds), *std::move(loads), *std::move(listener_loads)};
   return path;
 }
 
@@ -51,7 +54,9 @@ SLUICE_HOT sluice_selector BurstPath::Selector(uint32_t own, uint64_t now) const
           selection_.loads.As<sluice_load>(),
           counters_.backend(0, false),
           sources_.data(),
-          static_cast<uint32_t>(sources_.size())};
+          static_cast<uint32_t>(sources_.size()),
+          selection_.listener_loads.As<sluice_listener_load>(),
+          counters_.listener(0, false)};
 }
 
 void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingress, uint32_t own, Frame* frames,
@@ -188,7 +193,10 @@ SLUICE_HOT const sluice_backend* BurstPath::Burst::Follow(Job& job, uint32_t* sl
   if (!sluice_terms_find(&tables, job.listener, &terms)) return nullptr;
   const sluice_backend* backend = sluice_follow(&tables, entry, &job.packet, &terms, tick);
   if (SLUICE_UNLIKELY(backend == nullptr)) return nullptr;
-  if (sluice_touch(job.at, entry, &job.packet, tick)) Add(selector.traffic[*slot].ended, 1);
+  if (sluice_touch(job.at, entry, &job.packet, tick)) {
+    Add(selector.traffic[*slot].ended, 1);
+    Add(selector.listener_traffic[job.listener].ended, 1);
+  }
   const bool first_fragment = job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT;
   if (SLUICE_LIKELY(!first_fragment && job.packet.kind != SLUICE_PACKET_LATER_FRAGMENT)) return backend;
   job.backend = backend;
@@ -402,7 +410,8 @@ SLUICE_HOT void BurstPath::Count(uint32_t length, sluice_verdict verdict, uint32
   const Volume packet{1, length};
   sums.volume += packet;
   if (SLUICE_LIKELY(verdict == SLUICE_VERDICT_forwarded)) {
-    sums.new_flows += new_flow;
+    // Not summed up: the next flow of this burst may be one too many.
+    if (new_flow) Add(counters_.listener(sums.listener, false)->new_flows, 1);
     Add(counters_.backends.As<sluice_traffic>()[slot], packet, new_flow);
   } else {
     sums.not_forwarded++;
@@ -415,12 +424,11 @@ SLUICE_HOT void BurstPath::Begin(uint32_t listener, Sums& sums) {
   Flush(sums);
   sums.listener = listener;
   sums.volume = Volume{};
-  sums.new_flows = 0;
 }
 
 SLUICE_HOT void BurstPath::Flush(const Sums& sums) {
   if (sums.listener == SLUICE_NO_LISTENER) return;
-  Add(counters_.listeners.As<sluice_traffic>()[sums.listener], sums.volume, sums.new_flows);
+  Add(counters_.listeners.As<sluice_traffic>()[sums.listener], sums.volume);
 }
 
 }  // namespace sluice

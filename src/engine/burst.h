@@ -90,10 +90,11 @@ struct WorkerCounters {
 
 // What a worker selects backends by besides the tables and its counters (sluice/select.h).
 struct WorkerSelection {
-  // sluice_cursor by partition and in it by pool, the worker's; sluice_load by slot, the control thread's. Pages are
-  // taken when touched.
+  // sluice_cursor by partition and in it by pool, the worker's; sluice_load by slot and sluice_listener_load by
+  // listener, the control thread's. Pages are taken when touched.
   Region cursors;
   Region loads;
+  Region listener_loads;
 };
 
 // The sessions that a worker owns, and those of the others; for a path that translates.
@@ -130,7 +131,12 @@ class BurstPath {
   const SessionCounters& session_counters() const;
   // For the control thread (loads.h).
   LoadedWorker loaded() const {
-    return {counters_.backend(0, false), selection_.loads.As<sluice_load>(), SLUICE_BACKENDS};
+    return {counters_.backend(0, false),
+            selection_.loads.As<sluice_load>(),
+            SLUICE_BACKENDS,
+            counters_.listener(0, false),
+            selection_.listener_loads.As<sluice_listener_load>(),
+            SLUICE_LISTENERS};
   }
 
  private:

@@ -46,7 +46,6 @@ struct BurstPath::Sums {
   uint32_t pool = SLUICE_NO_POOL;
   uint64_t plain = 0;
   Volume volume{};
-  uint64_t new_flows = 0;
 
   void TurnTo(uint32_t to) {
     pool = to;

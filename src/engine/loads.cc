@@ -42,6 +42,10 @@ void Loads::Backend::Take(int64_t swept) {
   missed += std::abs(found) > chance ? found : found / 8;
 }
 
+int64_t Loads::Backend::Active(int64_t counted) const {
+  return std::max<int64_t>(0, counted + std::llround(missed));
+}
+
 void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers,
                    absl::Span<const sluice_traffic> gone) {
   absl::flat_hash_map<uint32_t, Backend> before;
@@ -52,10 +56,14 @@ void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWo
     const bool stays = known != before.end() && known->second.terms.translates == terms.translates;
     Backend& backend = backends_.emplace_back(stays ? known->second : Backend{});
     backend.terms = terms;
-    if (!stays) backend.counted_in_midst = CountedByAll(workers, gone, terms.slot);
+    const int64_t counted = CountedByAll(workers, gone, terms.slot);
+    if (!stays) backend.counted_in_midst = counted;
+    // Until the first call, what has been counted since it came.
+    backend.active = backend.known ? backend.Active(counted) : std::max<int64_t>(0, counted - backend.counted_in_midst);
     TellOf(backend, workers);
   }
   TellLimits(workers);
+  TellListeners(workers);
 }
 
 // What does not change by itself.
@@ -98,10 +106,34 @@ void Loads::TellLimits(const std::vector<LoadedWorker>& workers) {
   pools_.clear();
   for (const Backend& backend : backends_) {
     if (backend.terms.pool >= pools_.size()) pools_.resize(backend.terms.pool + 1);
+    if (!backend.terms.takes_flows) continue;
     pools_[backend.terms.pool].active += backend.active;
     pools_[backend.terms.pool].weight += backend.terms.weight;
   }
   for (const Backend& backend : backends_) TellLimit(backend, pools_[backend.terms.pool], workers);
+}
+
+void Loads::TellListener(uint32_t listener, const Limit& limit, const std::vector<LoadedWorker>& workers) {
+  for (const LoadedWorker& worker : workers) {
+    if (listener >= worker.listeners) continue;
+    const int64_t others = limit.active - Counted(worker.listener_traffic[listener]);
+    const auto told = static_cast<int32_t>(std::clamp<int64_t>(others, INT32_MIN, INT32_MAX));
+    const bool limited = limit.max_connections != 0;
+    __atomic_store_n(&worker.listener_loads[listener].told,
+                     limited ? sluice_listener_told(told, limit.max_connections) : 0, __ATOMIC_RELAXED);
+  }
+}
+
+// What is told of a listener whose limit is gone would be wrong when it comes back.
+void Loads::TellListeners(const std::vector<LoadedWorker>& workers) {
+  std::fill(limits_.begin(), limits_.end(), Limit{});
+  for (const Backend& backend : backends_) {
+    if (backend.terms.listener_max_connections == 0) continue;
+    if (backend.terms.listener >= limits_.size()) limits_.resize(backend.terms.listener + 1);
+    limits_[backend.terms.listener].max_connections = backend.terms.listener_max_connections;
+    limits_[backend.terms.listener].active += backend.active;
+  }
+  for (uint32_t i = 0; i < limits_.size(); i++) TellListener(i, limits_[i], workers);
 }
 
 Loads::Step Loads::Progress::Advance(uint64_t swept) {
@@ -133,10 +165,12 @@ void Loads::Tell(const std::vector<LoadedWorker>& workers, absl::Span<const slui
     backend.known = true;
     // A worker of the kernel may be a new one.
     TellOf(backend, workers);
-    backend.active = std::max<int64_t>(0, counted + std::llround(backend.missed));
+    backend.active = backend.Active(counted);
     TellActive(backend, workers);
   }
-  if (due) TellLimits(workers);
+  if (!due) return;
+  TellLimits(workers);
+  TellListeners(workers);
 }
 
 void Loads::SetLatencies(absl::Span<const BackendLatency> latencies, const std::vector<LoadedWorker>& workers) {

@@ -1,9 +1,11 @@
-// What workers know of the load of backends, for algorithms that go by it (sluice/select.h).
+// What workers know of the load of backends, for algorithms that go by it and for limits (sluice/select.h), and of the
+// load of listeners that have a limit (sluice/access.h).
 //
 // A worker counts at once the flows that it opens and those whose clients it sees end. Flows that end otherwise (idle,
 // evicted) are found by the sweep, about once a second, and what other workers have counted is known here alone: so the
 // control thread tells each worker, at every call, how many active flows a backend has beside those of the worker's own
-// count. What is wrong with that is at most what other workers have done since the last call.
+// count. What is wrong with that is at most what other workers have done since the last call. A listener's active flows
+// are those of the backends that serve it alone.
 //
 // Thread-safety: the control thread's. Workers' records are read, and written, while they work.
 #pragma once
@@ -18,18 +20,22 @@
 
 namespace sluice {
 
-// Of one worker, by slot: what it counts of clients' packets, and what it is told.
+// Of one worker, by slot and by listener: what it counts of clients' packets, and what it is told.
 struct LoadedWorker {
   const sluice_traffic* traffic = nullptr;
   sluice_load* loads = nullptr;
   // Records of both; it has no flows of other slots.
   uint32_t slots = 0;
+  const sluice_traffic* listener_traffic = nullptr;
+  sluice_listener_load* listener_loads = nullptr;
+  // Of these, likewise.
+  uint32_t listeners = 0;
 };
 
 class Loads {
  public:
-  // Of tables that workers are about to get: the weights and limits of their backends. `gone` are counts of workers
-  // that are no more, by slot.
+  // Of tables that workers are about to get: the weights and limits of their backends and listeners. `gone` are counts
+  // of workers that are no more, by slot.
   void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers,
               absl::Span<const sluice_traffic> gone);
   // About a hundred times a second, behind the sweep: active flows.
@@ -53,6 +59,8 @@ class Loads {
     bool known = false;
     uint32_t latency = 0;
     void Take(int64_t swept);
+    // When all workers have counted so many.
+    int64_t Active(int64_t counted) const;
   };
   // One kind of sweep: of connections, of sessions.
   struct Progress {
@@ -68,14 +76,24 @@ class Loads {
     uint64_t weight = 0;
   };
 
+  // Of a listener.
+  struct Limit {
+    uint32_t max_connections = 0;
+    int64_t active = 0;
+  };
+
   static void TellOf(const Backend& backend, const std::vector<LoadedWorker>& workers);
   static void TellActive(const Backend& backend, const std::vector<LoadedWorker>& workers);
   static void TellLimit(const Backend& backend, const Pool& pool, const std::vector<LoadedWorker>& workers);
   void TellLimits(const std::vector<LoadedWorker>& workers);
+  static void TellListener(uint32_t listener, const Limit& limit, const std::vector<LoadedWorker>& workers);
+  void TellListeners(const std::vector<LoadedWorker>& workers);
 
   std::vector<Backend> backends_;
   // By pool index.
   std::vector<Pool> pools_;
+  // By listener; those that are told of one, or have been until now.
+  std::vector<Limit> limits_;
   Progress connections_;
   Progress sessions_;
   uint32_t calls_ = 0;

@@ -180,7 +180,10 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   const uint64_t after = sluice_word_segment(own, &segment, believed, burst.tick);
   NoteWord(at, own, after);
   const int ends = job.reverse ? 0 : sluice_word_ends(own, after);
-  if (ends != 0) Add(burst.selector.traffic[session.backend].ended, static_cast<uint64_t>(ends));
+  if (ends != 0) {
+    Add(burst.selector.traffic[session.backend].ended, static_cast<uint64_t>(ends));
+    Add(burst.selector.listener_traffic[session.listener].ended, static_cast<uint64_t>(ends));
+  }
   CountOpening(burst, session.backend, sluice_session_opening(job.reverse, own, after, peer));
   NoteWayBack(burst, job, found);
   return SLUICE_CONTINUE;

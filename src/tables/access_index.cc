@@ -177,7 +177,8 @@ uint32_t FlowsInWindow(uint32_t per_second) {
 
 bool HasAccess(const v1::Listener& listener) {
   const v1::Access& access = listener.access();
-  return access.allow_size() > 0 || access.deny_size() > 0 || access.has_new_connections_per_source();
+  return access.allow_size() > 0 || access.deny_size() > 0 || access.has_new_connections_per_source() ||
+         listener.has_max_connections();
 }
 
 absl::StatusOr<AccessTree> BuildAccessTree(const v1::Access& access, bool ipv4) {
@@ -213,6 +214,7 @@ absl::StatusOr<AccessIndex> BuildAccessIndex(const DesiredState& state, std::spa
     record.most_flows = FlowsInWindow(listener.access().new_connections_per_source().per_second());
     index.limits_sources |= record.most_flows != 0;
     if (listener.access().on_refused() == v1::Access::RESET) record.flags |= SLUICE_ACCESS_TELLS;
+    if (listener.has_max_connections()) record.flags |= SLUICE_ACCESS_LIMITED;
   }
   absl::StatusOr<Region> memory = Region::Create(nodes * sizeof(sluice_access_node), pages);
   if (!memory.ok()) return memory.status();

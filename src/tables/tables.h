@@ -34,7 +34,7 @@ struct BackendName {
   std::string backend;
 };
 
-// What a backend's load is weighed by, where its pool goes by load or has limits.
+// What a backend's load is weighed by, where its pool goes by load or has limits, or its listener has one.
 struct LoadTerms {
   uint32_t slot = 0;
   uint32_t weight = 0;
@@ -47,6 +47,11 @@ struct LoadTerms {
   // Its pool, and how many active flows it may have there, percent of its share of the pool's; 0: any number.
   uint32_t pool = 0;
   uint32_t hash_balance_factor = 0;
+  // Else its flows are only counted.
+  bool takes_flows = true;
+  // The listener that it serves alone, and the most active flows that all backends of that may have; 0: any number.
+  uint32_t listener = 0;
+  uint32_t listener_max_connections = 0;
 };
 
 class Tables {
@@ -70,7 +75,8 @@ class Tables {
   // Index i of the path's pool table; empty where none is, and of splits.
   const std::vector<std::string>& pool_names() const { return pool_names_; }
   const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
-  // Of backends that take flows, in pools that go by load.
+  // Of backends that take flows, in pools that go by load or have limits; and of all that may have flows of a listener
+  // with a limit.
   const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
   // Slots of backends whose sessions are to end, as they take no new ones.
   const std::vector<uint32_t>& reset_slots() const { return reset_slots_; }

@@ -110,22 +110,38 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
   return {services.begin(), services.end()};
 }
 
+// By pool: the listener with a limit that has it for itself; SLUICE_NO_LISTENER for none.
+std::vector<uint32_t> LimitedListeners(const DesiredState& state) {
+  std::vector<uint32_t> listeners(state.pools.size(), SLUICE_NO_LISTENER);
+  for (uint32_t i = 0; i < state.listeners.size(); i++) {
+    if (state.listeners[i].config->max_connections() == 0) continue;
+    for (const uint32_t pool : state.listeners[i].pools) listeners[pool] = i;
+  }
+  return listeners;
+}
+
 std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& state) {
   std::vector<LoadTerms> terms;
+  const std::vector<uint32_t> listeners = LimitedListeners(state);
   for (size_t at = 0; at < state.pools.size(); at++) {
     const DesiredPool& pool = state.pools[at];
-    if (!GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) continue;
+    const bool limited = listeners[at] != SLUICE_NO_LISTENER;
+    if (!limited && !GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) continue;
     for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
       const DesiredBackend& backend = state.backends[i];
-      if (!backend.TakesFlows()) continue;
+      if (!backend.TakesFlows() && (!limited || backend.gives_flows_up)) continue;
       LoadTerms& of = terms.emplace_back();
       of.slot = plan.backends.indices[i];
       of.weight = backend.config->weight();
       of.translates = Translates(*pool.config);
-      of.by_time = pool.config->algorithm() == v1::Pool::LEAST_TIME;
+      of.takes_flows = backend.TakesFlows();
+      of.by_time = of.takes_flows && pool.config->algorithm() == v1::Pool::LEAST_TIME;
       of.max_connections = backend.config->max_connections();
       of.pool = plan.pools.indices[at];
       of.hash_balance_factor = pool.config->hash_balance_factor();
+      if (!limited) continue;
+      of.listener = plan.listeners.indices[listeners[at]];
+      of.listener_max_connections = state.listeners[listeners[at]].config->max_connections();
     }
   }
   return terms;

@@ -161,6 +161,22 @@ void AddOverRate(std::vector<Sample>& all) {
   }
 }
 
+// Of listeners that are full from the start.
+void AddOverLimit(std::vector<Sample>& all) {
+  for (const bool ipv4 : {true, false}) {
+    const std::string ip = ipv4 ? kIpv4 : kIpv6;
+    for (const char* l4 : {"tcp(dport=9304, syn)", "udp(dport=9304)/payload(9)"}) {
+      all.push_back({ip + l4, SLUICE_VERDICT_listener_full});
+    }
+    for (const char* l4 : {"tcp(dport=9305, syn, options=020405b4)", "udp(dport=9305)/payload(9)"}) {
+      all.push_back({ip + l4, SLUICE_VERDICT_replied_listener_full});
+    }
+    for (const char* flags : {"ack", "fin, ack"}) {
+      all.push_back({absl::StrCat(ip, "tcp(dport=9305, ", flags, ")/payload(9)"), SLUICE_VERDICT_forwarded, true});
+    }
+  }
+}
+
 void AddOthers(std::vector<Sample>& all) {
   all.push_back({"eth/ipv4(src=198.51.100.7, dst=203.0.113.12)/tcp(syn)", SLUICE_VERDICT_pass_not_virtual});
   all.push_back({kIpv4 + "tcp(dport=2, syn)", SLUICE_VERDICT_no_listener});
@@ -189,6 +205,7 @@ std::vector<Sample> Samples() {
   AddIcmp(all);
   AddNeighbors(all);
   AddRefused(all);
+  AddOverLimit(all);
   AddOverRate(all);
   AddOthers(all);
   return all;

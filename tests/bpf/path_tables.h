@@ -4,7 +4,8 @@
 //   203.0.113.10, 2001:db8:10::10   echo and announce; TCP and UDP ports 8000 + pool; TCP 9000-9009 and 9100:
 //   kIpipOver4 203.0.113.11, 2001:db8:10::11   neither; the same ports
 //   On the first two ports 9300 and 9301 as well: kDsr, no new flows from 198.51.100.32/27 and 2001:db8:7::20/123; on
-//   9301 clients are told. Ports 9302 and 9303 likewise, for sources that open a second flow within a window.
+//   9301 clients are told. Ports 9302 and 9303 likewise, for sources that open a second flow within a window; 9304 and
+//   9305, which have a limit of flows.
 #pragma once
 
 #include <cstring>
@@ -80,6 +81,15 @@ inline void AddRate(packet_test::HandTables& tables, uint32_t listener, bool tel
   tables.Admit(listener, {0, 0, flags, 1, 0}, {});
 }
 
+inline constexpr uint16_t kSilentLimitPort = 9304;
+inline constexpr uint16_t kTellingLimitPort = 9305;
+
+inline void AddLimit(packet_test::HandTables& tables, uint32_t listener, bool tells) {
+  const auto flags =
+      static_cast<uint16_t>(SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED | (tells ? SLUICE_ACCESS_TELLS : 0));
+  tables.Admit(listener, {0, 0, flags, 0, 0}, {});
+}
+
 inline void FillTables(packet_test::HandTables& tables) {
   AddPools(tables);
   for (const char* address : {"203.0.113.10", "2001:db8:10::10", "203.0.113.11", "2001:db8:10::11"}) {
@@ -98,6 +108,8 @@ inline void FillTables(packet_test::HandTables& tables) {
         AddAccess(tables, network, tables.AddListener(address, protocol, kTellingPort, kDsr, 30), true);
         AddRate(tables, tables.AddListener(address, protocol, kSilentRatePort, kDsr, 30), false);
         AddRate(tables, tables.AddListener(address, protocol, kTellingRatePort, kDsr, 30), true);
+        AddLimit(tables, tables.AddListener(address, protocol, kSilentLimitPort, kDsr, 30), false);
+        AddLimit(tables, tables.AddListener(address, protocol, kTellingLimitPort, kDsr, 30), true);
       }
     }
   }

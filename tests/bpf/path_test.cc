@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <random>
 #include <set>
@@ -85,6 +86,8 @@ class PathTest : public ::testing::Test {
     absl::StatusOr<BurstPath> native = BurstPath::Create(std::move(partitions));
     ASSERT_TRUE(native.ok()) << native.status();
     native_.emplace(*std::move(native));
+    // Whatever comes and ends.
+    TellListeners(1 << 20, 1);
   }
   void TearDown() override {
     if (kernel_buckets_ != MAP_FAILED) munmap(kernel_buckets_, sizeof(native_buckets_));
@@ -113,6 +116,7 @@ class PathTest : public ::testing::Test {
     bpf_map__set_max_entries(maps.sluice_backend_traffic_map, 2 * kPartitions * counts.backends);
     bpf_map__set_max_entries(maps.sluice_cursors_map, kPartitions * counts.pools);
     bpf_map__set_max_entries(maps.sluice_loads_map, kPartitions * counts.backends);
+    bpf_map__set_max_entries(maps.sluice_listener_loads_map, kPartitions * counts.listeners);
     skeleton_->rodata->sluice_pools_room = counts.pools;
   }
 
@@ -179,6 +183,19 @@ class PathTest : public ::testing::Test {
     FillMaglev(skeleton_->maps.sluice_maglev_map, view.maglev, counts.maglev);
     FillMap(skeleton_->maps.sluice_backends_map, view.backends, counts.backends);
     FillMap(skeleton_->maps.sluice_ports_map, view.ports, counts.ports);
+  }
+
+  // Of listeners with a limit, both.
+  void TellListeners(int32_t others, uint32_t limit) {
+    const size_t listeners = tables_.counts().listeners;
+    sluice_listener_load* native = native_->loaded().listener_loads;
+    std::vector<sluice_listener_load> kernel(kPartitions * listeners);
+    for (size_t i = 0; i < listeners; i++) {
+      if (!(tables_.view().access[i].flags & SLUICE_ACCESS_LIMITED)) continue;
+      native[i].told = sluice_listener_told(others, limit);
+      for (uint32_t partition = 0; partition < kPartitions; partition++) kernel[partition * listeners + i] = native[i];
+    }
+    FillMap(skeleton_->maps.sluice_listener_loads_map, kernel.data(), kernel.size());
   }
 
   void Forget() {
@@ -325,6 +342,26 @@ TEST_F(PathTest, EveryAlgorithm) {
   uint64_t ended = 0;
   for (size_t slot = 0; slot < backends; slot++) ended += native_->counters().backend(slot, false)->ended;
   EXPECT_GT(ended, 500u);
+}
+
+// They fill up, and have room again when flows end or less is told of others.
+TEST_F(PathTest, LimitsOfListeners) {
+  std::mt19937 random(20262);
+  std::map<int, int> verdicts;
+  for (int round = 0; round < 2000 && !HasFailure(); round++) {
+    if (round % 20 == 0) TellListeners(static_cast<int32_t>(random() % 16) - 8, random() % 16);
+    now_ += kMillisecond;
+    const std::string client =
+        absl::StrCat("eth/ipv4(src=198.51.100.", 64 + random() % 99,
+                     ", dst=203.0.113.10)/tcp(dport=", 9304 + random() % 2, ", sport=", 1 + random() % 9, ", ");
+    verdicts[Run(Packet(client + "syn)"))]++;
+    if (random() % 2 == 0) Run(Packet(client + "fin, ack)"));
+  }
+  ExpectCounters();
+  for (const int verdict :
+       {SLUICE_VERDICT_forwarded, SLUICE_VERDICT_listener_full, SLUICE_VERDICT_replied_listener_full}) {
+    EXPECT_GT(verdicts[verdict], 200) << sluice_verdict_name(static_cast<uint32_t>(verdict));
+  }
 }
 
 TEST_F(PathTest, MutatedPackets) {

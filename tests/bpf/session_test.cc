@@ -128,6 +128,7 @@ class SessionTest : public ::testing::Test {
     bpf_map__set_max_entries(maps.sluice_backend_traffic_map, 2 * kPartitions * counts.backends);
     bpf_map__set_max_entries(maps.sluice_cursors_map, kPartitions * counts.pools);
     bpf_map__set_max_entries(maps.sluice_loads_map, kPartitions * counts.backends);
+    bpf_map__set_max_entries(maps.sluice_listener_loads_map, kPartitions * counts.listeners);
     skeleton_->rodata->sluice_pools_room = counts.pools;
     bpf_map__set_max_entries(maps.sluice_session_buckets_map, kPartitions * partition(0).bucket_count);
     bpf_map__set_max_entries(maps.sluice_sessions_map, kPartitions * partition(0).session_count);

@@ -46,9 +46,10 @@ constexpr sluice_verdict kOnlyTranslated[] = {
     SLUICE_VERDICT_worker_gone};
 // Broken invariants; and rates and limits, which depend on when a packet came, and on when the control thread has told
 // of flows that have ended.
-constexpr sluice_verdict kNever[] = {SLUICE_VERDICT_no_headroom, SLUICE_VERDICT_no_table,
-                                     SLUICE_VERDICT_source_over_rate, SLUICE_VERDICT_replied_source_over_rate,
-                                     SLUICE_VERDICT_backends_full};
+constexpr sluice_verdict kNever[] = {SLUICE_VERDICT_no_headroom,          SLUICE_VERDICT_no_table,
+                                     SLUICE_VERDICT_source_over_rate,     SLUICE_VERDICT_replied_source_over_rate,
+                                     SLUICE_VERDICT_backends_full,        SLUICE_VERDICT_listener_full,
+                                     SLUICE_VERDICT_replied_listener_full};
 
 // Where the search for the packet begins, in the process that takes this one's place.
 constexpr const char* kOneByOne = "DIFFERENTIAL_ONE_BY_ONE_FROM";

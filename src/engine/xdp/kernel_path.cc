@@ -141,6 +141,7 @@ void KernelPath::SetRoom() {
   bpf_map__set_max_entries(maps.sluice_maglev_map, (room.maglev + kMaglevLine - 1) / kMaglevLine);
   bpf_map__set_max_entries(maps.sluice_cursors_map, options_.partitions * room.pools);
   bpf_map__set_max_entries(maps.sluice_loads_map, options_.partitions * room.backends);
+  bpf_map__set_max_entries(maps.sluice_listener_loads_map, options_.partitions * room.listeners);
   bpf_map__set_max_entries(maps.sluice_buckets_map, options_.partitions * options_.buckets);
   bpf_map__set_max_entries(maps.sluice_counters_map, options_.partitions);
   bpf_map__set_max_entries(maps.sluice_listener_traffic_map, 2 * options_.partitions * room.listeners);
@@ -176,6 +177,7 @@ absl::Status KernelPath::MapAll() {
   status.Update(MapArray<sluice_traffic>(maps.sluice_listener_traffic_map, &listener_traffic_.region));
   status.Update(MapArray<sluice_traffic>(maps.sluice_backend_traffic_map, &backend_traffic_.region));
   status.Update(MapArray<sluice_load>(maps.sluice_loads_map, &loads_.region));
+  status.Update(MapArray<sluice_listener_load>(maps.sluice_listener_loads_map, &listener_loads_.region));
   status.Update(MapArray<sluice_kernel_state>(maps.sluice_state_map, &state_.region));
   Region maglev;
   status.Update(MapArray<sluice_maglev_line>(maps.sluice_maglev_map, &maglev));
@@ -297,10 +299,11 @@ absl::Status KernelPath::SetSocket(uint32_t partition, int fd) {
 
 std::vector<LoadedWorker> KernelPath::loaded_workers() const {
   std::vector<LoadedWorker> workers;
-  const size_t backends = options_.room.backends;
+  const KernelRoom& room = options_.room;
   for (size_t partition = 0; partition < options_.partitions; partition++) {
-    workers.push_back(
-        {backend_traffic_.at(2 * partition * backends), loads_.at(partition * backends), options_.room.backends});
+    workers.push_back({backend_traffic_.at(2 * partition * room.backends), loads_.at(partition * room.backends),
+                       room.backends, listener_traffic_.at(2 * partition * room.listeners),
+                       listener_loads_.at(partition * room.listeners), room.listeners});
   }
   return workers;
 }

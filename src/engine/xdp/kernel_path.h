@@ -166,6 +166,7 @@ class KernelPath {
   Mapped<sluice_traffic> listener_traffic_;
   Mapped<sluice_traffic> backend_traffic_;
   Mapped<sluice_load> loads_;
+  Mapped<sluice_listener_load> listener_loads_;
   Mapped<sluice_kernel_state> state_;
   std::shared_ptr<MaglevArena> maglev_;
   Generation current_;

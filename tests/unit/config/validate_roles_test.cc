@@ -52,6 +52,44 @@ TEST(ValidateRoles, Limits) {
       "}]}]\n");
 }
 
+TEST(ValidateRoles, LimitsOfListeners) {
+  const auto list = [](const std::string& web, const std::string& others) {
+    return "engine: {interfaces: [{name: eth0}]}\nlisteners:\n"
+           "- {name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web" +
+           web + "}\n" + others +
+           "pools: [{name: web, backends: [{name: a, address: 10.0.0.1}]}, {name: own, backends: [{name: a, address: "
+           "10.0.0.1}]}]\n";
+  };
+  const std::string own = "- {name: tls, address: 203.0.113.10, ports: [443], protocol: tcp, pool: own}\n";
+  const std::string range = "3:94: max_connections is out of range; choose from 1 to 1G, or leave it out for no limit";
+  Check("",
+        {
+            {list(", max_connections: 1", own), {}},
+            {list(", max_connections: 1G", own), {}},
+            {list(", max_connections: 0", own), {range}},
+            {list(", max_connections: 1000000001", own), {range}},
+        },
+        "");
+  const std::string shared = "- {name: tls, address: 203.0.113.10, ports: [443], protocol: tcp, pool: web";
+  const std::string split =
+      "- {name: tls, address: 203.0.113.10, ports: [443], protocol: tcp, pools: [{name: own}, {name: web}], ";
+  // So that no pool is without a listener.
+  const std::string third = "- {name: third, address: 203.0.113.10, ports: [444], protocol: tcp, pool: own}\n";
+  const std::string rest =
+      " counts all flows of its pool \"web\", and listener \"web\" (f.yaml:3:3) uses that too; give listener \"tls\" "
+      "a pool of its own, it may have the same backends";
+  Check(
+      "",
+      {
+          {list("", shared + ", max_connections: 5}\n" + third), {"4:95: max_connections of listener \"tls\"" + rest}},
+          {list("", split + "max_connections: 5}\n"), {"4:119: max_connections of listener \"tls\"" + rest}},
+          {list(", max_connections: 5", shared + "}\n" + third),
+           {"3:94: max_connections of listener \"web\" counts all flows of its pool \"web\", and listener \"tls\" "
+            "(f.yaml:4:3) uses that too; give listener \"web\" a pool of its own, it may have the same backends"}},
+      },
+      "");
+}
+
 TEST(ValidateRoles, Zones) {
   Check(kHead,
         {

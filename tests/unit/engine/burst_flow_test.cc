@@ -223,6 +223,29 @@ TEST_F(BurstAccessTest, ASourceHasItsRateOverAllWorkers) {
   EXPECT_EQ(SendOne(Tcp(1019, "syn"), 1).verdict, "forwarded");
 }
 
+TEST_F(BurstAccessTest, ALimitOfActiveFlowsHoldsWithinABurst) {
+  tables_.LimitActive(0);
+  paths_[0].loaded().listener_loads[0].told = sluice_listener_told(2, 5);
+  std::vector<std::string> syns;
+  for (uint32_t port = 1000; port < 1009; port++) syns.push_back(Tcp(port, "syn"));
+  // Of another listener, in between.
+  syns.insert(syns.begin() + 2, Udp(1000));
+  syns.push_back(Tcp(1000, "syn"));
+  int begun = 0;
+  for (const Outcome& outcome : Send(syns)) begun += outcome.verdict == "forwarded";
+  EXPECT_EQ(begun, 3 + 2);
+  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_listener_full], 6u);
+  EXPECT_EQ(ListenerTraffic(0).new_flows, 3u);
+  EXPECT_EQ(ListenerTraffic(1).new_flows, 1u);
+  EXPECT_EQ(SendOne(Tcp(2000, "ack")).verdict, "forwarded") << "in the midst of what has begun elsewhere";
+  EXPECT_EQ(ListenerTraffic(0).new_flows, 4u);
+  Send({Tcp(1000, "fin, ack"), Tcp(1001, "rst"), Tcp(1000, "fin, ack")});
+  EXPECT_EQ(ListenerTraffic(0).ended, 2u);
+  const std::vector<Outcome> outcomes = Send({Tcp(1007, "syn"), Tcp(1008, "syn")});
+  EXPECT_EQ(outcomes[0].verdict, "forwarded");
+  EXPECT_EQ(outcomes[1].verdict, "listener_full");
+}
+
 // The last of eight flows in a table of one bucket's room has nowhere to go but over another.
 class BurstFullTest : public BurstTest {
  protected:

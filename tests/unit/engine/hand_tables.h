@@ -71,6 +71,11 @@ class HandTables {
     access[listener] = {0, 0, SLUICE_ACCESS_LOWEST, most, 0};
     listeners[listener].flags |= SLUICE_LISTENER_ACCESS;
   }
+  // There is a limit of its active flows; workers are told which.
+  void LimitActive(uint32_t listener) {
+    access[listener] = {0, 0, SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED, 0, 0};
+    listeners[listener].flags |= SLUICE_LISTENER_ACCESS;
+  }
   // A pool whose Maglev table names `slot` everywhere; SLUICE_NO_BACKEND for a pool that takes no flows.
   uint32_t AddPool(uint32_t slot, sluice_algorithm algorithm = SLUICE_MAGLEV) {
     const auto offset = static_cast<uint32_t>(maglev_.size());

@@ -212,5 +212,163 @@ TEST_F(LoadsTest, TheBoundOfAShareGoesWithThePool) {
   EXPECT_EQ(told_[1][0].limit, 50u) << "its bound is lower, but gives way: it has more than its limit";
 }
 
+// Two backends that serve listener 5 alone, in slots 1 and 2; of the second its flows are sessions.
+class ListenerLoadsTest : public LoadsTest {
+ protected:
+  static constexpr uint32_t kListener = 5;
+  static constexpr uint32_t kFirst = 1;
+  static constexpr uint32_t kSecond = 2;
+
+  std::vector<LoadedWorker> Workers() {
+    std::vector<LoadedWorker> workers = LoadsTest::Workers();
+    for (size_t i = 0; i < workers.size(); i++) {
+      workers[i].listener_traffic = listener_traffic_.at(i).data();
+      workers[i].listener_loads = listener_told_.at(i).data();
+      workers[i].listeners = 8;
+    }
+    return workers;
+  }
+  static LoadTerms Terms(uint32_t slot, uint32_t limit, bool takes_flows = true) {
+    LoadTerms terms;
+    terms.slot = slot;
+    terms.weight = 1;
+    terms.translates = slot == kSecond;
+    terms.takes_flows = takes_flows;
+    terms.listener = kListener;
+    terms.listener_max_connections = limit;
+    return terms;
+  }
+  void FollowLimit(uint32_t limit) { loads_.Follow({Terms(kFirst, limit), Terms(kSecond, limit)}, Workers(), gone_); }
+  void Tell() { loads_.Tell(Workers(), gone_, connections_, sessions_); }
+  void OpenOne(uint32_t worker, uint32_t slot) {
+    traffic_.at(worker)[slot].new_flows++;
+    listener_traffic_.at(worker)[kListener].new_flows++;
+  }
+  void EndOne(uint32_t worker, uint32_t slot) {
+    traffic_.at(worker)[slot].ended++;
+    listener_traffic_.at(worker)[kListener].ended++;
+  }
+  uint32_t Limit(uint32_t worker) const { return sluice_told_limit(listener_told_.at(worker)[kListener].told); }
+  int64_t Seen(uint32_t worker) const {
+    const sluice_traffic& traffic = listener_traffic_.at(worker)[kListener];
+    return static_cast<int64_t>(traffic.new_flows - traffic.ended) +
+           sluice_told_others(listener_told_.at(worker)[kListener].told);
+  }
+
+  std::array<Traffic, 2> listener_traffic_{};
+  std::array<std::array<sluice_listener_load, 8>, 2> listener_told_{};
+};
+
+TEST_F(ListenerLoadsTest, FlowsOfAllItsBackendsOverAllWorkers) {
+  FollowLimit(9);
+  EXPECT_EQ(Limit(0), 9u) << "from the first packet on";
+  EXPECT_EQ(Limit(1), 9u);
+  OpenOne(0, kFirst);
+  OpenOne(0, kSecond);
+  OpenOne(1, kSecond);
+  EXPECT_EQ(Seen(0), 2);
+  EXPECT_EQ(Seen(1), 1);
+  Tell();
+  EXPECT_EQ(Seen(0), 3);
+  EXPECT_EQ(Seen(1), 3);
+  // Whoever sees it end.
+  EndOne(1, kFirst);
+  EXPECT_EQ(Seen(1), 2);
+  Tell();
+  EXPECT_EQ(Seen(0), 2);
+  EXPECT_EQ(Seen(1), 2);
+}
+
+TEST_F(ListenerLoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
+  FollowLimit(1000);
+  Tell();
+  for (int i = 0; i < 600; i++) OpenOne(i % 2, kFirst);
+  for (int i = 0; i < 30; i++) OpenOne(0, kSecond);
+  for (int i = 0; i < 99; i++) Tell();
+  EXPECT_EQ(Seen(1), 630);
+  connections_.active_of_slot[kFirst] = 100;
+  connections_.sweeps++;
+  Tell();
+  EXPECT_EQ(Seen(0), 130);
+  EXPECT_EQ(Seen(1), 130);
+}
+
+// A listener that had no limit has flows, which many workers have not seen end, and a pool that had none as well.
+TEST_F(ListenerLoadsTest, ALimitThatIsSetWhileItRuns) {
+  listener_traffic_[0][kListener].new_flows = 100000;
+  traffic_[0][kFirst].new_flows = 100000;
+  connections_.active_of_slot[kFirst] = 20;
+  FollowLimit(50);
+  EXPECT_LT(Seen(0), 50) << "nobody is refused for what has ended long ago";
+  Tell();
+  EXPECT_EQ(Seen(0), 20);
+  EXPECT_EQ(Seen(1), 20);
+}
+
+TEST_F(ListenerLoadsTest, ChangesBetweenTwoCalls) {
+  FollowLimit(9);
+  OpenOne(0, kFirst);
+  FollowLimit(8);
+  EXPECT_EQ(Seen(1), 1) << "not told for the first time yet";
+  Tell();
+  OpenOne(0, kFirst);
+  OpenOne(1, kSecond);
+  FollowLimit(7);
+  EXPECT_EQ(Limit(0), 7u);
+  EXPECT_EQ(Seen(0), 3) << "as of now, not as last told";
+  EXPECT_EQ(Seen(1), 3);
+}
+
+TEST_F(ListenerLoadsTest, WhatIsToldGoesWithTheLimit) {
+  FollowLimit(9);
+  Tell();
+  loads_.Follow({Terms(kFirst, 0)}, Workers(), gone_);
+  EXPECT_EQ(listener_told_[0][kListener].told, 0u);
+  EXPECT_EQ(listener_told_[1][kListener].told, 0u);
+  FollowLimit(9);
+  loads_.Follow({}, Workers(), gone_);
+  EXPECT_EQ(listener_told_[0][kListener].told, 0u);
+}
+
+TEST_F(ListenerLoadsTest, BackendsThatGetNoNewFlowsCountAndHaveNoShare) {
+  LoadTerms drained = Terms(kFirst, 90, false);
+  drained.pool = 4;
+  LoadTerms ready = Terms(kSecond, 90);
+  ready.pool = 4;
+  ready.hash_balance_factor = 150;
+  loads_.Follow({drained, ready}, Workers(), gone_);
+  for (int i = 0; i < 10; i++) OpenOne(0, kFirst);
+  for (int i = 0; i < 3; i++) OpenOne(0, kSecond);
+  Tell();
+  EXPECT_EQ(Seen(1), 13);
+  EXPECT_EQ(told_[1][kSecond].limit, 6 | SLUICE_LIMIT_SOFT) << "of four: its three and the one that asks";
+}
+
+TEST_F(ListenerLoadsTest, AWorkerThatIsNoMore) {
+  FollowLimit(9);
+  Tell();
+  for (int i = 0; i < 3; i++) OpenOne(0, kFirst);
+  OpenOne(1, kFirst);
+  Tell();
+  gone_.resize(8);
+  gone_[kFirst] = traffic_[0][kFirst];
+  traffic_[0] = {};
+  listener_traffic_[0] = {};
+  listener_told_[0] = {};
+  EXPECT_EQ(Limit(0), 0u) << "until it is told";
+  Tell();
+  EXPECT_EQ(Limit(0), 9u);
+  EXPECT_EQ(Seen(0), 4);
+  EXPECT_EQ(Seen(1), 4);
+}
+
+TEST_F(ListenerLoadsTest, AWorkerWithoutRoomForIt) {
+  std::vector<LoadedWorker> workers = Workers();
+  workers[1].listeners = kListener;
+  loads_.Follow({Terms(kFirst, 9)}, workers, gone_);
+  EXPECT_EQ(Limit(0), 9u);
+  EXPECT_EQ(listener_told_[1][kListener].told, 0u);
+}
+
 }  // namespace
 }  // namespace sluice

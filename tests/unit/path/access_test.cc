@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -63,7 +64,7 @@ class AccessTest : public ::testing::Test {
     return packet;
   }
   const char* Verdict(const sluice_packet& packet) {
-    const sluice_selector selector{0, now_, nullptr, nullptr, nullptr, &sources_, 1};
+    const sluice_selector selector{0, now_, nullptr, nullptr, nullptr, &sources_, 1, loads_.data(), traffic_.data()};
     const int verdict = sluice_admit(&tables_.view(), &selector, listener_, &packet);
     return verdict == SLUICE_CONTINUE ? "continue" : sluice_verdict_name(static_cast<uint32_t>(verdict));
   }
@@ -72,6 +73,8 @@ class AccessTest : public ::testing::Test {
   uint32_t listener_;
   std::vector<sluice_source_line> lines_ = std::vector<sluice_source_line>(SLUICE_SOURCE_LINES);
   sluice_source_line* sources_ = lines_.data();
+  std::array<sluice_listener_load, 2> loads_{};
+  std::array<sluice_traffic, 2> traffic_{};
   uint64_t now_ = uint64_t{5000} << SLUICE_WINDOW_SHIFT;
 };
 
@@ -159,6 +162,60 @@ TEST_F(AccessTest, WhoIsDeniedDoesNotCount) {
   for (int i = 0; i < 3; i++) EXPECT_STREQ(Verdict(From(1, 6, SLUICE_IP_UDP)), "replied_source_denied");
   EXPECT_STREQ(Verdict(From(0, 4, SLUICE_IP_UDP)), "continue");
   EXPECT_STREQ(Verdict(From(0, 4, SLUICE_IP_UDP)), "replied_source_over_rate");
+}
+
+// What a worker has been told and what it counts itself come to the limit, whatever either is.
+TEST_F(AccessTest, AFullListener) {
+  tables_.Admit(listener_, {0, 0, SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED, 0, 0}, {});
+  sluice_packet syn = From(0, 6);
+  syn.flags = SLUICE_PACKET_SYN;
+  EXPECT_STREQ(Verdict(syn), "continue") << "not told of a limit yet";
+  constexpr int64_t kLimits[] = {1, 2, 1000, INT32_MAX, UINT32_MAX};
+  constexpr int64_t kOthers[] = {INT32_MIN, -1001, -1, 0, 1, 999, 1000, INT32_MAX};
+  constexpr uint64_t kCounts[] = {0, 1, 999, 1000, uint64_t{1} << 40};
+  int full = 0;
+  for (const int64_t limit : kLimits) {
+    for (const int64_t others : kOthers) {
+      loads_[listener_].told = sluice_listener_told(static_cast<int32_t>(others), static_cast<uint32_t>(limit));
+      for (const uint64_t begun : kCounts) {
+        for (const uint64_t ended : kCounts) {
+          traffic_[listener_].new_flows = begun;
+          traffic_[listener_].ended = ended;
+          const bool has_room = static_cast<int64_t>(begun) - static_cast<int64_t>(ended) + others < limit;
+          full += has_room ? 0 : 1;
+          ASSERT_STREQ(Verdict(syn), has_room ? "continue" : "listener_full")
+              << limit << " " << others << " " << begun << " " << ended;
+        }
+      }
+    }
+  }
+  EXPECT_GT(full, 100);
+}
+
+TEST_F(AccessTest, AFullListenerRefusesWhatOpensAFlow) {
+  loads_[listener_].told = sluice_listener_told(5, 5);
+  tables_.Admit(listener_, {0, 1, SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED, 1, 0},
+                {{{{0, 5}, kHighest, kHighest, kHighest}}});
+  sluice_packet syn = From(0, 4);
+  syn.flags = SLUICE_PACKET_SYN;
+  EXPECT_STREQ(Verdict(syn), "listener_full");
+  EXPECT_STREQ(Verdict(From(0, 4, SLUICE_IP_UDP)), "listener_full");
+  EXPECT_STREQ(Verdict(From(0, 4)), "continue") << "in the midst of what has begun elsewhere";
+  sluice_packet echo = From(0, 4, SLUICE_IP_ICMP);
+  echo.kind = SLUICE_PACKET_ECHO;
+  EXPECT_STREQ(Verdict(echo), "continue");
+  EXPECT_STREQ(Verdict(From(0, 6, SLUICE_IP_UDP)), "source_denied") << "whoever is full";
+  // Who is refused has opened nothing, and so is within the rate.
+  loads_[listener_].told = sluice_listener_told(4, 5);
+  EXPECT_STREQ(Verdict(syn), "continue");
+  EXPECT_STREQ(Verdict(syn), "source_over_rate");
+  const uint16_t flags = SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED | SLUICE_ACCESS_TELLS;
+  tables_.Admit(listener_, {0, 0, flags, 0, 0}, {});
+  loads_[listener_].told = sluice_listener_told(5, 5);
+  EXPECT_STREQ(Verdict(syn), "replied_listener_full");
+  // Without the flag nobody looks.
+  tables_.Admit(listener_, {0, 0, SLUICE_ACCESS_LOWEST, 0, 0}, {});
+  EXPECT_STREQ(Verdict(syn), "continue");
 }
 
 }  // namespace

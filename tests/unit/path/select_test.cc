@@ -33,7 +33,8 @@ class SelectTest : public ::testing::Test {
     return SelectFor(listener, hash, packet, own);
   }
   uint32_t SelectFor(uint32_t listener, uint64_t hash, const sluice_packet& packet, uint32_t own = 0) {
-    const sluice_selector selector{own, 0, cursors_.at(own).data(), loads_.data(), traffic_.data(), nullptr, 0};
+    const sluice_selector selector{own,     0,      cursors_.at(own).data(), loads_.data(), traffic_.data(), nullptr, 0,
+                                   nullptr, nullptr};
     return sluice_select(&tables_.view(), &selector, listener, &packet, hash);
   }
   void Open(uint32_t slot) { traffic_[slot].new_flows++; }

@@ -26,7 +26,8 @@ class SourceRateTest : public ::testing::Test {
     return Take(packet_test::PathAddress(source), most, own, listener);
   }
   bool Take(const sluice_address& source, uint32_t most, uint32_t own = 0, uint32_t listener = 0) {
-    const sluice_selector selector{own, now_, nullptr, nullptr, nullptr, sources_.data(), kPartitions};
+    const sluice_selector selector{own,         now_,    nullptr, nullptr, nullptr, sources_.data(),
+                                   kPartitions, nullptr, nullptr};
     return sluice_source_take(&tables_.view(), &selector, listener, most, &source) == 1;
   }
   uint32_t TakeMany(const char* source, uint32_t times, uint32_t most) {

@@ -249,6 +249,16 @@ TEST_F(AccessIndexTest, WhatASourceMayOpen) {
   EXPECT_EQ(FlowsInWindow(1000000), 1073742u);
 }
 
+TEST_F(AccessIndexTest, ALimitOfFlowsAlone) {
+  input_.config.mutable_listeners(3)->set_max_connections(200);
+  const std::shared_ptr<const Tables> tables = input_.Build(builder_);
+  ASSERT_NE(tables, nullptr);
+  const uint32_t open = ListenerOf(*tables, "open");
+  EXPECT_EQ(tables->view().access[open].flags, SLUICE_ACCESS_LOWEST | SLUICE_ACCESS_LIMITED);
+  EXPECT_NE(tables->view().listeners[open].flags & SLUICE_LISTENER_ACCESS, 0);
+  EXPECT_EQ(tables->view().access[ListenerOf(*tables, "tls")].flags & SLUICE_ACCESS_LIMITED, 0);
+}
+
 TEST_F(AccessIndexTest, ListsComeAndGoWithGenerations) {
   const std::shared_ptr<const Tables> before = input_.Build(builder_);
   input_.config.mutable_listeners(0)->mutable_access()->set_deny(0, "198.51.100.0/24");

@@ -404,5 +404,32 @@ TEST(BuilderAlgorithmTest, PlacesAndWhatBackendsAreWeighedBy) {
   EXPECT_FALSE(tables->load_terms()[0].translates);
 }
 
+// All backends that may have flows are counted, of that listener's pool alone.
+TEST(BuilderAlgorithmTest, AListenerWithALimit) {
+  TestInput input;
+  Builder builder;
+  input.Load(
+      "engine: {interfaces: [{name: eth0}, {name: eth1}]}\n"
+      "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web},\n"
+      "  {name: few, address: 203.0.113.10, ports: [81], protocol: tcp, pool: few, max_connections: 7}]\n"
+      "pools: [{name: web, backends: [{name: x, address: 10.0.0.1}]},\n"
+      "  {name: few, algorithm: least_time, health_check: {type: tcp}, backends: [{name: a, address: 10.0.0.1}, "
+      "{name: b, address: 10.0.0.2, weight: 0}, {name: c, address: 10.0.0.3, state: drain}, "
+      "{name: d, address: 10.0.0.4, state: disabled}]}]\n");
+  input.ResolveAll();
+  const std::shared_ptr<const Tables> tables = input.Build(builder);
+  ASSERT_NE(tables, nullptr);
+  std::vector<uint32_t> slots;
+  for (const LoadTerms& terms : tables->load_terms()) {
+    slots.push_back(terms.slot);
+    EXPECT_EQ(terms.listener, ListenerOf(*tables, "few"));
+    EXPECT_EQ(terms.listener_max_connections, 7u);
+    EXPECT_EQ(terms.takes_flows, terms.slot == SlotOf(*tables, "few", "a"));
+    EXPECT_EQ(terms.by_time, terms.takes_flows);
+  }
+  EXPECT_EQ(slots, (std::vector<uint32_t>{SlotOf(*tables, "few", "a"), SlotOf(*tables, "few", "b"),
+                                          SlotOf(*tables, "few", "c")}));
+}
+
 }  // namespace
 }  // namespace sluice
