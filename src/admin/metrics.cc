@@ -161,15 +161,24 @@ void AddListeners(const v1::Inventory& inventory, Families* families) {
   MetricFamily weights =
       Family("listener_pool_weight", "The pool's share of the listener's new flows, where it has several pools.",
              MetricType::Gauge);
+  MetricFamily flows =
+      Family("listener_flows", "Flows that count against its limit, as of the last sweep; absent without one.",
+             MetricType::Gauge);
+  MetricFamily most = Family("listener_max_connections", "The most of them that it may have; absent without a limit.",
+                             MetricType::Gauge);
   for (const v1::ListenerStatus& listener : inventory.listeners()) {
     // To Prometheus an empty label is none.
-    traffic.Add(listener.traffic(), listener.answers(), {{"listener", listener.name()}, {"pool", listener.pool()}});
+    const Labels labels = {{"listener", listener.name()}, {"pool", listener.pool()}};
+    traffic.Add(listener.traffic(), listener.answers(), labels);
     for (const v1::WeightedPool& pool : listener.pools()) {
       Add(uint64_t{pool.weight()}, {{"listener", listener.name()}, {"pool", pool.name()}}, &weights);
     }
+    if (!listener.has_max_connections()) continue;
+    Add(listener.active_flows(), labels, &flows);
+    Add(uint64_t{listener.max_connections()}, labels, &most);
   }
-  families->Add(std::move(weights));
   traffic.MoveTo(families);
+  for (MetricFamily* family : {&weights, &flows, &most}) families->Add(std::move(*family));
 }
 
 // How many of a pool's backends are in each condition; 0 as well, so that an alert sees the change.

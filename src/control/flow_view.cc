@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/address.h"
 #include "control/flow_filter.h"
+#include "control/listener_loads.h"
 #include "control/view.h"
 #include "engine/flow_reader.h"
 
@@ -72,6 +73,12 @@ std::string Word(const std::string& (*name)(Enum value), Enum value) {
   std::string word = absl::AsciiStrToLower(name(value));
   std::replace(word.begin(), word.end(), '_', ' ');
   return word;
+}
+
+bool IsFull(const Controller& controller, uint32_t listener) {
+  const auto loads = ReadListenerLoads(controller.engine(), *controller.tables());
+  const auto load = loads.find(listener);
+  return load != loads.end() && load->second.active >= load->second.max_connections;
 }
 
 // The five steps, in words.
@@ -210,7 +217,10 @@ absl::StatusOr<v1::Explanation> ExplainFlow(const Controller& controller, const 
   if (tables == nullptr) return NoTablesYet();
   const absl::StatusOr<sluice_flow> parsed = ReadFlow(flow);
   if (!parsed.ok()) return parsed.status();
-  const FlowReader::Answer answer = FlowReader(controller.engine(), tables->view(), now).Explain(*parsed);
+  FlowReader::Answer answer = FlowReader(controller.engine(), tables->view(), now).Explain(*parsed);
+  if (answer.verdict == SLUICE_CONTINUE && answer.found.empty() && IsFull(controller, answer.listener)) {
+    answer.verdict = SLUICE_VERDICT_listener_full;
+  }
   v1::Explanation explanation;
   *explanation.mutable_flow() = flow;
   uint32_t verdict = answer.verdict;

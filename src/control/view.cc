@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/address.h"
+#include "control/listener_loads.h"
 #include "control/totals.h"
 
 namespace sluice {
@@ -229,7 +230,9 @@ class Indices {
 class InventoryView {
  public:
   explicit InventoryView(const Controller& controller)
-      : controller_(controller), counters_(controller.engine().ReadCounters()), indices_(controller.tables()) {}
+      : controller_(controller), counters_(controller.engine().ReadCounters()), indices_(controller.tables()) {
+    if (controller.tables() != nullptr) loads_ = ReadListenerLoads(controller.engine(), *controller.tables());
+  }
 
   void Add(const v1::Listener& listener, v1::ListenerStatus* to) const {
     to->set_name(listener.name());
@@ -243,6 +246,10 @@ class InventoryView {
     if (index >= 0) traffic = controller_.traffic().OfListener(counters_, static_cast<uint32_t>(index));
     SetTraffic(traffic.forwarded, to->mutable_traffic());
     SetAnswers(traffic.answers, to->mutable_answers());
+    if (!listener.has_max_connections()) return;
+    to->set_max_connections(listener.max_connections());
+    const auto load = index >= 0 ? loads_.find(static_cast<uint32_t>(index)) : loads_.end();
+    to->set_active_flows(load != loads_.end() ? load->second.active : 0);
   }
 
   void Add(const v1::Pool& pool, v1::PoolStatus* to) const {
@@ -285,6 +292,7 @@ class InventoryView {
   const Controller& controller_;
   EngineCounters counters_;
   Indices indices_;
+  absl::flat_hash_map<uint32_t, ListenerLoad> loads_;
 };
 
 void AddPortProblems(const Controller& controller, v1::Status* status) {

@@ -65,11 +65,17 @@ void AddTrafficHead(Columns columns, Table* table) {
 }
 
 Table ListenerTable(const v1::Inventory& inventory, Columns columns) {
-  Table table{{"listener", "address", "ports", "protocol", "pool"}, {}, {}};
+  // The last two of those that have a limit.
+  Table table{{"listener", "address", "ports", "protocol", "pool", "active", "limit"}, {}, {5, 6}};
   AddTrafficHead(columns, &table);
   for (const v1::ListenerStatus& listener : inventory.listeners()) {
-    std::vector<std::string> row = {listener.name(), listener.address(), PortsText(listener.ports()),
-                                    Word(v1::Listener::Protocol_Name, listener.protocol()), PoolsText(listener)};
+    std::vector<std::string> row = {listener.name(),
+                                    listener.address(),
+                                    PortsText(listener.ports()),
+                                    Word(v1::Listener::Protocol_Name, listener.protocol()),
+                                    PoolsText(listener),
+                                    listener.has_active_flows() ? absl::StrCat(listener.active_flows()) : "",
+                                    listener.has_max_connections() ? absl::StrCat(listener.max_connections()) : ""};
     if (columns != Columns::kPlain) AddTraffic(listener.traffic(), listener.answers(), &row);
     table.rows.push_back(std::move(row));
   }

@@ -25,7 +25,9 @@ constexpr char kStatus[] = R"(
 )";
 constexpr char kInventory[] = R"(
   listeners {name: "canary" pools {name: "web" weight: 9} pools {name: "next" weight: 1} traffic {packets: 5}}
-  listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}}
+  listeners {name: "web" pool: "web" traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 9}
+             max_connections: 1000 active_flows: 37}
+  listeners {name: "free" pool: "empty"}
   pools {name: "web"
     backends {name: "a" weight: 10 active_flows: 40 closed_flows: 3 answered_flows: 30 failed_flows: 5
               health {state: HEALTHY last {duration {nanos: 2500000}}} traffic {packets: 18446744073709551615}}
@@ -69,6 +71,8 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
            R"(sluice_listener_pool_weight{listener="canary",pool="next"} 1)",
            R"(sluice_listener_new_flows_total{listener="web",pool="web"} 50)",
            R"(sluice_listener_answer_packets_total{listener="web",pool="web"} 9)",
+           R"(sluice_listener_flows{listener="web",pool="web"} 37)",
+           R"(sluice_listener_max_connections{listener="web",pool="web"} 1000)",
            R"(sluice_backend_weight{pool="web",backend="a"} 10)",
            R"(sluice_backend_takes_flows{pool="web",backend="a"} 1)",
            R"(sluice_backend_takes_flows{pool="web",backend="b"} 0)",
@@ -105,6 +109,7 @@ TEST(MetricsTest, FamiliesAreOneEachWithWordsAndAType) {
   EXPECT_EQ(helps, types);
   EXPECT_GT(types.size(), 25u);
   EXPECT_THAT(Text(), Not(HasSubstr("sluice_backend_healthy{pool=\"web\",backend=\"b\"}")));
+  EXPECT_THAT(Text(), Not(HasSubstr("sluice_listener_max_connections{listener=\"free\"")));
   EXPECT_THAT(Text(), Not(HasSubstr("sluice_backend_failed_flows_total{pool=\"web\",backend=\"b\"}")));
 }
 

@@ -158,6 +158,19 @@ TEST_F(FlowViewTest, ExplainsWhyNot) {
   EXPECT_EQ(explanation.steps(3).reason(), "by maglev, of 1 that take flows; not: a no next hop: no answer");
 }
 
+TEST_F(FlowViewTest, ExplainsThatTheListenerIsFull) {
+  v1::Config config = Usual();
+  config.mutable_listeners(0)->set_max_connections(40);
+  ASSERT_TRUE(controller_.Apply(config).ok());
+  engine_.swept.active_of_slot.resize(SLUICE_BACKENDS);
+  engine_.swept.active_of_slot[SlotOf("a")] = 30;
+  engine_.swept.active_of_slot[SlotOf("b")] = 9;
+  const v1::FiveTuple flow = Tuple("192.0.2.7", 1000, "203.0.113.10", 80);
+  EXPECT_EQ(Explain(flow).verdict(), "forwarded");
+  engine_.swept.active_of_slot[SlotOf("b")] = 10;
+  EXPECT_EQ(Explain(flow).verdict(), "listener_full");
+}
+
 TEST_F(FlowViewTest, WhatIsNoFlowIsToldAsThat) {
   const auto refused = [this](const v1::FiveTuple& flow) {
     return std::string(ExplainFlow(controller_, flow, kNow).status().message());

@@ -22,6 +22,7 @@ engine: {interfaces: [{name: eth0}, {name: eth1}]}
 listeners:
   - {name: web, address: 203.0.113.10, ports: [80, 8000-8099], protocol: tcp, pool: web}
   - {name: dns, address: 203.0.113.10, ports: [53], protocol: udp, pool: dns}
+  - {name: limited, address: 203.0.113.10, ports: [443], protocol: tcp, pool: limited, max_connections: 1k}
 pools:
   - name: web
     forwarding: nat
@@ -32,6 +33,7 @@ pools:
       - {name: d, address: 10.0.1.4, weight: 0}
       - {name: e, address: 10.0.1.5}
   - {name: dns, backends: [{name: x, address: 10.0.1.6}]}
+  - {name: limited, backends: [{name: y, address: 10.0.1.7}, {name: z, address: 10.0.1.8, state: drain}]}
 )";
 
 class ViewTest : public testing::Test {
@@ -39,7 +41,7 @@ class ViewTest : public testing::Test {
   ViewTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
     engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
     engine_.swept.open_of_slot.resize(SLUICE_BACKENDS);
-    for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4"}) {
+    for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.7", "10.0.1.8"}) {
       NextHop hop;
       hop.ifindex = 11;
       hop.mtu = 1500;
@@ -66,9 +68,22 @@ class ViewTest : public testing::Test {
   Controller controller_;
 };
 
+// Those of backends count that get no new ones.
+TEST_F(ViewTest, ListenersWithALimitTellWhatCountsAgainstIt) {
+  engine_.swept.active_of_slot.resize(SLUICE_BACKENDS);
+  engine_.swept.active_of_slot[SlotOf("y")] = 30;
+  engine_.swept.active_of_slot[SlotOf("z")] = 4;
+  engine_.swept.active_of_slot[SlotOf("x")] = 500;
+  const v1::Inventory inventory = ViewInventory(controller_);
+  EXPECT_FALSE(inventory.listeners(1).has_max_connections());
+  EXPECT_FALSE(inventory.listeners(1).has_active_flows());
+  EXPECT_EQ(inventory.listeners(2).max_connections(), 1000u);
+  EXPECT_EQ(inventory.listeners(2).active_flows(), 34u);
+}
+
 TEST_F(ViewTest, BackendsTellWhetherTheyTakeFlowsAndWhyNot) {
   const v1::Inventory inventory = ViewInventory(controller_);
-  ASSERT_EQ(inventory.pools_size(), 2);
+  ASSERT_EQ(inventory.pools_size(), 3);
   std::vector<std::string> reasons;
   for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
     EXPECT_EQ(backend.condition() == v1::BackendStatus::READY, backend.reason().empty());

@@ -34,7 +34,7 @@ constexpr char kInventory[] = R"(
              protocol: TCP pool: "web"
              traffic {packets: 1000 bytes: 64000 new_flows: 50} answers {packets: 900 bytes: 900000}}
   listeners {name: "dns6" address: "2001:db8::53" ports {first: 53 last: 53} protocol: TCP_UDP pool: "dns"
-             traffic {packets: 7 bytes: 700 new_flows: 7} answers {}}
+             traffic {packets: 7 bytes: 700 new_flows: 7} answers {} max_connections: 1000 active_flows: 37}
   listeners {name: "canary" address: "203.0.113.11" ports {first: 80 last: 80} protocol: TCP
              pools {name: "web" weight: 90} pools {name: "checked" weight: 10}
              traffic {packets: 5 bytes: 500 new_flows: 1} answers {}}
