@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 
@@ -15,35 +16,56 @@ constexpr size_t kRecordsAtOnce = 65536;
 // What the path takes (sluice_candidate).
 constexpr uint32_t kMostMicroseconds = 0xfffff;
 
-int64_t Counted(const sluice_traffic& traffic) {
-  const uint64_t begun = __atomic_load_n(&traffic.new_flows, __ATOMIC_RELAXED);
-  return static_cast<int64_t>(begun - __atomic_load_n(&traffic.ended, __ATOMIC_RELAXED));
+Loads::Count CountOf(const sluice_traffic& traffic) {
+  return {__atomic_load_n(&traffic.new_flows, __ATOMIC_RELAXED), __atomic_load_n(&traffic.ended, __ATOMIC_RELAXED)};
 }
 
 void Store(uint32_t* to, uint32_t value) {
   __atomic_store_n(to, value, __ATOMIC_RELAXED);
 }
 
-int64_t CountedByAll(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone, uint32_t slot) {
-  int64_t sum = slot < gone.size() ? Counted(gone[slot]) : 0;
+Loads::Count CountOfAll(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone,
+                        uint32_t slot) {
+  Loads::Count sum = slot < gone.size() ? CountOf(gone[slot]) : Loads::Count{};
   for (const LoadedWorker& worker : workers) {
-    if (slot < worker.slots) sum += Counted(worker.traffic[slot]);
+    if (slot >= worker.slots) continue;
+    const Loads::Count one = CountOf(worker.traffic[slot]);
+    sum.begun += one.begun;
+    sum.ended += one.ended;
   }
   return sum;
 }
 
 }  // namespace
 
-// A sweep takes a second, and who is found in it of flows that are shorter is chance: what may be chance counts an
-// eighth.
-void Loads::Backend::Take(int64_t swept) {
+// A sweep takes a second, and what it finds of flows that begin or end meanwhile is chance: a thousand that begin at
+// one moment are not where it has been already. So it is right when nothing has begun or ended; and the first one, in
+// what it finds beside those that are counted. What may be chance counts an eighth, while flows come all the time, and
+// what may not has to be found twice.
+void Loads::Backend::Take(int64_t swept, const Count& count) {
   const double found = static_cast<double>(swept - counted_in_midst) - missed;
   const double chance = 3 * std::sqrt(static_cast<double>(swept) + 1);
-  missed += std::abs(found) > chance ? found : found / 8;
+  const double before = std::exchange(doubted, 0);
+  const bool quiet = std::exchange(until_swept, count) == count;
+  const bool was_quiet = std::exchange(swept_quiet, quiet);
+  const int64_t left = swept - std::max(count.active(), counted_in_midst);
+  if (std::exchange(unswept, false) && left > 0) {
+    missed = static_cast<double>(left);
+  } else if (quiet) {
+    missed += found;
+  } else if (std::abs(found) <= chance) {
+    if (!was_quiet) missed += found / 8;
+  } else if (before * found > 0) {
+    const double both = std::abs(before) < std::abs(found) ? before : found;
+    missed += both;
+    doubted = found - both;
+  } else {
+    doubted = found;
+  }
 }
 
-int64_t Loads::Backend::Active(int64_t counted) const {
-  return std::max<int64_t>(0, counted + std::llround(missed));
+int64_t Loads::Backend::Active(const Count& count) const {
+  return std::max<int64_t>(0, count.active() + std::llround(missed));
 }
 
 void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers,
@@ -56,10 +78,11 @@ void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWo
     const bool stays = known != before.end() && known->second.terms.translates == terms.translates;
     Backend& backend = backends_.emplace_back(stays ? known->second : Backend{});
     backend.terms = terms;
-    const int64_t counted = CountedByAll(workers, gone, terms.slot);
-    if (!stays) backend.counted_in_midst = counted;
+    const Count count = CountOfAll(workers, gone, terms.slot);
+    if (!stays) backend.counted_in_midst = count.active();
     // Until the first call, what has been counted since it came.
-    backend.active = backend.known ? backend.Active(counted) : std::max<int64_t>(0, counted - backend.counted_in_midst);
+    if (!backend.known) backend.missed = static_cast<double>(-backend.counted_in_midst);
+    backend.active = backend.Active(count);
     TellOf(backend, workers);
   }
   TellLimits(workers);
@@ -79,7 +102,7 @@ void Loads::TellActive(const Backend& backend, const std::vector<LoadedWorker>& 
   const uint32_t slot = backend.terms.slot;
   for (const LoadedWorker& worker : workers) {
     if (slot >= worker.slots) continue;
-    const int64_t others = backend.active - Counted(worker.traffic[slot]);
+    const int64_t others = backend.active - CountOf(worker.traffic[slot]).active();
     const auto told = static_cast<int32_t>(std::clamp<int64_t>(others, INT32_MIN, INT32_MAX));
     __atomic_store_n(&worker.loads[slot].others, told, __ATOMIC_RELAXED);
   }
@@ -116,7 +139,7 @@ void Loads::TellLimits(const std::vector<LoadedWorker>& workers) {
 void Loads::TellListener(uint32_t listener, const Limit& limit, const std::vector<LoadedWorker>& workers) {
   for (const LoadedWorker& worker : workers) {
     if (listener >= worker.listeners) continue;
-    const int64_t others = limit.active - Counted(worker.listener_traffic[listener]);
+    const int64_t others = limit.active - CountOf(worker.listener_traffic[listener]).active();
     const auto told = static_cast<int32_t>(std::clamp<int64_t>(others, INT32_MIN, INT32_MAX));
     const bool limited = limit.max_connections != 0;
     __atomic_store_n(&worker.listener_loads[listener].told,
@@ -158,14 +181,17 @@ void Loads::Tell(const std::vector<LoadedWorker>& workers, absl::Span<const slui
     if (!due && step == Step::kNone && backend.known) continue;
     const std::vector<uint32_t>& active =
         backend.terms.translates ? sessions.active_of_slot : connections.active_of_slot;
-    const int64_t counted = CountedByAll(workers, gone, slot);
-    if (!backend.known) backend.missed = static_cast<double>(active[slot] - backend.counted_in_midst);
-    if (step == Step::kMidst || !backend.known) backend.counted_in_midst = counted;
-    if (step == Step::kEnd) backend.Take(active[slot]);
+    const Count count = CountOfAll(workers, gone, slot);
+    if (!backend.known) {
+      backend.missed = static_cast<double>(active[slot] - backend.counted_in_midst);
+      backend.unswept = (backend.terms.translates ? sessions.sweeps : connections.sweeps) == 0;
+    }
+    if (step == Step::kMidst || !backend.known) backend.counted_in_midst = count.active();
+    if (step == Step::kEnd) backend.Take(active[slot], count);
     backend.known = true;
     // A worker of the kernel may be a new one.
     TellOf(backend, workers);
-    backend.active = backend.Active(counted);
+    backend.active = backend.Active(count);
     TellActive(backend, workers);
   }
   if (!due) return;

@@ -34,6 +34,14 @@ struct LoadedWorker {
 
 class Loads {
  public:
+  // Flows, by new_flows and ended.
+  struct Count {
+    uint64_t begun = 0;
+    uint64_t ended = 0;
+    int64_t active() const { return static_cast<int64_t>(begun - ended); }
+    bool operator==(const Count&) const = default;
+  };
+
   // Of tables that workers are about to get: the weights and limits of their backends and listeners. `gone` are counts
   // of workers that are no more, by slot.
   void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers,
@@ -58,9 +66,16 @@ class Loads {
     int64_t active = 0;
     bool known = false;
     uint32_t latency = 0;
-    void Take(int64_t swept);
+    // No sweep has been over flows that were there before us.
+    bool unswept = false;
+    // At the end of the last sweep; whether nothing had happened until then since the one before; and what that has
+    // found that was not taken.
+    Count until_swept;
+    bool swept_quiet = true;
+    double doubted = 0;
+    void Take(int64_t swept, const Count& count);
     // When all workers have counted so many.
-    int64_t Active(int64_t counted) const;
+    int64_t Active(const Count& count) const;
   };
   // One kind of sweep: of connections, of sessions.
   struct Progress {

@@ -1,8 +1,11 @@
-"""Limits of backends on their connections.
+"""Limits of backends and of listeners on their connections.
 
    client ==== LAN ====+==== balancer
                        '---- web1 (at most 5) web2 (at most 6) web3
 """
+
+import csv
+import io
 
 import pytest
 from lab import clients
@@ -64,4 +67,83 @@ def test_a_hash_keeps_to_shares_where_it_is_told_to(lab, engine):
     # Half as many more than its share, and one that was due when it was told.
     assert max(held.first["spread"].values()) <= 1.5 * HELD / 3 + 1 and len(held.first["spread"]) == 3, held.first
     assert held.ask()["broken"] == {} and held.ask()["moved"] == 0
+    balancer.stop()
+
+
+MOST = 20
+
+
+def limit_listener(balancer, most, on_refused="drop"):
+    # Its pool is no other's.
+    del balancer.configuration["listeners"][1:]
+    balancer.configuration["listeners"][0].update(max_connections=most, access={"on_refused": on_refused})
+
+
+def is_refused(client):
+    return request(client)["failed"] == 1
+
+
+def listed(balancer):
+    """(active, limit) of the first listener."""
+    row = next(csv.DictReader(io.StringIO(balancer.ctl("list", "-o", "csv").stdout)))
+    return row["active"], row["limit"]
+
+
+@pytest.mark.parametrize("forwarding", ("dsr_l2", "nat"))
+def test_a_full_listener_refuses_new_connections(lab, engine, forwarding):
+    site = Site(lab, forwarding, engine=engine, queues=2)
+    client = site.add_client()
+    site.add_backends(3)
+    balancer = site.balancer(site.configuration(workers=2))
+    limit_listener(balancer, MOST)
+    balancer.start()
+    held = clients.HeldConnections(client, VIRTUAL[4], MOST)
+    assert sum(held.first["spread"].values()) == MOST, held.first
+    # By now each worker has heard of the other's.
+    wait_until(lambda: is_refused(client), "the listener to be full")
+    assert is_refused(client)
+    assert "listener_full" in balancer.ctl("status").stdout
+    wait_until(lambda: listed(balancer) == (str(MOST), str(MOST)), "the list to show it")
+    assert "listener_full" in balancer.ctl("explain", "203.0.113.100:1", f"{VIRTUAL[4]}:80").stdout
+    # One more, and then fewer than there are: nobody who is there loses anything by that.
+    limit_listener(balancer, MOST + 1, on_refused="reset")
+    assert "generation=" in balancer.reload()
+    one_more = clients.HeldConnections(client, VIRTUAL[4], 1)
+    wait_until(lambda: is_refused(client), "the listener to be full again")
+    assert "replied_listener_full" in balancer.ctl("status").stdout
+    limit_listener(balancer, 1)
+    assert "generation=" in balancer.reload()
+    assert is_refused(client)
+    for connections in (held, one_more):
+        assert connections.ask()["broken"] == {} and connections.ask()["moved"] == 0
+    held.close()
+    one_more.close()
+    wait_until(lambda: not is_refused(client), "connections that have ended to make room")
+    balancer.stop()
+
+
+def test_a_limit_of_a_listener_outlives_the_daemon(lab, engine):
+    """It is killed with the listener full: the kernel, which forwards from there on, knows that, and when there is room
+    again; and so does the next daemon, which finds the connections that there are."""
+    site = Site(lab, engine=engine)
+    client = site.add_client()
+    site.add_backends(3)
+    balancer = site.balancer(site.configuration())
+    limit_listener(balancer, MOST)
+    balancer.start()
+    held = clients.HeldConnections(client, VIRTUAL[4], MOST)
+    wait_until(lambda: is_refused(client), "the listener to be full")
+    balancer.kill()
+    wait_until(lambda: held.ask()["broken"] == {}, "the kernel to forward")
+    assert is_refused(client)
+    held.close()
+    wait_until(lambda: not is_refused(client), "connections that have ended to make room")
+    held = clients.HeldConnections(client, VIRTUAL[4], MOST)
+    assert sum(held.first["spread"].values()) == MOST, held.first
+    assert is_refused(client)
+    balancer.start()
+    wait_until(lambda: is_refused(client), "the next daemon to know of them")
+    assert held.ask()["broken"] == {} and held.ask()["moved"] == 0
+    held.close()
+    wait_until(lambda: not is_refused(client), "room")
     balancer.stop()

@@ -88,6 +88,7 @@ TEST_F(LoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
   Open(1, 500);
   Tell();
   EXPECT_EQ(SeenBy(1), 1500);
+  Sweep(1500, [] {});
   // Three hundred of them have expired.
   Sweep(1200, [] {});
   EXPECT_EQ(SeenBy(0), 1200);
@@ -99,17 +100,76 @@ TEST_F(LoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
   EXPECT_EQ(SeenBy(0), 1070);
 }
 
+TEST_F(LoadsTest, TheFirstSweepFindsWhatWasThereBefore) {
+  Follow(1);
+  Tell();
+  Open(0, 5);
+  EXPECT_EQ(SeenBy(1), 0);
+  // It has seen three of the five; others have come and gone.
+  Sweep(23, [this] {
+    Open(1, 30);
+    End(1, 30);
+  });
+  EXPECT_EQ(SeenBy(0), 23);
+  Sweep(25, [] {});
+  EXPECT_EQ(SeenBy(0), 25);
+  EXPECT_EQ(SeenBy(1), 25);
+}
+
+// A sweep that has been over some of their places is no reason to think that they have ended.
+TEST_F(LoadsTest, AllThatBeginInASweepAreThere) {
+  for (const uint32_t flows : {8u, 1000u}) {
+    SCOPED_TRACE(flows);
+    loads_ = {};
+    traffic_ = {};
+    connections_.sweeps = 0;
+    connections_.active_of_slot[kSlot] = 0;
+    Follow(1);
+    Tell();
+    Open(0, flows);
+    Sweep(flows / 2, [] {});
+    EXPECT_EQ(SeenBy(1), flows);
+    Sweep(flows, [] {});
+    EXPECT_EQ(SeenBy(1), flows);
+    Sweep(2 * flows - flows / 4, [=, this] { Open(1, flows); });
+    EXPECT_EQ(SeenBy(0), 2 * flows);
+  }
+}
+
+TEST_F(LoadsTest, WhatIsFoundTwiceWhileFlowsComeIsTaken) {
+  Follow(1);
+  Tell();
+  Open(0, 1000);
+  Sweep(1000, [] {});
+  // Four hundred expire, and then a hundred.
+  Sweep(600, [this] { Open(0, 1); });
+  EXPECT_EQ(SeenBy(0), 1001);
+  Sweep(500, [this] { Open(0, 1); });
+  EXPECT_EQ(SeenBy(0), 602);
+  Sweep(502, [this] { Open(0, 1); });
+  EXPECT_EQ(SeenBy(0), 503);
+  // So many that expire with each sweep are known with the next one.
+  for (uint32_t left = 400; left > 0; left -= 100) Sweep(left, [this] { Open(0, 1); });
+  EXPECT_NEAR(static_cast<double>(SeenBy(0)), 200, 10);
+}
+
 TEST_F(LoadsTest, WhatMayBeChanceIsTakenSlowly) {
   Follow(1);
   Tell();
+  const auto turnover = [this] {
+    Open(0, 100);
+    End(0, 100);
+  };
   Open(0, 100);
-  Sweep(116, [] {});
+  Sweep(100, turnover);
+  EXPECT_EQ(SeenBy(0), 100);
+  Sweep(116, turnover);
   EXPECT_EQ(SeenBy(0), 102);
-  for (int i = 0; i < 40; i++) Sweep(100, [] {});
+  for (int i = 0; i < 40; i++) Sweep(100, turnover);
   EXPECT_EQ(SeenBy(0), 100);
   // And that they are few is no reason to be wrong for ever.
   End(0, 97);
-  for (int i = 0; i < 40; i++) Sweep(0, [] {});
+  for (int i = 0; i < 40; i++) Sweep(0, turnover);
   EXPECT_EQ(SeenBy(0), 0);
 }
 
@@ -143,11 +203,13 @@ TEST_F(LoadsTest, SessionsHaveTheirOwnSweep) {
   Tell();
   Open(0, 1000);
   connections_.active_of_slot[kSlot] = 7777;
-  for (int i = 0; i < 60; i++) Tell();
-  connections_.sweeps++;
   sessions_.active_of_slot[kSlot] = 800;
-  sessions_.sweeps++;
-  Tell();
+  for (int sweep = 0; sweep < 2; sweep++) {
+    for (int i = 0; i < 60; i++) Tell();
+    connections_.sweeps++;
+    sessions_.sweeps++;
+    Tell();
+  }
   EXPECT_EQ(SeenBy(1), 800);
 }
 
@@ -284,11 +346,13 @@ TEST_F(ListenerLoadsTest, TheSweepFindsWhatNobodyHasSeenEnd) {
   Tell();
   for (int i = 0; i < 600; i++) OpenOne(i % 2, kFirst);
   for (int i = 0; i < 30; i++) OpenOne(0, kSecond);
-  for (int i = 0; i < 99; i++) Tell();
-  EXPECT_EQ(Seen(1), 630);
   connections_.active_of_slot[kFirst] = 100;
-  connections_.sweeps++;
-  Tell();
+  for (int sweep = 0; sweep < 2; sweep++) {
+    for (int i = 0; i < 99; i++) Tell();
+    EXPECT_EQ(Seen(1), 630);
+    connections_.sweeps++;
+    Tell();
+  }
   EXPECT_EQ(Seen(0), 130);
   EXPECT_EQ(Seen(1), 130);
 }
