@@ -32,6 +32,12 @@ std::optional<uint16_t> PortOfDevice(const std::string& device) {
   return std::nullopt;
 }
 
+// Makes the device ours, unless somebody has it already.
+bool Take(uint16_t port_id) {
+  rte_eth_dev_owner owner{0, "sluice"};
+  return rte_eth_dev_owner_new(&owner.id) == 0 && rte_eth_dev_owner_set(port_id, &owner) == 0;
+}
+
 // The last part of what a link of sysfs points to; empty when there is no such link.
 std::string LinkName(const fs::path& link) {
   std::error_code error;
@@ -132,14 +138,15 @@ absl::StatusOr<EthdevDevice> EthdevDevice::OpenString(const std::string& text) {
                      ": a device string of DPDK starts with a network driver, as in "
                      "net_memif0,role=server,id=0; a PCI device is configured with `pci:`"));
   }
-  if (PortOfDevice(name).has_value()) {
+  if (const std::optional<uint16_t> made = PortOfDevice(name); made.has_value()) {
+    if (arguments.empty() && Take(*made)) return EthdevDevice(text, *made);
     return absl::AlreadyExistsError(
         absl::StrCat("device ", text, ": there is a ", name, " already; give this one another number"));
   }
   const int result = rte_eal_hotplug_add("vdev", name.c_str(), arguments.c_str());
   if (result < 0) return ExplainString(text, name, -result);
   const std::optional<uint16_t> port_id = PortOfDevice(name);
-  if (!port_id.has_value()) return ExplainString(text, name, ENODEV);
+  if (!port_id.has_value() || !Take(*port_id)) return ExplainString(text, name, ENODEV);
   return EthdevDevice(text, *port_id);
 }
 

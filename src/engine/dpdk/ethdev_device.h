@@ -17,7 +17,8 @@ class EthdevDevice {
   // `address` as in "0000:3b:00.0" or "3b:00.0". Errors: NotFoundError (no such device, no driver of DPDK for it),
   // FailedPreconditionError (not bound to a driver for user space, and how to bind it; in use by another process).
   static absl::StatusOr<EthdevDevice> OpenPci(const std::string& address);
-  // `text` as in "net_memif0,role=server,id=0": a driver's name and a number, then the driver's own arguments. Errors:
+  // `text` as in "net_memif0,role=server,id=0": a driver's name and a number, then the driver's own arguments. Or the
+  // name alone of a device that this process has made by itself (rte_eth_from_rings) and nobody owns. Errors:
   // InvalidArgumentError (not such a string, no such driver, arguments refused), AlreadyExistsError.
   static absl::StatusOr<EthdevDevice> OpenString(const std::string& text);
 

@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <net/if.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_ring.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -386,6 +388,26 @@ TEST_F(EthdevPortTest, RefusesNonsense) {
   const auto taken = EthdevPort::Open({.device = "net_null0"});
   ASSERT_TRUE(taken.ok());
   EXPECT_THAT(RefusalOf({.device = "net_null0,size=64"}), HasSubstr("there is a net_null0 already"));
+}
+
+TEST_F(EthdevPortTest, TakesADeviceThatThisProcessHasMadeOnce) {
+  rte_ring* in = rte_ring_create("in", 64, SOCKET_ID_ANY, 0);
+  rte_ring* out = rte_ring_create("out", 64, SOCKET_ID_ANY, 0);
+  ASSERT_GE(rte_eth_from_rings("made", &in, 1, &out, 1, 0), 0);
+  EXPECT_THAT(RefusalOf({.device = "net_ring_made,nodeaction=x:0:CREATE"}), HasSubstr("already"));
+  rte_mempool* pool = MakePool();
+  const auto port = Started({.device = "net_ring_made"}, pool);
+  ASSERT_NE(port, nullptr);
+  EXPECT_THAT(RefusalOf({.device = "net_ring_made"}), HasSubstr("there is a net_ring_made already"));
+  rte_mbuf* packet = MakePacket(pool, MakeFrame(60));
+  ASSERT_EQ(rte_ring_enqueue(in, packet), 0);
+  rte_mbuf* received = nullptr;
+  ASSERT_EQ(port->Receive(0, &received, 1), 1);
+  ASSERT_EQ(port->Transmit(0, &received, 1), 1);
+  void* sent = nullptr;
+  ASSERT_EQ(rte_ring_dequeue(out, &sent), 0);
+  EXPECT_EQ(sent, packet);
+  rte_pktmbuf_free(packet);
 }
 
 TEST_F(EthdevPortTest, RefusesPciDevicesInWords) {
