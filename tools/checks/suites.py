@@ -146,6 +146,7 @@ def bench(results):
         if code != 0:
             say(output)
         results.add(f"bench: {target['name']}", code == 0, f"exit code {code}")
+    meson(results, "gcc", ("bench",))
     say("== bench (instructions a packet, by callgrind)")
     instructions.check(results)
 

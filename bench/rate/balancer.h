@@ -1,0 +1,46 @@
+// The dpdk engine as sluiced runs it, with one worker over one device: a listener of each family over 64 servers that
+// the device's link reaches.
+//
+// Thread-safety: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "config/sluice.pb.h"
+#include "engine/engine.h"
+#include "tables/builder.h"
+
+namespace sluice::bench {
+
+struct BalancerOptions {
+  std::string device;
+  v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
+  // Room for so many flows, at 12 bytes each; or for as many sessions where packets are translated.
+  uint64_t room = 0;
+};
+
+class Balancer {
+ public:
+  static constexpr uint32_t kServers = 64;
+  static constexpr uint16_t kMtu = 1600;
+
+  // Its worker runs. `notes` gets sentences for people.
+  static absl::StatusOr<std::unique_ptr<Balancer>> Start(const BalancerOptions& options,
+                                                         std::vector<std::string>* notes);
+
+  EngineCounters ReadCounters() { return engine_->ReadCounters(); }
+  // Of all flows, and of what translated ones have besides.
+  uint64_t table_bytes() const;
+
+ private:
+  absl::Status Publish(const BalancerOptions& options);
+
+  Builder builder_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,74 @@
+// The other side of a cable: sends as fast as packets come back, and counts.
+//
+// A fixed number of buffers is on its way, so that nothing is lost for want of room and the queue before whoever is
+// measured never runs dry while the generator is the faster one. A buffer that comes back is made the next packet.
+//
+// Thread-safety: one lcore at a time.
+#pragma once
+
+#include <rte_mempool.h>
+#include <rte_ring.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "traffic.h"
+
+namespace sluice::bench {
+
+// What one run has seen.
+struct Run {
+  uint64_t sent = 0;
+  // Sent and not come back.
+  uint64_t lost = 0;
+  // While time was taken.
+  uint64_t packets = 0;
+  double seconds = 0;
+  // The packets of a burst that waited at the device's side, mean of what the generator saw when it came along.
+  double batch = 0;
+
+  double mpps() const { return seconds > 0 ? static_cast<double>(packets) / seconds / 1e6 : 0; }
+};
+
+class Generator {
+ public:
+  // As many as a NIC's queue has descriptors by default (ethdev_port.h).
+  static constexpr uint32_t kBuffers = 1023;
+
+  static absl::StatusOr<std::unique_ptr<Generator>> Create(const TrafficOptions& traffic);
+
+  // Where its buffers come from.
+  rte_mempool* pool() const { return pool_; }
+
+  // By `out` to the device, by `in` back. The same ring for both: what the generator does alone.
+  struct Ends {
+    rte_ring* out;
+    rte_ring* in;
+  };
+  Run Measure(const Ends& ends, double seconds);
+
+  // Has every flow there: twice a packet of each, the second of which confirms it; or with `handshake` the three
+  // packets that open a connection, of which the servers' come from here as well. Returns what was sent and lost.
+  Run OpenFlows(const Ends& ends, uint64_t flows, bool handshake);
+
+ private:
+  Generator(const TrafficOptions& traffic, rte_mempool* pool) : traffic_(traffic), pool_(pool) {}
+
+  // One burst back and out again where `write(buffer, came_back)` says so; adds to `run`. Buffers that are not on their
+  // way go out too.
+  template <typename Write>
+  void Turn(const Ends& ends, Run* run, Write write);
+  Run Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer);
+  // Waits for what is on its way, until nothing more comes; says what is lost.
+  void Drain(const Ends& ends, Run* run, uint64_t returned_before);
+
+  Traffic traffic_;
+  rte_mempool* pool_;
+  uint64_t returned_ = 0;
+  // Of `batch`.
+  uint64_t looks_ = 0;
+  uint64_t waiting_ = 0;
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,195 @@
+#include "measure.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "balancer.h"
+#include "cable.h"
+#include "config/forwarding.h"
+#include "engine/dpdk/eal.h"
+#include "floor.h"
+#include "sluice/verdict.h"
+
+namespace sluice::bench {
+namespace {
+
+// The engine's only worker is the first lcore. The floor runs on the CPU of the worker, which sleeps meanwhile.
+constexpr unsigned kGeneratorLcore = 2;
+constexpr unsigned kFloorLcore = 3;
+constexpr uint32_t kPacketMemoryMib = 192;
+
+// Two CPUs from here on, so that lcores 1 and 3 share the last one and the generator has the other.
+absl::Status TakeCpus(Results* results) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return absl::InternalError("this process has no CPUs");
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
+  }
+  if (cpus.size() < 2) {
+    return absl::FailedPreconditionError(
+        "a rate needs two CPUs, one for the generator and one for the balancer, and this process may use one");
+  }
+  results->generator_cpu = cpus[cpus.size() - 2];
+  results->balancer_cpu = cpus.back();
+  CPU_ZERO(&allowed);
+  CPU_SET(static_cast<size_t>(results->generator_cpu), &allowed);
+  CPU_SET(static_cast<size_t>(results->balancer_cpu), &allowed);
+  if (sched_setaffinity(0, sizeof(allowed), &allowed) == 0) return absl::OkStatus();
+  return absl::InternalError("this process may not choose its CPUs");
+}
+
+absl::Status StartLcores() {
+  EalOptions options;
+  options.workers = kFloorLcore;
+  options.memory_mib = kPacketMemoryMib;
+  // That they share CPUs is meant; what huge pages cost the engine says too.
+  std::vector<std::string> notes;
+  return StartEal(options, &notes);
+}
+
+int Call(void* work) {
+  (*static_cast<std::function<void()>*>(work))();
+  return 0;
+}
+
+absl::Status Launch(unsigned lcore, std::function<void()>* work) {
+  if (rte_eal_remote_launch(Call, work, lcore) == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("lcore ", lcore, " does not start"));
+}
+
+absl::StatusOr<Run> OnGenerator(const std::function<Run()>& measure) {
+  Run run;
+  std::function<void()> work = [&] { run = measure(); };
+  if (absl::Status status = Launch(kGeneratorLcore, &work); !status.ok()) return status;
+  rte_eal_wait_lcore(kGeneratorLcore);
+  return run;
+}
+
+uint64_t ResidentBytes() {
+  uint64_t total = 0;
+  uint64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Packets of the rate are all to have the same fate.
+void TellVerdicts(const EngineCounters& before, const EngineCounters& now, Results* results) {
+  for (uint32_t verdict = 0; verdict < SLUICE_VERDICT_COUNT; verdict++) {
+    const uint64_t count = now.verdicts[verdict] - before.verdicts[verdict];
+    if (count == 0 || verdict == SLUICE_VERDICT_forwarded) continue;
+    results->not_forwarded += count;
+    absl::StrAppend(&results->other_verdicts, results->other_verdicts.empty() ? "" : ", ", count, " ",
+                    sluice_verdict_name(verdict));
+  }
+}
+
+class Bench {
+ public:
+  explicit Bench(const Settings& settings, const std::function<void(const std::string&)>& progress)
+      : settings_(settings), progress_(progress) {}
+
+  absl::Status Start(Results* results);
+  absl::Status Repeat(Results* results);
+
+ private:
+  absl::Status OpenFlows();
+  absl::StatusOr<Run> MeasureFloor();
+  static Generator::Ends EndsOf(const Cable& cable) { return {cable.to_device(), cable.from_device()}; }
+
+  const Settings& settings_;
+  const std::function<void(const std::string&)>& progress_;
+  Cable balancer_cable_;
+  Cable floor_cable_;
+  rte_ring* loop_ = nullptr;
+  std::unique_ptr<Generator> generator_;
+  std::unique_ptr<Balancer> balancer_;
+  Floor floor_;
+};
+
+absl::Status Bench::Start(Results* results) {
+  absl::StatusOr<Cable> balancer_cable = Cable::Make("balancer");
+  if (!balancer_cable.ok()) return balancer_cable.status();
+  balancer_cable_ = *balancer_cable;
+  absl::StatusOr<Cable> floor_cable = Cable::Make("floor");
+  if (!floor_cable.ok()) return floor_cable.status();
+  floor_cable_ = *floor_cable;
+  absl::StatusOr<rte_ring*> loop = MakeRing("loop");
+  if (!loop.ok()) return loop.status();
+  loop_ = *loop;
+  absl::StatusOr<std::unique_ptr<Generator>> generator = Generator::Create(settings_.traffic);
+  if (!generator.ok()) return generator.status();
+  generator_ = *std::move(generator);
+  if (absl::Status status = floor_.Start(floor_cable_.device(), generator_->pool()); !status.ok()) return status;
+  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.room};
+  absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results->notes);
+  if (!balancer.ok()) return balancer.status();
+  balancer_ = *std::move(balancer);
+  results->table_bytes = balancer_->table_bytes();
+  return OpenFlows();
+}
+
+absl::Status Bench::OpenFlows() {
+  progress_(absl::StrCat("opening ", settings_.traffic.flows, " flows"));
+  const absl::StatusOr<Run> opened = OnGenerator([this] {
+    return generator_->OpenFlows(EndsOf(balancer_cable_), settings_.traffic.flows, Translates(settings_.forwarding));
+  });
+  if (!opened.ok()) return opened.status();
+  if (opened->lost == 0) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("of the ", opened->sent, " packets that open the flows, ", opened->lost, " did not come through"));
+}
+
+absl::StatusOr<Run> Bench::MeasureFloor() {
+  std::function<void()> work = [this] { floor_.Run(); };
+  if (absl::Status status = Launch(kFloorLcore, &work); !status.ok()) return status;
+  absl::StatusOr<Run> run =
+      OnGenerator([this] { return generator_->Measure(EndsOf(floor_cable_), settings_.seconds); });
+  floor_.Stop();
+  rte_eal_wait_lcore(kFloorLcore);
+  return run;
+}
+
+absl::Status Bench::Repeat(Results* results) {
+  const EngineCounters before = balancer_->ReadCounters();
+  for (uint32_t i = 0; i < settings_.repetitions; i++) {
+    progress_(absl::StrCat("run ", i + 1, " of ", settings_.repetitions));
+    // Each is the first one in turn, so that what drifts (heat, neighbours) falls on both.
+    for (const bool floor : {i % 2 == 0, i % 2 != 0}) {
+      absl::StatusOr<Run> run =
+          floor ? MeasureFloor()
+                : OnGenerator([this] { return generator_->Measure(EndsOf(balancer_cable_), settings_.seconds); });
+      if (!run.ok()) return run.status();
+      (floor ? results->floor : results->balancer).push_back(*run);
+    }
+    absl::StatusOr<Run> alone = OnGenerator([this] { return generator_->Measure({loop_, loop_}, settings_.seconds); });
+    if (!alone.ok()) return alone.status();
+    results->generator.push_back(*alone);
+  }
+  TellVerdicts(before, balancer_->ReadCounters(), results);
+  results->resident_bytes = ResidentBytes();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Results> MeasureRate(const Settings& settings, const std::function<void(const std::string&)>& progress) {
+  Results results;
+  if (absl::Status status = TakeCpus(&results); !status.ok()) return status;
+  if (absl::Status status = StartLcores(); !status.ok()) return status;
+  Bench bench(settings, progress);
+  if (absl::Status status = bench.Start(&results); !status.ok()) return status;
+  if (absl::Status status = bench.Repeat(&results); !status.ok()) return status;
+  return results;
+}
+
+}  // namespace sluice::bench

@@ -1,0 +1,157 @@
+// sluicebench, the packet rate of a whole dpdk engine: a generator on one core, the balancer on another, and between
+// them a device in memory (docs/performance.md).
+
+#include <gflags/gflags.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "compare.h"
+#include "config/forwarding.h"
+#include "measure.h"
+#include "report.h"
+
+DEFINE_string(forwarding, "dsr_l2", "dsr_l2 | ipip | gue | nat | full_nat; of translated flows, clients' packets");
+DEFINE_int32(family, 4, "4 | 6: IPv4 or IPv6, of clients and servers");
+DEFINE_uint64(flows, 64'000, "TCP flows that are established, 1 to 100,000,000");
+DEFINE_uint64(room, 0, "flows that the tables have room for, --flows to 200,000,000; 0: as many as --flows");
+DEFINE_double(new_flows, 0, "of all packets, the share that open a flow (a SYN that had not been before), 0 to 1");
+DEFINE_string(popularity, "uniform", "uniform | zipf: how packets are spread over the flows");
+DEFINE_double(zipf_exponent, 1.1, "with --popularity=zipf: its exponent, above 1 to 10");
+DEFINE_string(
+    packet_size, "smallest",
+    "bytes of a frame on the wire, up to 1518 | smallest (64, of IPv6 78) | imix (7 of the smallest, 4 of 594, 1 "
+    "of 1518)");
+DEFINE_double(seconds, 1, "of each run, 0.01 to 3600");
+DEFINE_uint32(repetitions, 7, "runs of the balancer, of the floor and of the generator alone, in turns; 1 to 1000");
+DEFINE_string(json, "",
+              "file that gets the results as JSON too; - for the standard output, which then has nothing else");
+DEFINE_bool(compare, false, "measures nothing: compares the two JSON files that are given");
+
+namespace {
+
+using sluice::bench::Settings;
+using sluice::bench::Traffic;
+
+constexpr uint64_t kMostFlows = 100'000'000;
+constexpr uint16_t kLongestFrame = 1518;
+// The Simple IMIX of testers: frames that hold IP packets of 40, 576 and 1,500 bytes, 7 to 4 to 1.
+constexpr uint16_t kMiddleFrame = 594;
+
+absl::Status Wrong(const std::string& flag, const std::string& words) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", words));
+}
+
+absl::StatusOr<std::vector<uint16_t>> Sizes() {
+  const uint16_t shortest = Traffic::Shortest(FLAGS_family);
+  if (FLAGS_packet_size == "smallest") return std::vector<uint16_t>{shortest};
+  if (FLAGS_packet_size == "imix") {
+    return std::vector<uint16_t>{shortest, kMiddleFrame, shortest, kMiddleFrame, shortest, kLongestFrame,
+                                 shortest, kMiddleFrame, shortest, kMiddleFrame, shortest, shortest};
+  }
+  uint32_t size = 0;
+  if (!absl::SimpleAtoi(FLAGS_packet_size, &size) || size < shortest || size > kLongestFrame) {
+    return Wrong("packet_size", absl::StrCat(FLAGS_packet_size, " is not smallest, imix or a number from ", shortest,
+                                             " to ", kLongestFrame));
+  }
+  return std::vector<uint16_t>{static_cast<uint16_t>(size)};
+}
+
+absl::Status ReadTraffic(sluice::bench::TrafficOptions* traffic) {
+  if (FLAGS_family != 4 && FLAGS_family != 6) return Wrong("family", "4 or 6");
+  traffic->family = FLAGS_family;
+  if (FLAGS_flows < 1 || FLAGS_flows > kMostFlows) return Wrong("flows", "1 to 100000000");
+  traffic->flows = FLAGS_flows;
+  if (!(FLAGS_new_flows >= 0 && FLAGS_new_flows <= 1)) return Wrong("new_flows", "0 to 1");
+  traffic->new_flows = FLAGS_new_flows;
+  if (FLAGS_popularity == "zipf") {
+    if (!(FLAGS_zipf_exponent > 1 && FLAGS_zipf_exponent <= 10)) return Wrong("zipf_exponent", "above 1, to 10");
+    traffic->zipf_exponent = FLAGS_zipf_exponent;
+  } else if (FLAGS_popularity != "uniform") {
+    return Wrong("popularity", "uniform or zipf");
+  } else if (!gflags::GetCommandLineFlagInfoOrDie("zipf_exponent").is_default) {
+    return Wrong("zipf_exponent", "is for --popularity=zipf");
+  }
+  absl::StatusOr<std::vector<uint16_t>> sizes = Sizes();
+  if (!sizes.ok()) return sizes.status();
+  traffic->sizes = *std::move(sizes);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Settings> ReadSettings() {
+  Settings settings;
+  if (absl::Status status = ReadTraffic(&settings.traffic); !status.ok()) return status;
+  if (!sluice::v1::Pool::Forwarding_Parse(absl::AsciiStrToUpper(FLAGS_forwarding), &settings.forwarding) ||
+      settings.forwarding == sluice::v1::Pool::FORWARDING_UNSPECIFIED) {
+    return Wrong("forwarding", "dsr_l2, ipip, gue, nat or full_nat");
+  }
+  if (!(FLAGS_seconds >= 0.01 && FLAGS_seconds <= 3600)) return Wrong("seconds", "0.01 to 3600");
+  settings.traffic.moved =
+      settings.forwarding == sluice::v1::Pool::IPIP || settings.forwarding == sluice::v1::Pool::GUE;
+  settings.room = FLAGS_room == 0 ? FLAGS_flows : FLAGS_room;
+  if (settings.room < FLAGS_flows || settings.room > 2 * kMostFlows) return Wrong("room", "--flows to 200000000");
+  settings.seconds = FLAGS_seconds;
+  if (FLAGS_repetitions < 1 || FLAGS_repetitions > 1000) return Wrong("repetitions", "1 to 1000");
+  settings.repetitions = FLAGS_repetitions;
+  return settings;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!file.is_open() || !(text << file.rdbuf())) return absl::NotFoundError(absl::StrCat(path, " can't be read"));
+  return text.str();
+}
+
+absl::Status CompareFiles(int argc, char** argv) {
+  if (argc != 3) return absl::InvalidArgumentError("--compare wants two files: sluicebench --compare A.json B.json");
+  const absl::StatusOr<std::string> before = ReadFile(argv[1]);
+  if (!before.ok()) return before.status();
+  const absl::StatusOr<std::string> after = ReadFile(argv[2]);
+  if (!after.ok()) return after.status();
+  const absl::StatusOr<std::string> text = sluice::bench::Compare(*before, *after);
+  if (!text.ok()) return text.status();
+  std::cout << *text;
+  return absl::OkStatus();
+}
+
+absl::Status Measure(int argc) {
+  if (argc > 1) return absl::InvalidArgumentError("options are --NAME=VALUE; --help has them");
+  const absl::StatusOr<Settings> settings = ReadSettings();
+  if (!settings.ok()) return settings.status();
+  // Before the minutes that a measurement takes.
+  std::ofstream file;
+  const bool to_file = !FLAGS_json.empty() && FLAGS_json != "-";
+  if (to_file) file.open(FLAGS_json);
+  if (to_file && !file.is_open()) return Wrong("json", absl::StrCat(FLAGS_json, " can't be written"));
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  const auto results = sluice::bench::MeasureRate(*settings, [terminal](const std::string& step) {
+    if (terminal) std::cerr << "\r\033[K" << step << std::flush;
+  });
+  if (terminal) std::cerr << "\r\033[K" << std::flush;
+  if (!results.ok()) return results.status();
+  const std::string json = sluice::bench::Json(*settings, *results);
+  if (to_file) file << json << std::flush;
+  if (to_file && !file) return Wrong("json", absl::StrCat(FLAGS_json, " can't be written"));
+  std::cout << (FLAGS_json == "-" ? json : sluice::bench::Text(*settings, *results));
+  if (results->not_forwarded == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("the rate is not that of forwarding: ", results->other_verdicts));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gflags::SetUsageMessage("the packet rate of a whole dpdk engine, beside the least that a balancer could do");
+  gflags::SetVersionString(SLUICE_VERSION);
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  const absl::Status status = FLAGS_compare ? CompareFiles(argc, argv) : Measure(argc);
+  if (status.ok()) return 0;
+  std::cerr << "sluicebench: " << std::string(status.message()) << "\n";
+  return 1;
+}

@@ -1,0 +1,87 @@
+// What the generator of sluicebench sends: TCP packets of any number of flows to the site of balancer.h, laid out ahead
+// but for the few bytes that tell flows apart.
+//
+// Thread-safety: one thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+struct rte_mbuf;
+
+namespace sluice::bench {
+
+struct TrafficOptions {
+  // 4 or 6.
+  int family = 4;
+  uint64_t flows = 1;
+  // Of all packets, the share that are the first (a SYN) of a flow that has not been before: 0 to 1.
+  double new_flows = 0;
+  // Frames on the wire, check sequence included, bytes; packets have them in turn. None shorter than Shortest(family).
+  std::vector<uint16_t> sizes;
+  // Flows are drawn evenly, or by Zipf's law with this exponent, above 1; 0: evenly.
+  double zipf_exponent = 0;
+  // Whoever gets the packets sends them from another place in their buffers than they came to (a tunnel's headers).
+  bool moved = false;
+};
+
+class Traffic {
+ public:
+  explicit Traffic(const TrafficOptions& options);
+
+  // Bytes on the wire of the shortest frame with TCP inside.
+  static uint16_t Shortest(int family) { return family == 4 ? 64 : 78; }
+
+  // Makes the buffer the next packet: of a flow drawn, or a new one. `used`: it has been one before. Its payload
+  // (behind the headers) has to be zero, and nothing that a balancer does changes that.
+  void Write(rte_mbuf* packet, bool used) {
+    new_due_ += options_.new_flows;
+    if (new_due_ >= 1) {
+      new_due_ -= 1;
+      return WriteFlow(packet, used, next_new_++, kSyn);
+    }
+    WriteFlow(packet, used, Draw(), kAck);
+  }
+
+  enum Kind : uint32_t { kAck, kSyn };
+  // Of this flow; the first `flows` are those that are drawn.
+  void WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind);
+
+  // Of a client's SYN that a balancer has translated and sent to a server: makes it the server's answer. False: it is
+  // another packet.
+  bool TurnAround(rte_mbuf* packet) const;
+
+ private:
+  // Headers and what follows them up to the length of a template; all zero behind the headers.
+  static constexpr uint32_t kTemplateBytes = 96;
+  struct Template {
+    alignas(32) std::array<uint8_t, kTemplateBytes> bytes{};
+    // Without the check sequence, which a device adds.
+    uint16_t length = 0;
+    // Sums of what IPv4's and TCP's checksums cover, in the byte order of memory, without what tells flows apart.
+    uint32_t ip_sum = 0;
+    uint32_t tcp_sum = 0;
+  };
+
+  Template MakeTemplate(uint16_t size, Kind kind) const;
+  uint64_t Draw();
+
+  const TrafficOptions options_;
+  const bool ipv6_;
+  // A buffer that was a packet has its place and length already. Then its rte_mbuf is left alone: over a NIC too it is
+  // the worker's driver that writes it, and its line would only travel between the cores.
+  const bool in_place_;
+  // By kind, and by place in `sizes`.
+  std::array<std::vector<Template>, 2> templates_;
+  size_t next_size_ = 0;
+  uint64_t random_ = 0x9e3779b97f4a7c15ull;
+  // With Zipf's law: flows in the order in which they are sent, over and over.
+  std::vector<uint32_t> drawn_;
+  size_t next_drawn_ = 0;
+  uint64_t next_new_;
+  double new_due_ = 0;
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,82 @@
+// Two results side by side, and medians: what report.h writes is what compare.h reads.
+#include "compare.h"
+
+#include <gmock/gmock.h>
+
+#include "report.h"
+
+namespace sluice::bench {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Run OfMpps(double mpps) {
+  return {.sent = 1000, .packets = static_cast<uint64_t>(mpps * 1e6), .seconds = 1, .batch = 32};
+}
+
+Settings SomeSettings() {
+  Settings settings;
+  settings.traffic.flows = settings.room = 1000;
+  settings.traffic.sizes = {64};
+  return settings;
+}
+
+// The floor is twice as fast always, and the generator four times.
+Results OfRuns(const std::vector<double>& mpps) {
+  Results results;
+  for (const double one : mpps) {
+    results.balancer.push_back(OfMpps(one));
+    results.floor.push_back(OfMpps(2 * one));
+    results.generator.push_back(OfMpps(4 * one));
+  }
+  return results;
+}
+
+TEST(Compare, TellsHowFiguresHaveChanged) {
+  const std::string before = Json(SomeSettings(), OfRuns({9, 10, 30}));
+  const std::string after = Json(SomeSettings(), OfRuns({5, 1, 7}));
+  const absl::StatusOr<std::string> text = Compare(before, after);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(ContainsRegex("mpps +10 \\(9 to 30\\) +5 \\(1 to 7\\) +50.0 %"),
+                           ContainsRegex("ns_per_packet +100 .* +200 .* +200.0 %"),
+                           ContainsRegex("ratio_to_floor +0.5 .* +0.5 .* +100.0 %"), Not(HasSubstr("differs"))));
+}
+
+TEST(Compare, TheMedianOfAnEvenNumberIsBetweenTwo) {
+  const std::string json = Json(SomeSettings(), OfRuns({1, 2, 4, 8}));
+  const absl::StatusOr<std::string> text = Compare(json, json);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, ContainsRegex("mpps +3 \\(1 to 8\\)"));
+}
+
+TEST(Compare, TellsWhichSettingsDiffer) {
+  Settings other = SomeSettings();
+  other.traffic.flows = 2000;
+  other.forwarding = v1::Pool::IPIP;
+  const absl::StatusOr<std::string> text = Compare(Json(SomeSettings(), OfRuns({1})), Json(other, OfRuns({1})));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(HasSubstr("differs: flows 1000, 2000"), HasSubstr("differs: forwarding dsr_l2, ipip"),
+                           Not(HasSubstr("differs: room"))));
+}
+
+TEST(Compare, RefusesWhatIsNoResult) {
+  const std::string json = Json(SomeSettings(), OfRuns({1}));
+  for (const char* text : {"", "{", "[]", "{}", "{\"mpps\": "}) {
+    EXPECT_THAT(std::string(Compare(text, json).status().message()), HasSubstr("the first file is not")) << text;
+    EXPECT_THAT(std::string(Compare(json, text).status().message()), HasSubstr("the second file is not")) << text;
+  }
+}
+
+TEST(Text, SaysWhatIsLost) {
+  Results results = OfRuns({1, 2, 3});
+  results.balancer[1].lost = 30;
+  EXPECT_THAT(Text(SomeSettings(), results),
+              AllOf(ContainsRegex("balancer +2.00 Mpps"), HasSubstr("(30 of 3000 packets)"),
+                    ContainsRegex("loss +1.000000 %")));
+}
+
+}  // namespace
+}  // namespace sluice::bench

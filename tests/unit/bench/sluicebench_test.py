@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+"""build/sluicebench as users run it, for a moment: packets come through, none is lost, and its JSON is whole.
+
+usage: sluicebench_test.py PATH_TO_SLUICEBENCH
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = ""
+SHORT = ("--seconds=0.05", "--repetitions=2")
+# Tenths of a second, but the machine may be busy.
+PATIENCE = 60
+
+
+def run(*options):
+    return subprocess.run([PROGRAM, *options], capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def measured(*options):
+    ran = run("--json=-", *SHORT, *options)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "SKIPPED: it measures with two CPUs")
+class Measures(unittest.TestCase):
+    def whole(self, result):
+        for name in ("mpps", "ns_per_packet", "floor_mpps", "floor_ns_per_packet", "ratio_to_floor", "generator_mpps"):
+            self.assertGreater(result[name], 0, name)
+            self.assertLessEqual(result[name + "_min"], result[name], name)
+            self.assertGreaterEqual(result[name + "_max"], result[name], name)
+        self.assertGreater(result["sent"], 0)
+        self.assertEqual((result["lost"], result["loss"], result["not_forwarded"]), (0, 0, 0))
+        self.assertEqual(result["engine"], "dpdk")
+        self.assertGreaterEqual(result["table_bytes"], 12 * result["room"])
+        self.assertGreater(result["resident_bytes"], result["table_bytes"])
+        self.assertGreater(result["batch"], 0)
+        self.assertLessEqual(result["batch"], 32)
+        self.assertNotEqual(result["cpu"], "")
+
+    def test_every_way_of_forwarding(self):
+        for family in (4, 6):
+            for forwarding in ("dsr_l2", "ipip", "gue", "nat", "full_nat"):
+                with self.subTest(family=family, forwarding=forwarding):
+                    result = measured(f"--family={family}", f"--forwarding={forwarding}", "--flows=3000")
+                    self.whole(result)
+                    self.assertEqual((result["family"], result["forwarding"], result["flows"]),
+                                     (family, forwarding, 3000))
+
+    def test_sizes_popularity_and_new_flows(self):
+        for flows in (1, 3000):
+            result = measured("--packet_size=imix", "--popularity=zipf", "--new_flows=0.1", "--forwarding=ipip",
+                              f"--flows={flows}")
+            self.whole(result)
+        self.assertEqual(result["packet_sizes"].split(",").count("594"), 4)
+        self.assertEqual((result["popularity"], result["new_flows"]), ("zipf 1.1", 0.1))
+
+    def test_new_sessions_have_room(self):
+        self.whole(measured("--forwarding=full_nat", "--new_flows=0.01", "--flows=1000", "--room=2000000"))
+
+    def test_what_is_not_forwarded_is_an_error(self):
+        # Established sessions give way to none.
+        ran = run(*SHORT, "--forwarding=nat", "--new_flows=1", "--flows=1000")
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("sessions_full", ran.stderr)
+
+    def test_files_of_results(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "a.json"
+            ran = run(*SHORT, "--flows=1000", f"--json={path}")
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            self.assertIn("balancer to floor", ran.stdout)
+            self.whole(json.loads(path.read_text()))
+            compared = run("--compare", path, path)
+            self.assertEqual(compared.returncode, 0, compared.stderr)
+            self.assertIn("100.0 %", compared.stdout)
+            self.assertNotIn("differs", compared.stdout)
+
+
+class Refuses(unittest.TestCase):
+    def test_options_that_make_no_sense(self):
+        for option, words in {
+                "--flows=0": "1 to 100000000", "--flows=100000001": "1 to 100000000", "--family=5": "4 or 6",
+                "--forwarding=dsr": "full_nat", "--packet_size=63": "64", "--packet_size=1519": "1518",
+                "--new_flows=1.5": "0 to 1", "--popularity=even": "zipf", "--zipf_exponent=2": "--popularity=zipf",
+                "--repetitions=0": "1 to 1000", "--seconds=0": "0.01", "--room=10": "--flows",
+                "--json=/nonexistent/a": "written", "surplus": "--help", "--compare": "two files"}.items():
+            with self.subTest(option=option):
+                ran = run(option)
+                self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+                self.assertIn(words, ran.stderr)
+
+    def test_one_cpu(self):
+        cpu = min(os.sched_getaffinity(0))
+        ran = subprocess.run(["taskset", "-c", str(cpu), PROGRAM, *SHORT], capture_output=True, text=True,
+                             timeout=PATIENCE, check=False)
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("two CPUs", ran.stderr)
+
+
+if __name__ == "__main__":
+    PROGRAM = sys.argv.pop(1)
+    unittest.main()
