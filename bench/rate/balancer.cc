@@ -32,7 +32,7 @@ std::string Pool(bool ipv6, const std::string& forwarding) {
 
 std::string ConfigText(const BalancerOptions& options) {
   const std::string forwarding = absl::AsciiStrToLower(v1::Pool::Forwarding_Name(options.forwarding));
-  return absl::StrCat("engine:\n  interfaces: [{device: ", options.device, "}]\n",
+  return absl::StrCat("engine:\n  interfaces: [{device: '", options.device, "'}]\n",
                       "  tunnel_source: {ipv4: 198.51.100.2, ipv6: '2001:db8:1::2'}\n",
                       "  nat_addresses: [198.51.100.64/26, '2001:db8:2::/122']\n",
                       "listeners:\n  - {name: web4, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web4}\n",
@@ -43,6 +43,8 @@ std::string ConfigText(const BalancerOptions& options) {
 DpdkOptions EngineOptions(const BalancerOptions& options) {
   DpdkOptions engine;
   engine.interfaces = {{.device = options.device, .mtu = Balancer::kMtu}};
+  engine.huge_pages = options.huge_pages;
+  engine.kept_packets = static_cast<uint32_t>(options.kept_packets);
   const uint64_t room = std::max(options.room, config::kMinConnections);
   // Of translated flows only fragments have connections.
   const bool translates = Translates(options.forwarding);

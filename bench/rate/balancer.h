@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/region.h"
 #include "config/sluice.pb.h"
 #include "engine/engine.h"
 #include "tables/builder.h"
@@ -21,6 +22,9 @@ struct BalancerOptions {
   v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
   // Room for so many flows, at 12 bytes each; or for as many sessions where packets are translated.
   uint64_t room = 0;
+  HugePages huge_pages = HugePages::kPreferred;
+  // Packets that the device keeps for itself.
+  uint64_t kept_packets = 0;
 };
 
 class Balancer {

@@ -13,8 +13,9 @@ using google::protobuf::Struct;
 using google::protobuf::Value;
 
 // What must agree for figures to be comparable, and where they do not, what it is.
-constexpr const char* kSettings[] = {"engine",    "device",       "forwarding", "family",  "flows",       "room",
-                                     "new_flows", "packet_sizes", "popularity", "seconds", "repetitions", "cpu"};
+constexpr const char* kSettings[] = {"engine",  "device",      "forwarding",   "family",     "flows",
+                                     "room",    "new_flows",   "packet_sizes", "popularity", "huge_pages",
+                                     "seconds", "repetitions", "cpu"};
 constexpr const char* kFigures[] = {"mpps",           "ns_per_packet",  "floor_mpps",    "floor_ns_per_packet",
                                     "ratio_to_floor", "generator_mpps", "batch",         "floor_batch",
                                     "loss",           "table_bytes",    "resident_bytes"};

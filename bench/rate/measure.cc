@@ -4,10 +4,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <sched.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <fstream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +13,6 @@
 #include "config/forwarding.h"
 #include "engine/dpdk/eal.h"
 #include "floor.h"
-#include "sluice/verdict.h"
 
 namespace sluice::bench {
 namespace {
@@ -48,9 +44,10 @@ absl::Status TakeCpus(Results* results) {
   return absl::InternalError("this process may not choose its CPUs");
 }
 
-absl::Status StartLcores() {
+absl::Status StartLcores(HugePages huge_pages) {
   EalOptions options;
   options.workers = kFloorLcore;
+  options.huge_pages = huge_pages;
   options.memory_mib = kPacketMemoryMib;
   // That they share CPUs is meant; what huge pages cost the engine says too.
   std::vector<std::string> notes;
@@ -73,24 +70,6 @@ absl::StatusOr<Run> OnGenerator(const std::function<Run()>& measure) {
   if (absl::Status status = Launch(kGeneratorLcore, &work); !status.ok()) return status;
   rte_eal_wait_lcore(kGeneratorLcore);
   return run;
-}
-
-uint64_t ResidentBytes() {
-  uint64_t total = 0;
-  uint64_t resident = 0;
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-// Packets of the rate are all to have the same fate.
-void TellVerdicts(const EngineCounters& before, const EngineCounters& now, Results* results) {
-  for (uint32_t verdict = 0; verdict < SLUICE_VERDICT_COUNT; verdict++) {
-    const uint64_t count = now.verdicts[verdict] - before.verdicts[verdict];
-    if (count == 0 || verdict == SLUICE_VERDICT_forwarded) continue;
-    results->not_forwarded += count;
-    absl::StrAppend(&results->other_verdicts, results->other_verdicts.empty() ? "" : ", ", count, " ",
-                    sluice_verdict_name(verdict));
-  }
 }
 
 class Bench {
@@ -130,7 +109,7 @@ absl::Status Bench::Start(Results* results) {
   if (!generator.ok()) return generator.status();
   generator_ = *std::move(generator);
   if (absl::Status status = floor_.Start(floor_cable_.device(), generator_->pool()); !status.ok()) return status;
-  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.room};
+  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.room, settings_.huge_pages};
   absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results->notes);
   if (!balancer.ok()) return balancer.status();
   balancer_ = *std::move(balancer);
@@ -185,7 +164,7 @@ absl::Status Bench::Repeat(Results* results) {
 absl::StatusOr<Results> MeasureRate(const Settings& settings, const std::function<void(const std::string&)>& progress) {
   Results results;
   if (absl::Status status = TakeCpus(&results); !status.ok()) return status;
-  if (absl::Status status = StartLcores(); !status.ok()) return status;
+  if (absl::Status status = StartLcores(settings.huge_pages); !status.ok()) return status;
   Bench bench(settings, progress);
   if (absl::Status status = bench.Start(&results); !status.ok()) return status;
   if (absl::Status status = bench.Repeat(&results); !status.ok()) return status;

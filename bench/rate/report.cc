@@ -22,6 +22,7 @@ struct Figure {
 };
 
 Figure FigureOf(std::vector<double> values) {
+  if (values.empty()) return {};
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
   const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
@@ -49,12 +50,14 @@ struct Figures {
         generator_mpps(FigureOf(results.generator, &Run::mpps)),
         batch(FigureOf(results.balancer, [](const Run& run) { return run.batch; })),
         floor_batch(FigureOf(results.floor, [](const Run& run) { return run.batch; })) {
+    for (const Run& run : results.balancer) {
+      sent += run.sent;
+      lost += run.lost;
+    }
     std::vector<double> ratios;
-    for (size_t i = 0; i < results.balancer.size(); i++) {
+    for (size_t i = 0; i < results.floor.size(); i++) {
       const double floor = results.floor[i].mpps();
       ratios.push_back(floor > 0 ? results.balancer[i].mpps() / floor : 0);
-      sent += results.balancer[i].sent;
-      lost += results.balancer[i].lost;
     }
     ratio = FigureOf(ratios);
   }
@@ -84,6 +87,15 @@ std::string Popularity(const Settings& settings) {
   return exponent == 0 ? "uniform" : absl::StrCat("zipf ", exponent);
 }
 
+std::string Device(const Settings& settings) {
+  return settings.device.empty() ? "net_ring" : settings.device;
+}
+
+std::string HugePagesText(const Settings& settings) {
+  if (settings.huge_pages == HugePages::kOff) return "off";
+  return settings.huge_pages == HugePages::kRequired ? "required" : "preferred";
+}
+
 using Object = google::protobuf::Struct;
 
 void Add(Object& object, const std::string& name, double value) {
@@ -102,14 +114,17 @@ void Add(Object& object, const std::string& name, const Figure& figure) {
 
 void AddSettings(Object& object, const Settings& settings) {
   Add(object, "engine", std::string("dpdk"));
-  Add(object, "device", std::string("net_ring"));
+  Add(object, "device", Device(settings));
   Add(object, "forwarding", Forwarding(settings));
   Add(object, "family", settings.traffic.family);
   Add(object, "flows", static_cast<double>(settings.traffic.flows));
   Add(object, "room", static_cast<double>(settings.room));
-  Add(object, "new_flows", settings.traffic.new_flows);
-  Add(object, "packet_sizes", absl::StrJoin(settings.traffic.sizes, ","));
-  Add(object, "popularity", Popularity(settings));
+  Add(object, "huge_pages", HugePagesText(settings));
+  if (settings.device.empty()) {
+    Add(object, "new_flows", settings.traffic.new_flows);
+    Add(object, "packet_sizes", absl::StrJoin(settings.traffic.sizes, ","));
+    Add(object, "popularity", Popularity(settings));
+  }
   Add(object, "seconds", settings.seconds);
   Add(object, "repetitions", settings.repetitions);
   Add(object, "cpu", CpuModel());
@@ -119,21 +134,31 @@ std::string Line(const std::string& name, const char* unit, const Figure& figure
   return absl::StrFormat("%-22s %8.2f %-6s (%.2f to %.2f)\n", name, figure.median, unit, figure.min, figure.max);
 }
 
+std::string TrafficText(const Settings& settings, const Results& results) {
+  return absl::StrFormat(
+      "flows %s, share of new ones %g, frames of %s bytes; balancer on CPU %d, generator on CPU %d\n",
+      Popularity(settings), settings.traffic.new_flows, absl::StrJoin(settings.traffic.sizes, ","),
+      results.balancer_cpu, results.generator_cpu);
+}
+
+std::string FloorText(const Figures& figures) {
+  return absl::StrCat(
+      Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
+      Line("balancer to floor", "", figures.ratio), Line("generator alone", "Mpps", figures.generator_mpps),
+      Line("batch of the balancer", "of 32", figures.batch), Line("batch of the floor", "of 32", figures.floor_batch));
+}
+
 }  // namespace
 
 std::string Text(const Settings& settings, const Results& results) {
   const Figures figures(results);
-  std::string text = absl::StrFormat(
-      "%s, IPv%d, %d flows (%s), new flows %g, frames of %s bytes, dpdk engine with one worker over net_ring\n"
-      "median of %d runs of %g s (min to max); balancer on CPU %d, generator on CPU %d: %s\n\n",
-      Forwarding(settings), settings.traffic.family, settings.traffic.flows, Popularity(settings),
-      settings.traffic.new_flows, absl::StrJoin(settings.traffic.sizes, ","), settings.repetitions, settings.seconds,
-      results.balancer_cpu, results.generator_cpu, CpuModel());
-  absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns),
-                  Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
-                  Line("balancer to floor", "", figures.ratio), Line("generator alone", "Mpps", figures.generator_mpps),
-                  Line("batch of the balancer", "of 32", figures.batch),
-                  Line("batch of the floor", "of 32", figures.floor_batch));
+  std::string text =
+      absl::StrFormat("%s, IPv%d, %d flows, dpdk engine with one worker over %s, %s\n", Forwarding(settings),
+                      settings.traffic.family, settings.traffic.flows, Device(settings), CpuModel());
+  if (settings.device.empty()) absl::StrAppend(&text, TrafficText(settings, results));
+  absl::StrAppendFormat(&text, "median of %d runs of %g s (min to max)\n\n", settings.repetitions, settings.seconds);
+  absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns));
+  if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
   absl::StrAppendFormat(&text, "%-22s %8.6f %%     (%d of %d packets)\n", "loss", figures.loss() * 100, figures.lost,
                         figures.sent);
   absl::StrAppendFormat(&text, "%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n",
@@ -150,12 +175,14 @@ std::string Json(const Settings& settings, const Results& results) {
   AddSettings(object, settings);
   Add(object, "mpps", figures.mpps);
   Add(object, "ns_per_packet", figures.ns);
-  Add(object, "floor_mpps", figures.floor_mpps);
-  Add(object, "floor_ns_per_packet", figures.floor_ns);
-  Add(object, "ratio_to_floor", figures.ratio);
-  Add(object, "generator_mpps", figures.generator_mpps);
-  Add(object, "batch", figures.batch);
-  Add(object, "floor_batch", figures.floor_batch);
+  if (settings.device.empty()) {
+    Add(object, "floor_mpps", figures.floor_mpps);
+    Add(object, "floor_ns_per_packet", figures.floor_ns);
+    Add(object, "ratio_to_floor", figures.ratio);
+    Add(object, "generator_mpps", figures.generator_mpps);
+    Add(object, "batch", figures.batch);
+    Add(object, "floor_batch", figures.floor_batch);
+  }
   Add(object, "sent", static_cast<double>(figures.sent));
   Add(object, "lost", static_cast<double>(figures.lost));
   Add(object, "loss", figures.loss());

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "measure.h"
+#include "results.h"
 
 namespace sluice::bench {
 

@@ -13,14 +13,19 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "compare.h"
-#include "config/forwarding.h"
+#include "device.h"
 #include "measure.h"
+#include "pcap.h"
 #include "report.h"
 
 DEFINE_string(forwarding, "dsr_l2", "dsr_l2 | ipip | gue | nat | full_nat; of translated flows, clients' packets");
 DEFINE_int32(family, 4, "4 | 6: IPv4 or IPv6, of clients and servers");
 DEFINE_uint64(flows, 64'000, "TCP flows that are established, 1 to 100,000,000");
 DEFINE_uint64(room, 0, "flows that the tables have room for, --flows to 200,000,000; 0: as many as --flows");
+DEFINE_string(device, "",
+              "a device of DPDK that brings its own traffic, of --flows flows as --write_pcap has them, as "
+              "net_pcap0,rx_pcap=FILE,infinite_rx=1; without a floor");
+DEFINE_string(write_pcap, "", "measures nothing: writes a packet of each of --flows flows to this file");
 DEFINE_double(new_flows, 0, "of all packets, the share that open a flow (a SYN that had not been before), 0 to 1");
 DEFINE_string(popularity, "uniform", "uniform | zipf: how packets are spread over the flows");
 DEFINE_double(zipf_exponent, 1.1, "with --popularity=zipf: its exponent, above 1 to 10");
@@ -28,6 +33,7 @@ DEFINE_string(
     packet_size, "smallest",
     "bytes of a frame on the wire, up to 1518 | smallest (64, of IPv6 78) | imix (7 of the smallest, 4 of 594, 1 "
     "of 1518)");
+DEFINE_string(huge_pages, "preferred", "preferred | required | off: reserved ones of 2 MiB, for tables and packets");
 DEFINE_double(seconds, 1, "of each run, 0.01 to 3600");
 DEFINE_uint32(repetitions, 7, "runs of the balancer, of the floor and of the generator alone, in turns; 1 to 1000");
 DEFINE_string(json, "",
@@ -84,13 +90,33 @@ absl::Status ReadTraffic(sluice::bench::TrafficOptions* traffic) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<sluice::HugePages> ReadHugePages() {
+  if (FLAGS_huge_pages == "preferred") return sluice::HugePages::kPreferred;
+  if (FLAGS_huge_pages == "required") return sluice::HugePages::kRequired;
+  if (FLAGS_huge_pages == "off") return sluice::HugePages::kOff;
+  return Wrong("huge_pages", "preferred, required or off");
+}
+
+// Options that say nothing where there is no generator.
+absl::Status RefuseTraffic() {
+  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size"}) {
+    if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is for the generator, not --device");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Settings> ReadSettings() {
   Settings settings;
+  settings.device = FLAGS_device;
+  if (absl::Status status = FLAGS_device.empty() ? absl::OkStatus() : RefuseTraffic(); !status.ok()) return status;
   if (absl::Status status = ReadTraffic(&settings.traffic); !status.ok()) return status;
   if (!sluice::v1::Pool::Forwarding_Parse(absl::AsciiStrToUpper(FLAGS_forwarding), &settings.forwarding) ||
       settings.forwarding == sluice::v1::Pool::FORWARDING_UNSPECIFIED) {
     return Wrong("forwarding", "dsr_l2, ipip, gue, nat or full_nat");
   }
+  absl::StatusOr<sluice::HugePages> huge_pages = ReadHugePages();
+  if (!huge_pages.ok()) return huge_pages.status();
+  settings.huge_pages = *huge_pages;
   if (!(FLAGS_seconds >= 0.01 && FLAGS_seconds <= 3600)) return Wrong("seconds", "0.01 to 3600");
   settings.traffic.moved =
       settings.forwarding == sluice::v1::Pool::IPIP || settings.forwarding == sluice::v1::Pool::GUE;
@@ -131,9 +157,11 @@ absl::Status Measure(int argc) {
   if (to_file) file.open(FLAGS_json);
   if (to_file && !file.is_open()) return Wrong("json", absl::StrCat(FLAGS_json, " can't be written"));
   const bool terminal = isatty(STDERR_FILENO) == 1;
-  const auto results = sluice::bench::MeasureRate(*settings, [terminal](const std::string& step) {
+  const auto progress = [terminal](const std::string& step) {
     if (terminal) std::cerr << "\r\033[K" << step << std::flush;
-  });
+  };
+  const auto results = settings->device.empty() ? sluice::bench::MeasureRate(*settings, progress)
+                                                : sluice::bench::MeasureDevice(*settings, progress);
   if (terminal) std::cerr << "\r\033[K" << std::flush;
   if (!results.ok()) return results.status();
   const std::string json = sluice::bench::Json(*settings, *results);
@@ -144,13 +172,21 @@ absl::Status Measure(int argc) {
   return absl::InternalError(absl::StrCat("the rate is not that of forwarding: ", results->other_verdicts));
 }
 
+absl::Status Write() {
+  sluice::bench::TrafficOptions traffic;
+  if (absl::Status status = ReadTraffic(&traffic); !status.ok()) return status;
+  return sluice::bench::WritePcap(FLAGS_write_pcap, traffic);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   gflags::SetUsageMessage("the packet rate of a whole dpdk engine, beside the least that a balancer could do");
   gflags::SetVersionString(SLUICE_VERSION);
   gflags::ParseCommandLineFlags(&argc, &argv, true);
-  const absl::Status status = FLAGS_compare ? CompareFiles(argc, argv) : Measure(argc);
+  const absl::Status status = FLAGS_compare               ? CompareFiles(argc, argv)
+                              : !FLAGS_write_pcap.empty() ? Write()
+                                                          : Measure(argc);
   if (status.ok()) return 0;
   std::cerr << "sluicebench: " << std::string(status.message()) << "\n";
   return 1;

@@ -33,6 +33,9 @@ struct DpdkOptions {
   uint16_t kernel_last_port = 60999;
   // Where translated clients' ports begin (ScatterPorts); 0: at their first place.
   uint64_t port_seed = 0;
+  // Packets of each worker's that devices keep for themselves besides those in their queues: net_pcap with
+  // infinite_rx=1, those of its file.
+  uint32_t kept_packets = 0;
   HugePages huge_pages = HugePages::kPreferred;
   // Workers poll always instead of sleeping when there is nothing to do.
   bool spin = false;

@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<PortSet>> PortSet::Open(const DpdkOptions& option
   set->control_pool_ = *control;
   const bool afxdp = !options.interfaces.empty() && !options.interfaces[0].name.empty();
   absl::Status status = afxdp ? set->OpenAfxdp(options) : set->OpenEthdevs(options);
-  if (status.ok()) status = afxdp ? set->StartAfxdp(options) : set->StartEthdevs(notes);
+  if (status.ok()) status = afxdp ? set->StartAfxdp(options) : set->StartEthdevs(options, notes);
   if (status.ok()) status = set->OpenKernelSides(options, inject);
   if (!status.ok()) return status;
   for (const uint16_t queues : set->queues_) set->partitions_ += queues;
@@ -112,8 +112,8 @@ absl::Status PortSet::OpenEthdevs(const DpdkOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status PortSet::StartEthdevs(std::vector<std::string>* notes) {
-  std::vector<uint32_t> mbufs(workers_, kWorkerMbufs + 2 * kMbufCache);
+absl::Status PortSet::StartEthdevs(const DpdkOptions& options, std::vector<std::string>* notes) {
+  std::vector<uint32_t> mbufs(workers_, kWorkerMbufs + 2 * kMbufCache + options.kept_packets);
   uint16_t data_room = RTE_MBUF_DEFAULT_BUF_SIZE;
   for (const EthdevPort* port : ethdevs_) {
     data_room = std::max(data_room, port->pool_data_room());

@@ -54,7 +54,7 @@ class PortSet {
   absl::Status OpenAfxdp(const DpdkOptions& options);
   absl::Status StartAfxdp(const DpdkOptions& options);
   absl::Status OpenEthdevs(const DpdkOptions& options);
-  absl::Status StartEthdevs(std::vector<std::string>* notes);
+  absl::Status StartEthdevs(const DpdkOptions& options, std::vector<std::string>* notes);
   absl::Status OpenKernelSides(const DpdkOptions& options, const std::function<bool(rte_mbuf*, uint16_t)>& inject);
   // Which worker serves the queue.
   uint32_t WorkerOf(uint32_t queue) const { return queue % workers_; }

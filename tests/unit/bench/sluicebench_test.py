@@ -82,6 +82,18 @@ class Measures(unittest.TestCase):
             self.assertIn("100.0 %", compared.stdout)
             self.assertNotIn("differs", compared.stdout)
 
+    def test_a_device_that_plays_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "a.pcap"
+            # More than the engine has packets of its own.
+            written = run(f"--write_pcap={path}", "--flows=20000", "--family=6")
+            self.assertEqual(written.returncode, 0, written.stderr)
+            device = f"net_pcap0,rx_pcap={path},infinite_rx=1"
+            result = measured(f"--device={device}", "--flows=20000", "--family=6", "--forwarding=gue")
+            self.assertGreater(result["mpps"], 0)
+            self.assertEqual((result["lost"], result["not_forwarded"], result["device"]), (0, 0, device))
+            self.assertNotIn("ratio_to_floor", result)
+
 
 class Refuses(unittest.TestCase):
     def test_options_that_make_no_sense(self):
@@ -89,12 +101,21 @@ class Refuses(unittest.TestCase):
                 "--flows=0": "1 to 100000000", "--flows=100000001": "1 to 100000000", "--family=5": "4 or 6",
                 "--forwarding=dsr": "full_nat", "--packet_size=63": "64", "--packet_size=1519": "1518",
                 "--new_flows=1.5": "0 to 1", "--popularity=even": "zipf", "--zipf_exponent=2": "--popularity=zipf",
+                "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
+                "--device=net_nonsense0": "no driver",
                 "--repetitions=0": "1 to 1000", "--seconds=0": "0.01", "--room=10": "--flows",
                 "--json=/nonexistent/a": "written", "surplus": "--help", "--compare": "two files"}.items():
             with self.subTest(option=option):
                 ran = run(option)
                 self.assertEqual((ran.returncode, ran.stdout), (1, ""))
                 self.assertIn(words, ran.stderr)
+
+    def test_the_generators_options_without_it(self):
+        for option in ("--new_flows=0.5", "--popularity=zipf", "--zipf_exponent=2", "--packet_size=imix"):
+            with self.subTest(option=option):
+                ran = run("--device=net_null0", option)
+                self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+                self.assertIn("is for the generator", ran.stderr)
 
     def test_one_cpu(self):
         cpu = min(os.sched_getaffinity(0))

@@ -1,0 +1,54 @@
+// What sluicebench is asked to measure, and what it has measured.
+//
+// Thread-safety: as of structs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/region.h"
+#include "config/sluice.pb.h"
+#include "engine/engine.h"
+#include "generator.h"
+#include "traffic.h"
+
+namespace sluice::bench {
+
+struct Settings {
+  // A device of DPDK that brings its own traffic; empty: the generator's.
+  std::string device;
+  TrafficOptions traffic;
+  v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
+  // Flows that the tables hold.
+  uint64_t room = 1;
+  // For tables and packets.
+  HugePages huge_pages = HugePages::kPreferred;
+  // Of each run.
+  double seconds = 1;
+  uint32_t repetitions = 7;
+};
+
+struct Results {
+  // By repetition. `generator` is its rate alone, over a ring back to itself. Of a device that brings its own traffic
+  // there is neither that nor a floor.
+  std::vector<Run> balancer, floor, generator;
+  // Packets of all runs that the balancer dropped or passed to the kernel, and their verdicts in words.
+  uint64_t not_forwarded = 0;
+  std::string other_verdicts;
+  // Memory of all flows, and all that the process has in RAM with them, bytes.
+  uint64_t table_bytes = 0;
+  uint64_t resident_bytes = 0;
+  // The CPUs: the balancer's and the floor's, the generator's.
+  int balancer_cpu = 0;
+  int generator_cpu = 0;
+  // Sentences for people.
+  std::vector<std::string> notes;
+};
+
+// Tells of what has come between two readings and was not forwarded: packets of a rate are all to have the same fate.
+void TellVerdicts(const EngineCounters& before, const EngineCounters& now, Results* results);
+// What this process has in RAM.
+uint64_t ResidentBytes();
+
+}  // namespace sluice::bench
