@@ -2,10 +2,7 @@
 // port that it gives up, and with its pool.
 #include <string>
 
-#include "engine/sim/sim_engine.h"
-#include "gtest/gtest.h"
-#include "tests/packet/notation.h"
-#include "tests/unit/tables/builder_input.h"
+#include "tests/unit/engine/sim_testbed.h"
 
 namespace sluice {
 namespace {
@@ -13,23 +10,11 @@ namespace {
 constexpr char kClient[] = "eth/ipv4(src=192.0.2.7, dst=203.0.113.10)/tcp(sport=4000, dport=";
 constexpr char kServer[] = "eth/ipv4(src=10.0.1.11, dst=192.0.2.7)/tcp(dport=4000, sport=";
 
-class SessionListenerTest : public testing::Test {
+class SessionListenerTest : public SimTest {
  protected:
-  SessionListenerTest() {
-    SimOptions options;
-    options.max_sessions = 64;
-    options.clock = [this] { return uint64_t{tick_} << SLUICE_TICK_SHIFT; };
-    options.ports.push_back(
-        {.name = "sim", .mac = TestInput().ports[0].mac, .mtu = 1500, .link_up = true, .mode = "sim"});
-    absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
-    if (!engine.ok()) std::abort();
-    engine_ = *std::move(engine);
-  }
-
   // The listener that all is about, if any, beside another one.
-  void Publish(const std::string& listener) {
-    TestInput input;
-    input.Load(
+  void PublishWith(const std::string& listener) {
+    Publish(
         "engine: {interfaces: [{name: eth0}]}\n"
         "listeners:\n"
         "- {name: other, address: 203.0.113.20, ports: [80], protocol: tcp, pool: nat}\n" +
@@ -38,18 +23,11 @@ class SessionListenerTest : public testing::Test {
         "- {name: nat, forwarding: nat, backends: [{name: a, address: 10.0.1.11}]}\n"
         "- {name: nat2, forwarding: nat, backends: [{name: b, address: 10.0.1.12}]}\n"
         "- {name: direct, backends: [{name: a, address: 10.0.1.11}]}\n");
-    input.ResolveAll();
-    ASSERT_TRUE(engine_->Publish(input.Build(builder_)).ok());
   }
   static std::string Listener(const std::string& ports, const std::string& pool) {
     return "- {name: web, address: 203.0.113.10, ports: " + ports + ", protocol: tcp, pool: " + pool + "}\n";
   }
 
-  sluice_verdict Receive(const std::string& text) {
-    const std::string bytes = packet_test::Packet(text);
-    const std::vector<SimPacket> packets{{{bytes.begin(), bytes.end()}, 0}};
-    return engine_->Receive(packets)[0].verdict;
-  }
   sluice_verdict FromClient(uint32_t port, const std::string& flags) {
     return Receive(kClient + std::to_string(port) + ", " + flags + ")");
   }
@@ -59,43 +37,39 @@ class SessionListenerTest : public testing::Test {
     ASSERT_EQ(Receive(kServer + std::to_string(port) + ", syn, ack, acknr=1001, seq=5000)"), SLUICE_VERDICT_returned);
     for (int i = 0; i < 2; i++) ASSERT_EQ(FromClient(port, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_forwarded);
   }
-
-  uint32_t tick_ = 1000;
-  std::unique_ptr<SimEngine> engine_;
-  Builder builder_;
 };
 
 TEST_F(SessionListenerTest, OfAListenerThatIsGone) {
-  Publish(Listener("[80]", "nat"));
+  PublishWith(Listener("[80]", "nat"));
   Open(80);
-  Publish("");
+  PublishWith("");
   EXPECT_EQ(FromClient(80, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_pass_not_virtual);
   // It is another one that comes again, and does not know the flow.
-  Publish(Listener("[80]", "nat2"));
+  PublishWith(Listener("[80]", "nat2"));
   EXPECT_EQ(FromClient(80, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_no_session);
 }
 
 TEST_F(SessionListenerTest, OfAPortThatIsGivenUp) {
-  Publish(Listener("[80, 81]", "nat"));
+  PublishWith(Listener("[80, 81]", "nat"));
   Open(80);
   Open(81);
-  Publish(Listener("[80]", "nat"));
+  PublishWith(Listener("[80]", "nat"));
   tick_++;
   EXPECT_EQ(FromClient(80, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_forwarded);
   EXPECT_EQ(FromClient(81, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_no_listener);
 }
 
 TEST_F(SessionListenerTest, OfAListenerWithAnotherPool) {
-  Publish(Listener("[80]", "nat"));
+  PublishWith(Listener("[80]", "nat"));
   Open(80);
-  Publish(Listener("[80]", "nat2"));
+  PublishWith(Listener("[80]", "nat2"));
   EXPECT_EQ(FromClient(80, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_no_session);
 }
 
 TEST_F(SessionListenerTest, OfAListenerThatTranslatesNoMore) {
-  Publish(Listener("[80]", "nat"));
+  PublishWith(Listener("[80]", "nat"));
   Open(80);
-  Publish(Listener("[80]", "direct"));
+  PublishWith(Listener("[80]", "direct"));
   const EngineCounters before = engine_->ReadCounters();
   EXPECT_EQ(FromClient(80, "ack, acknr=5001, seq=1001"), SLUICE_VERDICT_forwarded);
   const EngineCounters after = engine_->ReadCounters();

@@ -1,39 +1,20 @@
 // What workers count of handshakes, for whoever observes backends: flows that the server has answered, and that failed.
 #include <string>
 
-#include "engine/sim/sim_engine.h"
-#include "gtest/gtest.h"
-#include "tests/packet/notation.h"
-#include "tests/unit/tables/builder_input.h"
+#include "tests/unit/engine/sim_testbed.h"
 
 namespace sluice {
 namespace {
 
-class SessionOpeningTest : public testing::Test {
+class SessionOpeningTest : public SimTest {
  protected:
   SessionOpeningTest() {
-    SimOptions options;
-    options.max_sessions = 64;
-    options.clock = [this] { return uint64_t{tick_} << SLUICE_TICK_SHIFT; };
-    options.ports.push_back(
-        {.name = "sim", .mac = TestInput().ports[0].mac, .mtu = 1500, .link_up = true, .mode = "sim"});
-    absl::StatusOr<std::unique_ptr<SimEngine>> engine = SimEngine::Open(options);
-    if (!engine.ok()) std::abort();
-    engine_ = *std::move(engine);
-    TestInput input;
-    input.Load(
+    Publish(
         "engine: {interfaces: [{name: eth0}]}\n"
         "listeners: [{name: web, address: 203.0.113.10, ports: [80], protocol: tcp_udp, pool: nat}]\n"
         "pools: [{name: nat, forwarding: nat, backends: [{name: a, address: 10.0.1.11}]}]\n");
-    input.ResolveAll();
-    EXPECT_TRUE(engine_->Publish(input.Build(builder_)).ok());
   }
 
-  sluice_verdict Receive(const std::string& text) {
-    const std::string bytes = packet_test::Packet(text);
-    const std::vector<SimPacket> packets{{{bytes.begin(), bytes.end()}, 0}};
-    return engine_->Receive(packets)[0].verdict;
-  }
   void FromClient(const std::string& transport) {
     EXPECT_EQ(Receive("eth/ipv4(src=192.0.2.7, dst=203.0.113.10)/" + transport), SLUICE_VERDICT_forwarded);
   }
@@ -54,10 +35,6 @@ class SessionOpeningTest : public testing::Test {
     EXPECT_EQ(sums[0], answered);
     EXPECT_EQ(sums[1], failed);
   }
-
-  uint32_t tick_ = 1000;
-  std::unique_ptr<SimEngine> engine_;
-  Builder builder_;
 };
 
 TEST_F(SessionOpeningTest, AFlowThatIsAnswered) {
