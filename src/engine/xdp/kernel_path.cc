@@ -75,6 +75,7 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& opti
 }
 
 KernelPath::~KernelPath() {
+  if (grace_.valid()) grace_.wait();
   for (const int fd : {inner_, outer_}) {
     if (fd >= 0) close(fd);
   }
@@ -252,18 +253,33 @@ void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& ma
 }
 
 absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
+  if (absl::Status status = EndGrace(); !status.ok()) return status;
   absl::StatusOr<std::vector<Placed>> maglev = PlaceMaglev(*tables);
   if (!maglev.ok()) return maglev.status();
   uint32_t& half = state_.at(0)->half;
   const uint32_t next = 1 - half;
   WriteTables(*tables, *maglev, next);
   __atomic_store_n(&half, next, __ATOMIC_RELEASE);
-  if (absl::Status status = WaitForPackets(); !status.ok()) {
-    __atomic_store_n(&half, 1 - next, __ATOMIC_RELEASE);
-    return status;
+  left_ = std::exchange(current_, {std::move(tables), *std::move(maglev)});
+  if (options_.workers.has_value()) {
+    // Milliseconds, in which nobody has to wait for it: most often it is over by the next time.
+    grace_ = std::async([this] { return WaitForPackets(); });
+    return absl::OkStatus();
   }
-  current_ = {std::move(tables), *std::move(maglev)};
-  return absl::OkStatus();
+  absl::Status status = EndGrace();
+  if (status.ok()) return status;
+  __atomic_store_n(&half, 1 - next, __ATOMIC_RELEASE);
+  current_ = std::exchange(left_, {});
+  return status;
+}
+
+// No packet is with what is left from here on, so it may be written over.
+absl::Status KernelPath::EndGrace() {
+  if (grace_.valid() && grace_.get().ok()) left_ = {};
+  if (left_.tables == nullptr) return absl::OkStatus();
+  absl::Status status = WaitForPackets();
+  if (status.ok()) left_ = {};
+  return status;
 }
 
 // The kernel waits in an update of a map of maps until every program that may have seen the old one has ended

@@ -2,8 +2,8 @@
 // next.
 //
 // Tables are written into the half of their arrays that no packet reads; then one word says that it is the other one's
-// turn, and what the old generation had is reused after every CPU has left it (an RCU grace period). A Maglev table of
-// a pool that has not changed stays where it is.
+// turn, and what the old generation had is reused after every CPU has left it (an RCU grace period, milliseconds). A
+// Maglev table of a pool that has not changed stays where it is.
 //
 // Thread-safety: none; the control thread's. The memory is read and written by the kernel at the same time: counters
 // and connection entries as their headers say.
@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -104,8 +105,9 @@ class KernelPath {
   int program() const;
 
   bool Fits(const Tables& tables) const;
-  // Every packet meets `tables` from here on, and the old ones are left. Required: they fit, but for Maglev tables that
-  // find no gap: ResourceExhaustedError, and nothing has changed.
+  // Every packet meets `tables` from here on, and the old ones are left; with workers, for whom the kernel only stands
+  // in, packets that are under way just now may still meet the old ones, and the next Publish waits for them. Required:
+  // the tables fit, but for Maglev tables that find no gap: ResourceExhaustedError, and nothing has changed.
   absl::Status Publish(std::shared_ptr<const Tables> tables);
 
   // Returns when every packet that was under way has been through the program.
@@ -148,6 +150,7 @@ class KernelPath {
   absl::Status MapAll();
   absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
   void WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half);
+  absl::Status EndGrace();
 
   sluice_bpf* skeleton_;
   Options options_;
@@ -170,6 +173,9 @@ class KernelPath {
   Mapped<sluice_kernel_state> state_;
   std::shared_ptr<MaglevArena> maglev_;
   Generation current_;
+  // The one before, until it is known that no packet is with it.
+  Generation left_;
+  std::future<absl::Status> grace_;
   // Two maps whose one purpose is that an update of the outer one returns after a grace period.
   int inner_ = -1;
   int outer_ = -1;
