@@ -43,7 +43,10 @@ absl::StatusOr<Address> ParseAddress(std::string_view text) {
   // To inet_pton, text ends at a zero byte.
   if (text.find('\0') != std::string_view::npos) return NotAnAddress(text);
   Address address;
-  if (inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
+  if (text.find(':') != std::string_view::npos) {
+    if (inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
+    return NotAnAddress(text);
+  }
   std::copy(kIpv4Mapped.begin(), kIpv4Mapped.end(), address.bytes.begin());
   if (inet_pton(AF_INET, terminated.c_str(), address.bytes.data() + kIpv4Mapped.size()) == 1) return address;
   return NotAnAddress(text);

@@ -42,10 +42,8 @@ class StableIndex {
       for (size_t i = 0; i < entries_.size(); i++) taken[i] = entries_[i].state != State::kFree;
     }
     for (size_t i = 0; i < keys.size(); i++) {
-      const auto known = by_key_.find(keys[i]);
-      if (known == by_key_.end()) continue;
-      plan.indices[i] = known->second;
-      taken[known->second] = true;
+      plan.indices[i] = Find(keys[i], i);
+      if (plan.indices[i] != kUnknown) taken[plan.indices[i]] = true;
     }
     uint32_t next = 0;
     for (uint32_t& index : plan.indices) {
@@ -91,6 +89,7 @@ class StableIndex {
       }
       entry.state = State::kLive;
     }
+    last_ = plan.indices;
   }
 
   std::vector<uint32_t> Retired() const {
@@ -116,11 +115,23 @@ class StableIndex {
     Key key{};
   };
 
+  // Most keys are where they were the last time, in most changes all of them.
+  uint32_t Find(const Key& key, size_t position) const {
+    if (position < last_.size()) {
+      const Entry& there = entries_[last_[position]];
+      if (there.state != State::kFree && there.key == key) return last_[position];
+    }
+    const auto known = by_key_.find(key);
+    return known == by_key_.end() ? kUnknown : known->second;
+  }
+
   size_t limit_;
   WhenGone when_gone_;
   // By number. Live and retired ones are in by_key_.
   std::vector<Entry> entries_;
   absl::flat_hash_map<Key, uint32_t> by_key_;
+  // By position in the keys of the last Commit.
+  std::vector<uint32_t> last_;
 };
 
 }  // namespace sluice

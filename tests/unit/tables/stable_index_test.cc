@@ -50,6 +50,16 @@ TEST(StableIndex, RetiredNumbersCountAgainstTheLimit) {
   EXPECT_THAT(Take(index, {"b", "d"}), ElementsAre(1, 2)) << "a live number is not released";
 }
 
+TEST(StableIndex, AKeyIsNotTakenForTheOneThatWasAtItsPlace) {
+  StableIndex<std::string> index(10, WhenGone::kRetire);
+  Take(index, {"a", "b", "c"});
+  EXPECT_THAT(Take(index, {"c", "a", "b"}), ElementsAre(2, 0, 1));
+  EXPECT_THAT(Take(index, {"b", "c"}), ElementsAre(1, 2));
+  index.Release(0);
+  EXPECT_THAT(Take(index, {"d", "b", "c"}), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Take(index, {"a", "b", "c"}), ElementsAre(3, 1, 2)) << "d has its place for as long as it has flows";
+}
+
 TEST(StableIndex, PlanThatIsNotCommittedChangesNothing) {
   StableIndex<std::string> index(10, WhenGone::kRetire);
   Take(index, {"a", "b"});
