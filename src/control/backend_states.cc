@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -13,6 +14,15 @@ namespace sluice {
 namespace {
 
 constexpr absl::Duration kTellAgain = absl::Seconds(10);
+
+// As far as it is followed here.
+bool SameBackends(const v1::Pool& one, const v1::Pool& other) {
+  return one.name() == other.name() &&
+         std::equal(one.backends().begin(), one.backends().end(), other.backends().begin(), other.backends().end(),
+                    [](const v1::Backend& a, const v1::Backend& b) {
+                      return a.name() == b.name() && a.address() == b.address() && a.state() == b.state();
+                    });
+}
 
 BackendState StateOf(HealthState state) {
   switch (state) {
@@ -44,28 +54,44 @@ const char* BackendStateName(BackendState state) {
   return "no next hop";
 }
 
-void BackendStates::Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets) {
+void BackendStates::Watch(const v1::Config& before, const v1::Config& config,
+                          const std::vector<CheckedBackend>& targets) {
   unhealthy_ = UnhealthyOf(config, targets);
-  absl::flat_hash_map<std::string, Pool> before = std::exchange(pools_, {});
-  absl::flat_hash_set<Address> addresses;
-  for (const v1::Pool& pool : config.pools()) {
-    Pool& known = pools_[pool.name()];
-    known.fails_open = pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
-    known.all_unhealthy = before[pool.name()].all_unhealthy;
-    absl::flat_hash_map<std::string, Backend>& old = before[pool.name()].backends;
-    for (const v1::Backend& backend : pool.backends()) {
-      const Address address = ParseAddress(backend.address()).value_or(Address());
-      const auto same = old.find(backend.name());
-      const bool stays = same != old.end() && same->second.address == address;
-      Backend& now = known.backends[backend.name()];
-      now = stays ? same->second : Backend{address, absl::Now(), backend.state(), absl::Now()};
-      if (std::exchange(now.wanted, backend.state()) != backend.state()) now.wanted_since = absl::Now();
-      addresses.insert(address);
-    }
+  absl::flat_hash_set<absl::string_view> names;
+  for (int i = 0; i < config.pools_size(); i++) {
+    const v1::Pool& pool = config.pools(i);
+    names.insert(pool.name());
+    // Most are the same as before, and at the same place.
+    if (i >= before.pools_size() || !SameBackends(before.pools(i), pool)) WatchPool(pool);
+    pools_[pool.name()].fails_open = pool.when_all_unhealthy() == v1::Pool::FAIL_OPEN;
   }
-  absl::erase_if(missing_, [&addresses](const auto& entry) { return !addresses.contains(entry.first); });
+  absl::erase_if(pools_, [&names](const auto& entry) { return !names.contains(entry.first); });
+  ForgetMissing();
   checker_->Watch(targets);
   agents_.Watch(ReadAgentTargets(config));
+}
+
+void BackendStates::WatchPool(const v1::Pool& pool) {
+  Pool& known = pools_[pool.name()];
+  const absl::flat_hash_map<std::string, Backend> before = std::exchange(known.backends, {});
+  for (const v1::Backend& backend : pool.backends()) {
+    const Address address = ParseAddress(backend.address()).value_or(Address());
+    const auto same = before.find(backend.name());
+    const bool stays = same != before.end() && same->second.address == address;
+    Backend& now = known.backends[backend.name()];
+    now = stays ? same->second : Backend{address, absl::Now(), backend.state(), absl::Now()};
+    if (std::exchange(now.wanted, backend.state()) != backend.state()) now.wanted_since = absl::Now();
+  }
+}
+
+// Of addresses that no backend has any more.
+void BackendStates::ForgetMissing() {
+  if (missing_.empty()) return;
+  absl::flat_hash_set<Address> addresses;
+  for (const auto& [name, pool] : pools_) {
+    for (const auto& [backend, known] : pool.backends) addresses.insert(known.address);
+  }
+  absl::erase_if(missing_, [&addresses](const auto& entry) { return !addresses.contains(entry.first); });
 }
 
 BackendNames BackendStates::UnhealthyOf(const v1::Config& config, const std::vector<CheckedBackend>& targets) const {

@@ -52,8 +52,8 @@ class BackendStates {
   BackendNames UnhealthyOf(const v1::Config& config, const std::vector<CheckedBackend>& targets) const;
 
   // The backends of `config`, and their agents, from now on; `targets` are read from it (check_targets.h). What is
-  // known of those that stay stays.
-  void Watch(const v1::Config& config, const std::vector<CheckedBackend>& targets);
+  // known of those that stay stays. `before` is the configuration of the last call, at first an empty one.
+  void Watch(const v1::Config& before, const v1::Config& config, const std::vector<CheckedBackend>& targets);
 
   // Starts checks that are due, and takes what has come of others; whether the tables have to be built anew.
   bool Tick();
@@ -109,6 +109,8 @@ class BackendStates {
     bool all_unhealthy = false;
   };
 
+  void WatchPool(const v1::Pool& pool);
+  void ForgetMissing();
   void Follow(const BackendId& id);
   void SetUnhealthy(const BackendId& id);
   void TellOfPool(const std::string& name);

@@ -44,14 +44,16 @@ ProbeFamilies ProbedFamilies(const std::vector<CheckedBackend>& checked) {
 }
 
 std::vector<Address> BackendAddresses(const v1::Config& config) {
-  std::set<Address> addresses;
+  std::vector<Address> addresses;
   for (const v1::Pool& pool : config.pools()) {
     for (const v1::Backend& backend : pool.backends()) {
       const absl::StatusOr<Address> address = ParseAddress(backend.address());
-      if (address.ok()) addresses.insert(*address);
+      if (address.ok()) addresses.push_back(*address);
     }
   }
-  return {addresses.begin(), addresses.end()};
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
 }
 
 }  // namespace
@@ -63,7 +65,8 @@ Controller::Controller(const Options& options)
       flow_ender_(std::make_unique<FlowEnder>(options.engine)),
       probe_forwarder_(options.engine) {}
 
-absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
+absl::StatusOr<uint32_t> Controller::Apply(std::shared_ptr<const v1::Config> shared) {
+  const v1::Config& config = *shared;
   if (absl::Status status = CheckFixed(config); !status.ok()) return status;
   const absl::StatusOr<std::vector<CheckedBackend>> checked = ReadCheckTargets(config);
   if (!checked.ok()) return checked.status();
@@ -81,13 +84,12 @@ absl::StatusOr<uint32_t> Controller::Apply(const v1::Config& config) {
     WantProbes(probed_).IgnoreError();
     return status;
   }
-  config_ = config;
-  probe_forwarder_.Follow(config_);
   effective_ = std::move(next);
-  effective_.MoveTo(config_);
+  probe_forwarder_.Follow(config);
+  states_.Watch(*config_, config, *checked);
+  config_ = std::move(shared);
   TellRoles();
   WatchBackends(effective_.config());
-  states_.Watch(config, *checked);
   observer_.Watch(*checked);
   WantProbes(probed).IgnoreError();
   probed_ = probed;
@@ -102,9 +104,9 @@ absl::Status Controller::Check(const v1::Config& config) const {
 
 absl::Status Controller::CheckFixed(const v1::Config& config) const {
   if (generation_ == 0) return absl::OkStatus();
-  std::vector<std::string> fixed = FixedFields(config_.engine(), config.engine());
-  if (!google::protobuf::util::MessageDifferencer::Equals(config_.api(), config.api())) fixed.push_back("api");
-  if (config_.admin().listen() != config.admin().listen()) fixed.push_back("admin.listen");
+  std::vector<std::string> fixed = FixedFields(config_->engine(), config.engine());
+  if (!google::protobuf::util::MessageDifferencer::Equals(config_->api(), config.api())) fixed.push_back("api");
+  if (config_->admin().listen() != config.admin().listen()) fixed.push_back("admin.listen");
   if (fixed.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while sluiced runs; restart it for that"));

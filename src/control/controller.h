@@ -49,7 +49,8 @@ class Controller {
   // Makes `config` (validated, config/validate.h) the desired state and returns the generation that every worker runs.
   // On an error nothing has changed. What only a restart can change (engine: all of it but tunnel_source) is refused
   // with the names of the fields.
-  absl::StatusOr<uint32_t> Apply(const v1::Config& config);
+  absl::StatusOr<uint32_t> Apply(std::shared_ptr<const v1::Config> config);
+  absl::StatusOr<uint32_t> Apply(const v1::Config& config) { return Apply(std::make_shared<const v1::Config>(config)); }
 
   // Looks for the next hops of its backends already, before it is applied: an instance before us may still be
   // forwarding, and should not be relieved by one that does not know the way yet. Tick and settled go on from here.
@@ -74,7 +75,7 @@ class Controller {
   absl::Status Check(const v1::Config& config) const;
 
   // For who tells what runs (view.h). The tables are null before the first Apply.
-  const v1::Config& config() const { return config_; }
+  const v1::Config& config() const { return *config_; }
   const Tables* tables() const { return tables_.get(); }
   const std::vector<EnginePort>& ports() const { return ports_; }
   const Traffic& traffic() const { return traffic_; }
@@ -127,7 +128,7 @@ class Controller {
   Traffic traffic_;
   Timing build_timing_;
   Timing publish_timing_;
-  v1::Config config_;
+  std::shared_ptr<const v1::Config> config_ = std::make_shared<const v1::Config>();
   Effective effective_;
   std::vector<EnginePort> ports_;
   absl::flat_hash_map<Address, BackendNextHop> next_hops_;

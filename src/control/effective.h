@@ -25,8 +25,6 @@ class Effective {
 
   // What it is after this one once `wanted` counts, which outlives it. Nothing starts slowly with the first one.
   Effective Next(const v1::Config& wanted, absl::Time now) const;
-  // The same configuration from now on at another place.
-  void MoveTo(const v1::Config& wanted) { wanted_ = &wanted; }
 
   // Takes the backends' states and the time into the weights; whether backends have left that were leaving.
   bool Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now);

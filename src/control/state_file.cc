@@ -88,8 +88,10 @@ bool Decode(std::string_view text, v1::StoredState* state) {
 
 }  // namespace
 
-absl::Status WriteState(const std::string& folder, const v1::StoredState& state) {
-  const std::string payload = state.SerializeAsString();
+absl::Status WriteState(const std::string& folder, const KeptState& kept) {
+  // What is parsed of two messages, one behind the other, is both merged.
+  std::string payload = kept.ground != nullptr ? *kept.ground : "";
+  kept.state.AppendToString(&payload);
   const std::string path = folder + kName;
   const std::string aside = path + ".new";
   if (absl::Status status = WriteFile(aside, absl::StrCat(std::string(kHead), Digest(payload), payload));

@@ -4,6 +4,7 @@
 // on the disk.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,16 @@
 
 namespace sluice {
 
+// A state in two parts, so that for a change of one backend nothing is copied or serialized but what that one can
+// change.
+struct KeptState {
+  v1::StoredState state;
+  // Another StoredState, serialized, into which `state` is merged (MergeFrom). Null: an empty one.
+  std::shared_ptr<const std::string> ground;
+};
+
 // Returns when it is on the disk.
-absl::Status WriteState(const std::string& folder, const v1::StoredState& state);
+absl::Status WriteState(const std::string& folder, const KeptState& kept);
 
 struct FoundState {
   // As when nothing was ever changed, if there is none.

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "control/state_file.h"
-
 namespace sluice {
 namespace {
 
@@ -24,7 +22,7 @@ StateKeeper::~StateKeeper() {
   thread_.join();
 }
 
-void StateKeeper::Keep(v1::StoredState state) {
+void StateKeeper::Keep(KeptState state) {
   {
     const std::lock_guard lock(mutex_);
     next_ = std::move(state);
@@ -68,7 +66,7 @@ void StateKeeper::Run() {
       changed_.wait(lock, has_work);
     }
     if (!next_.has_value()) return;
-    v1::StoredState state = *std::exchange(next_, std::nullopt);
+    KeptState state = *std::exchange(next_, std::nullopt);
     const uint64_t version = version_;
     lock.unlock();
     const absl::Status status = WriteState(folder_, state);

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
-#include "control/state.pb.h"
+#include "control/state_file.h"
 
 namespace sluice {
 
@@ -30,7 +30,7 @@ class StateKeeper {
   StateKeeper& operator=(const StateKeeper&) = delete;
 
   // `state` is the one to keep from now on. When it cannot be written, that is tried again every second.
-  void Keep(v1::StoredState state);
+  void Keep(KeptState state);
   // Calls `done` when the last state of Keep is on the disk, or with the reason why it is not.
   void WhenKept(Done done);
   // The same, and waits for it.
@@ -51,7 +51,7 @@ class StateKeeper {
   const Post post_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<v1::StoredState> next_;
+  std::optional<KeptState> next_;
   std::deque<Waiter> waiters_;
   // The state last given, and the last one of which the fate is known.
   uint64_t version_ = 0;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,7 +40,8 @@ class Wanted {
   explicit Wanted(StateKeeper* keeper) : keeper_(keeper) {}
 
   // What to start with, from the file and what was kept; what of that was dropped goes to `notes`.
-  v1::Config Begin(const LoadedConfig& file, const v1::StoredState& kept, std::vector<std::string>* notes);
+  std::shared_ptr<const v1::Config> Begin(const LoadedConfig& file, const v1::StoredState& kept,
+                                          std::vector<std::string>* notes);
   // From here on changes are published. Required: `controller` runs what Begin gave.
   void Serve(Controller* controller);
 
@@ -55,10 +57,10 @@ class Wanted {
   using Replies = std::vector<absl::StatusOr<v1::ChangeReply>>;
   Replies ChangeBackends(absl::Span<const BackendEdit> edits);
 
-  const v1::Config& config() const { return config_; }
+  const v1::Config& config() const { return *config_; }
   uint64_t revision() const { return stored_.revision(); }
   // Whether the base was applied over the API.
-  bool applied() const { return stored_.wanted().has_applied(); }
+  bool applied() const { return ground_->state.wanted().has_applied(); }
   const BackendChanges& changes() const { return stored_.wanted().changes(); }
 
   // Calls `done` when all changes up to now are kept, or with the reason why they are not.
@@ -71,12 +73,17 @@ class Wanted {
 
  private:
   struct Draft;
+  // Since `begin`, of MonotonicNow.
+  static void SetTook(uint64_t begin, v1::ChangeReply* reply);
   absl::Status CheckOptions(const v1::ChangeOptions& options, uint64_t revision) const;
   absl::StatusOr<v1::ChangeReply> Replace(const char* what, v1::Config base, v1::StoredState next, Merged merged,
                                           bool dry_run);
+  v1::StoredState Whole() const;
+  void Take(v1::StoredState whole);
+  void Keep();
   absl::StatusOr<v1::ChangeReply> Draw(const BackendEdit& edit, Draft* draft) const;
   absl::Status Check(Draft* draft) const;
-  absl::Status Publish(Draft* draft);
+  absl::Status Publish(uint64_t begin, Draft* draft);
   void ChangeTogether(absl::Span<const BackendEdit> edits, Replies* replies);
   v1::WantedState Current() const;
   void FillReply(v1::ChangeReply* reply) const;
@@ -87,9 +94,15 @@ class Wanted {
   Controller* controller_ = nullptr;
   // The file as last read, or what was applied; what the changes are over.
   v1::Config base_;
-  // `base_` with all changes.
-  v1::Config config_;
-  // As it is kept.
+  // `base_` with all changes; the controller has the same one.
+  std::shared_ptr<const v1::Config> config_ = std::make_shared<const v1::Config>();
+  // What is kept, in two parts: the bases, which no change of a backend touches, and the rest.
+  struct Ground {
+    v1::StoredState state;
+    // Serialized.
+    std::string bytes;
+  };
+  std::shared_ptr<const Ground> ground_ = std::make_shared<const Ground>();
   v1::StoredState stored_;
   // It is not as it was found.
   bool begun_anew_ = false;

@@ -82,9 +82,9 @@ absl::Status Daemon::Start() {
       ReloadSocket::Open(io_, options_.run_dir, [this] { return Reload(); });
   if (!socket.ok()) return socket.status();
   reload_socket_ = *std::move(socket);
-  const absl::StatusOr<v1::Config> config = OpenWanted(*loaded);
+  const absl::StatusOr<std::shared_ptr<const v1::Config>> config = OpenWanted(*loaded);
   if (!config.ok()) return config.status();
-  if (absl::Status status = OpenEngine(*config); !status.ok()) return status;
+  if (absl::Status status = OpenEngine(**config); !status.ok()) return status;
   if (absl::Status status = OpenControl(*config); !status.ok() || io_.stopped()) return status;
   wanted_->Serve(controller_.get());
   events_ = std::make_unique<Events>(controller_.get());
@@ -93,14 +93,14 @@ absl::Status Daemon::Start() {
   return OpenAdmin();
 }
 
-absl::StatusOr<v1::Config> Daemon::OpenWanted(const LoadedConfig& file) {
+absl::StatusOr<std::shared_ptr<const v1::Config>> Daemon::OpenWanted(const LoadedConfig& file) {
   const absl::StatusOr<FoundState> found = ReadState(options_.state_dir);
   if (!found.ok()) return found.status();
   std::vector<std::string> notes = found->notes;
   keeper_ = std::make_unique<StateKeeper>(
       options_.state_dir, [this](std::function<void()> answer) { boost::asio::post(io_, std::move(answer)); });
   wanted_ = std::make_unique<Wanted>(keeper_.get());
-  v1::Config config = wanted_->Begin(file, found->state, &notes);
+  std::shared_ptr<const v1::Config> config = wanted_->Begin(file, found->state, &notes);
   for (const std::string& note : notes) spdlog::warn("{}", note);
   return config;
 }
@@ -172,7 +172,8 @@ absl::Status Daemon::OpenEngine(const v1::Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status Daemon::OpenControl(const v1::Config& config) {
+absl::Status Daemon::OpenControl(const std::shared_ptr<const v1::Config>& shared) {
+  const v1::Config& config = *shared;
   absl::StatusOr<std::array<uint8_t, 32>> key = FindHashKey(config.engine().hash_key(), options_.state_dir);
   if (!key.ok()) return key.status();
   absl::StatusOr<std::unique_ptr<NeighborTable>> neighbors = NeighborTable::Open();
@@ -195,7 +196,7 @@ absl::Status Daemon::OpenControl(const v1::Config& config) {
   while (!controller_->settled() && MonotonicNow() < deadline && !io_.stopped()) io_.run_one_for(kTick);
   // Stopped before it has begun to serve: an instance before us goes on as it is.
   if (io_.stopped()) return absl::OkStatus();
-  return controller_->Apply(config).status();
+  return controller_->Apply(shared).status();
 }
 
 absl::StatusOr<uint32_t> Daemon::Reload() {

@@ -45,8 +45,8 @@ class Daemon {
  private:
   absl::Status Start();
   absl::Status OpenEngine(const v1::Config& config);
-  absl::StatusOr<v1::Config> OpenWanted(const LoadedConfig& file);
-  absl::Status OpenControl(const v1::Config& config);
+  absl::StatusOr<std::shared_ptr<const v1::Config>> OpenWanted(const LoadedConfig& file);
+  absl::Status OpenControl(const std::shared_ptr<const v1::Config>& shared);
   absl::Status OpenApi();
   absl::Status OpenAdmin();
   absl::StatusOr<uint32_t> Reload();

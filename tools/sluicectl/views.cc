@@ -91,14 +91,15 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
 }
 
+std::string Milliseconds(const google::protobuf::Duration& duration) {
+  return absl::StrFormat("%.1fms", static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() * 1e-6);
+}
+
 std::string LastCheck(const v1::Health& health) {
   if (!health.has_last()) return "";
-  const google::protobuf::Duration& duration = health.last().duration();
-  const double milliseconds = static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() * 1e-6;
   return absl::StrFormat(
-      "%s in %.1fms at %s",
-      absl::StrReplaceAll(Word(v1::CheckReport::Outcome_Name, health.last().outcome()), {{"_", " "}}), milliseconds,
-      TimeText(health.last().at()));
+      "%s in %s at %s", absl::StrReplaceAll(Word(v1::CheckReport::Outcome_Name, health.last().outcome()), {{"_", " "}}),
+      Milliseconds(health.last().duration()), TimeText(health.last().at()));
 }
 
 std::string EndpointText(const std::string& address, uint32_t port) {
@@ -337,8 +338,9 @@ std::string ShowChange(const v1::ChangeReply& reply, Format format) {
   for (const std::string& change : reply.changes()) absl::StrAppend(&text, change, "\n");
   if (reply.changes().empty()) text = "nothing changes\n";
   absl::StrAppend(&text, reply.dry_run() ? "dry run, nothing was done: " : "", "generation=", reply.generation(),
-                  " revision=", reply.revision(), "\n");
-  return text;
+                  " revision=", reply.revision());
+  if (reply.has_took()) absl::StrAppend(&text, " took=", Milliseconds(reply.took()));
+  return text + "\n";
 }
 
 }  // namespace sluice

@@ -52,7 +52,7 @@ TEST_F(StateFileTest, NothingWasEverKept) {
 }
 
 TEST_F(StateFileTest, TheLastOneComesBack) {
-  for (uint64_t i = 1; i <= 3; i++) ASSERT_TRUE(WriteState(folder_.path(), State(i)).ok());
+  for (uint64_t i = 1; i <= 3; i++) ASSERT_TRUE(WriteState(folder_.path(), {State(i), nullptr}).ok());
   const FoundState found = Find();
   EXPECT_EQ(found.state.SerializeAsString(), State(3).SerializeAsString());
   EXPECT_THAT(found.notes, IsEmpty());
@@ -63,8 +63,8 @@ TEST_F(StateFileTest, TheLastOneComesBack) {
 }
 
 TEST_F(StateFileTest, CutOffAnywhereTheOneBeforeIsUsed) {
-  ASSERT_TRUE(WriteState(folder_.path(), State(1)).ok());
-  ASSERT_TRUE(WriteState(folder_.path(), State(2)).ok());
+  ASSERT_TRUE(WriteState(folder_.path(), {State(1), nullptr}).ok());
+  ASSERT_TRUE(WriteState(folder_.path(), {State(2), nullptr}).ok());
   const std::string whole = Read("wanted");
   for (size_t length = 0; length < whole.size(); length++) {
     Write("wanted", whole.substr(0, length));
@@ -77,7 +77,7 @@ TEST_F(StateFileTest, CutOffAnywhereTheOneBeforeIsUsed) {
 }
 
 TEST_F(StateFileTest, AnyChangedByteIsFound) {
-  ASSERT_TRUE(WriteState(folder_.path(), State(1)).ok());
+  ASSERT_TRUE(WriteState(folder_.path(), {State(1), nullptr}).ok());
   const std::string whole = Read("wanted");
   for (size_t i = 0; i < whole.size(); i++) {
     std::string changed = whole;
@@ -91,15 +91,15 @@ TEST_F(StateFileTest, AnyChangedByteIsFound) {
 }
 
 TEST_F(StateFileTest, WhatACrashLeftAsideDoesNotCount) {
-  ASSERT_TRUE(WriteState(folder_.path(), State(1)).ok());
+  ASSERT_TRUE(WriteState(folder_.path(), {State(1), nullptr}).ok());
   Write("wanted.new", "half");
   EXPECT_EQ(Find().state.revision(), 1u);
-  ASSERT_TRUE(WriteState(folder_.path(), State(2)).ok());
+  ASSERT_TRUE(WriteState(folder_.path(), {State(2), nullptr}).ok());
   EXPECT_EQ(Find().state.revision(), 2u);
 }
 
 TEST_F(StateFileTest, AFolderThatCannotBeWritten) {
-  const absl::Status status = WriteState(Path("nowhere"), State(1));
+  const absl::Status status = WriteState(Path("nowhere"), {State(1), nullptr});
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(std::string(status.message()), HasSubstr("nowhere/wanted.new cannot be written: No such file"));
 }

@@ -60,7 +60,7 @@ TEST_F(StateKeeperTest, NothingToKeepIsKept) {
 TEST_F(StateKeeperTest, AnAnswerComesWhenItIsOnTheDisk) {
   const auto keeper = Make(folder_.path());
   for (uint64_t i = 1; i <= 50; i++) {
-    keeper->Keep(State(i));
+    keeper->Keep({State(i), nullptr});
     bool called = false;
     keeper->WhenKept([&](const absl::Status& status) { called = status.ok(); });
     if (!called) RunOne();
@@ -73,7 +73,7 @@ TEST_F(StateKeeperTest, ManyAtOnceAreAllAnsweredInOrder) {
   const auto keeper = Make(folder_.path());
   std::vector<uint64_t> answered;
   for (uint64_t i = 1; i <= 200; i++) {
-    keeper->Keep(State(i));
+    keeper->Keep({State(i), nullptr});
     keeper->WhenKept([&, i](const absl::Status& status) {
       EXPECT_TRUE(status.ok());
       EXPECT_GE(Kept(folder_.path()), i);
@@ -89,7 +89,7 @@ TEST_F(StateKeeperTest, ManyAtOnceAreAllAnsweredInOrder) {
 TEST_F(StateKeeperTest, TheLastIsWrittenBeforeTheEnd) {
   {
     const auto keeper = Make(folder_.path());
-    for (uint64_t i = 1; i <= 20; i++) keeper->Keep(State(i));
+    for (uint64_t i = 1; i <= 20; i++) keeper->Keep({State(i), nullptr});
   }
   EXPECT_EQ(Kept(folder_.path()), 20u);
 }
@@ -97,7 +97,7 @@ TEST_F(StateKeeperTest, TheLastIsWrittenBeforeTheEnd) {
 TEST_F(StateKeeperTest, AFailureIsToldAndTriedAgain) {
   const std::string folder = folder_.path() + "/later";
   const auto keeper = Make(folder);
-  keeper->Keep(State(1));
+  keeper->Keep({State(1), nullptr});
   EXPECT_THAT(std::string(keeper->Flush().message()), HasSubstr("cannot be written"));
   absl::Status told;
   keeper->WhenKept([&](const absl::Status& status) { told = status; });
@@ -112,7 +112,7 @@ TEST_F(StateKeeperTest, AFailureIsToldAndTriedAgain) {
 
 TEST_F(StateKeeperTest, EndsWhereNothingCanBeWritten) {
   const auto keeper = Make(folder_.path() + "/nowhere");
-  keeper->Keep(State(1));
+  keeper->Keep({State(1), nullptr});
   EXPECT_FALSE(keeper->Flush().ok());
 }
 

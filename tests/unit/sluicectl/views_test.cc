@@ -57,7 +57,7 @@ constexpr char kInventory[] = R"(
 
 constexpr char kChange[] = R"(
   generation: 8 revision: 4 changes: "~ pools[web].backends[web1].weight: 1 -> 5" changes: "- pools[web].backends[web2]"
-  warnings: "pools[0]: doubtful"
+  warnings: "pools[0]: doubtful" took { nanos: 4200000 }
 )";
 
 template <typename Message>
@@ -181,6 +181,7 @@ TEST(ViewsTest, Changes) {
   auto reply = Parse<v1::ChangeReply>(kChange);
   for (const Form& form : kForms) ExpectGolden(std::string("change.") + form.suffix, ShowChange(reply, form.format));
   reply.set_dry_run(true);
+  reply.clear_took();
   reply.clear_changes();
   EXPECT_EQ(ShowChange(reply, Format::kTable), "nothing changes\ndry run, nothing was done: generation=8 revision=4\n");
 }
