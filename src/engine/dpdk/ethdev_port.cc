@@ -39,6 +39,12 @@ constexpr std::pair<uint64_t, uint32_t> kRssKinds[] = {
     {RTE_ETH_RSS_NONFRAG_IPV6_UDP, NatOwners::Kind(true, true)},
 };
 
+// Virtual devices behind which is nothing but this process. Behind the others may be a kernel, at the far end of
+// whatever program they lead to, that leaves checksums to the hardware which it takes them for.
+bool LeadsElsewhere(const std::string& driver) {
+  return driver != "net_null" && driver != "net_ring";
+}
+
 // Largest layer-3 packet. A driver that says nothing of it says UINT16_MAX, and its frame's length is the limit.
 uint32_t LargestMtu(const rte_eth_dev_info& info) {
   uint32_t link_header = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
@@ -196,7 +202,7 @@ absl::Status EthdevPort::Start(absl::Span<rte_mempool* const> pool_of_queue) {
   if (const int result = rte_eth_dev_start(port_id_); result != 0) return Refusal("starting", result);
   started_ = true;
   // A virtual device passes on what its peer's kernel had.
-  unfinished_checksums_ = options_.pci.empty();
+  unfinished_checksums_ = options_.pci.empty() && LeadsElsewhere(driver_);
   AcceptMulticast();
   HearOfRemoval();
   // Of a device that can't, the counters start where they are.

@@ -133,6 +133,19 @@ TEST_F(EthdevPortTest, SaysWhatItIs) {
   EXPECT_TRUE(port->SetVirtualAddresses({}).ok());
 }
 
+TEST_F(EthdevPortTest, KernelsLeaveChecksumsUnfinishedAndProgramsDoNot) {
+  rte_mempool* pool = MakePool();
+  for (const char* device : {"net_ring0", "net_null0"}) {
+    const auto port = Started({.device = device}, pool);
+    ASSERT_NE(port, nullptr);
+    EXPECT_FALSE(port->unfinished_checksums()) << device;
+  }
+  const PcapFile in({MakeFrame(60)});
+  const auto port = Started({.device = "net_pcap0,rx_pcap=" + in.path() + ",tx_pcap=/dev/null"}, pool);
+  ASSERT_NE(port, nullptr);
+  EXPECT_TRUE(port->unfinished_checksums());
+}
+
 TEST_F(EthdevPortTest, SpreadsByPortsWhereTheDeviceCan) {
   const auto port = Started({.device = "net_null0", .workers = 2}, MakePool());
   ASSERT_NE(port, nullptr);
