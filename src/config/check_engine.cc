@@ -74,7 +74,8 @@ void CheckTapAddresses(const v1::Interface& interface, int index, Owners& owners
       continue;
     }
     CheckUnique(owners, FormatAddress(prefix->address), index, path, report);
-    CheckNotNat(prefix->address, NatClash::kInterface, "", path, report, facts);
+    CheckNotNat(
+        prefix->address, NatClash::kInterface, "", [&path] { return path; }, report, facts);
     if (facts.listener_by_address.contains(prefix->address)) {
       report.AddError(path, absl::StrCat(FormatAddress(prefix->address),
                                          " is a listener's address, which the kernel "
@@ -152,7 +153,8 @@ void CheckInterfaces(const v1::Engine& engine, Report& report, Facts& facts) {
 void CheckSource(const std::string& text, bool ipv4, Report& report, Facts& facts) {
   if (text.empty()) return;
   const std::string path = absl::StrCat("engine.tunnel_source.", ipv4 ? "ipv4" : "ipv6");
-  const std::optional<Address> address = CheckUnicast(report, path, text);
+  const std::optional<Address> address = CheckUnicast(
+      report, [&path] { return path; }, text);
   if (!address.has_value()) return;
   if (address->IsIpv4() != ipv4) {
     report.AddError(
@@ -160,7 +162,8 @@ void CheckSource(const std::string& text, bool ipv4, Report& report, Facts& fact
   } else if (facts.listener_by_address.contains(*address)) {
     report.AddError(path, absl::StrCat(text, " is a listener's address; write an address of this node"));
   }
-  CheckNotNat(*address, NatClash::kTunnelSource, "", path, report, facts);
+  CheckNotNat(
+      *address, NatClash::kTunnelSource, "", [&path] { return path; }, report, facts);
 }
 
 void CheckEnums(const v1::Engine& engine, Report& report) {

@@ -58,7 +58,8 @@ void CheckListener(const v1::Listener& listener, int index, Report& report, Fact
   if (listener.address().empty()) {
     Missing(report, at("address"), "a listener needs an address; add address: with the virtual address");
   } else {
-    facts.listener_addresses.back() = CheckUnicast(report, at("address"), listener.address());
+    facts.listener_addresses.back() = CheckUnicast(
+        report, [&at] { return at("address"); }, listener.address());
   }
   if (listener.ports().empty()) {
     Missing(report, at("ports"), "a listener needs ports; add ports: [80] or ports: [\"8000-8099\"]");
@@ -121,7 +122,9 @@ void CheckListeners(const v1::Config& config, Report& report, Facts& facts) {
     CheckListener(config.listeners(i), i, report, facts);
     const std::optional<Address>& address = facts.listener_addresses.back();
     if (!address.has_value()) continue;
-    CheckNotNat(*address, NatClash::kListener, config.listeners(i).name(), At(kList, i, "address"), report, facts);
+    CheckNotNat(
+        *address, NatClash::kListener, config.listeners(i).name(), [i] { return At(kList, i, "address"); }, report,
+        facts);
     const auto [first, is_new] = facts.listener_by_address.emplace(*address, i);
     if (!is_new) CheckSharedAddress(config, first->second, i, report);
   }

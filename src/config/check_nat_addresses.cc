@@ -24,7 +24,8 @@ uint64_t Size(const Prefix& prefix) {
 // An address alone is a prefix of all its bits. None and an error when the entry is wrong.
 std::optional<Prefix> ReadEntry(const std::string& text, const std::string& path, Report& report) {
   if (text.find('/') == std::string::npos) {
-    const std::optional<Address> address = CheckUnicast(report, path, text);
+    const std::optional<Address> address = CheckUnicast(
+        report, [&path] { return path; }, text);
     if (!address.has_value()) return std::nullopt;
     return Prefix{*address, AddressBits(*address)};
   }
@@ -98,8 +99,8 @@ void CheckNatAddresses(const v1::Config& config, Report& report, Facts& facts) {
   DropOverlaps(engine, facts.nat_blocks, report);
 }
 
-void CheckNotNat(const Address& address, NatClash clash, const std::string& name, const std::string& path,
-                 Report& report, Facts& facts) {
+void CheckNotNat(const Address& address, NatClash clash, const std::string& name, MakePath path, Report& report,
+                 Facts& facts) {
   auto block = std::upper_bound(facts.nat_blocks.begin(), facts.nat_blocks.end(), address,
                                 [](const Address& a, const NatBlock& b) { return a < b.first; });
   if (block == facts.nat_blocks.begin() || (--block)->last < address) return;
@@ -107,7 +108,7 @@ void CheckNotNat(const Address& address, NatClash clash, const std::string& name
   if ((block->told & bit) != 0) return;
   block->told |= bit;
   report.AddError(At(kList, block->index, ""),
-                  absl::StrCat(FormatAddress(address), " is ", Text(clash, name), " (", report.Where(path),
+                  absl::StrCat(FormatAddress(address), " is ", Text(clash, name), " (", report.Where(path()),
                                "); take addresses here that nothing else has"));
 }
 

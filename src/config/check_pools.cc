@@ -39,9 +39,9 @@ void CheckAddresses(const v1::Config& config, int index, Report& report, Facts& 
   const bool has_ports = families.forwarding == v1::Pool::FORWARDING_UNSPECIFIED || Translates(families.forwarding);
   for (int i = 0; i < pool.backends_size(); ++i) {
     const v1::Backend& backend = pool.backends(i);
-    const std::string path = At(list, i, "address");
+    const auto path = [&list, i] { return At(list, i, "address"); };
     if (backend.address().empty()) {
-      Missing(report, path, "a backend needs an address; add address: with the server's own address");
+      Missing(report, path(), "a backend needs an address; add address: with the server's own address");
       continue;
     }
     const std::optional<Address> address = CheckUnicast(report, path, backend.address());
@@ -51,19 +51,19 @@ void CheckAddresses(const v1::Config& config, int index, Report& report, Facts& 
     const uint32_t port = has_ports ? backend.port() : 0;
     const auto [first, is_new] = by_address.emplace(std::pair(*address, port), i);
     if (!is_new) {
-      report.AddError(path, absl::StrCat(backend.address(), port == 0 ? "" : absl::StrCat(" port ", port),
-                                         " is already backend \"", pool.backends(first->second).name(), "\" (",
-                                         report.Where(At(list, first->second, "address")),
-                                         ") of this pool; raise that one's weight instead",
-                                         has_ports ? ", or give each a port of its own" : ""));
+      report.AddError(path(), absl::StrCat(backend.address(), port == 0 ? "" : absl::StrCat(" port ", port),
+                                           " is already backend \"", pool.backends(first->second).name(), "\" (",
+                                           report.Where(At(list, first->second, "address")),
+                                           ") of this pool; raise that one's weight instead",
+                                           has_ports ? ", or give each a port of its own" : ""));
     }
     CheckNotNat(*address, NatClash::kBackend, backend.name(), path, report, facts);
     const auto listener = facts.listener_by_address.find(*address);
     if (listener != facts.listener_by_address.end()) {
-      report.AddError(path, absl::StrCat(backend.address(), " is the virtual address of listener \"",
-                                         config.listeners(listener->second).name(), "\" (",
-                                         report.Where(At("listeners", listener->second, "address")),
-                                         "); write the server's own address"));
+      report.AddError(path(), absl::StrCat(backend.address(), " is the virtual address of listener \"",
+                                           config.listeners(listener->second).name(), "\" (",
+                                           report.Where(At("listeners", listener->second, "address")),
+                                           "); write the server's own address"));
     }
   }
 }

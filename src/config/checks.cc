@@ -28,16 +28,16 @@ std::string NotUnicast(const Address& address) {
   return "";
 }
 
-std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text) {
+std::optional<Address> CheckUnicast(Report& report, MakePath path, const std::string& text) {
   // The parser of addresses stops at a zero byte.
   const absl::StatusOr<Address> address = ParseAddress(text.substr(0, text.find('\0')));
   if (!address.ok()) {
-    report.AddError(path, std::string(address.status().message()));
+    report.AddError(path(), std::string(address.status().message()));
     return std::nullopt;
   }
   const std::string reason = text.find('\0') != std::string::npos ? "has a zero byte behind it" : NotUnicast(*address);
   if (reason.empty()) return *address;
-  report.AddError(path, absl::StrCat("\"", text, "\" ", reason, "; write the unicast address of one machine"));
+  report.AddError(path(), absl::StrCat("\"", text, "\" ", reason, "; write the unicast address of one machine"));
   return std::nullopt;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/address.h"
@@ -75,8 +76,12 @@ void CheckEngine(const v1::Config& config, Report& report, Facts& facts);
 void CheckXdp(const v1::Config& config, Report& report);
 void CheckApi(const v1::Config& config, Report& report);
 
+// Where something stands in the configuration, put together only when there is something to say about it: there may be
+// a million backends.
+using MakePath = absl::FunctionRef<std::string()>;
+
 // The address, or none and an error when it is not one that a machine can have.
-std::optional<Address> CheckUnicast(Report& report, const std::string& path, const std::string& text);
+std::optional<Address> CheckUnicast(Report& report, MakePath path, const std::string& text);
 // Why the address is none, or "".
 std::string NotUnicast(const Address& address);
 
@@ -85,8 +90,8 @@ bool CheckHostBits(Report& report, const std::string& path, const std::string& t
 
 // An error when `address`, which stands at `path`, is one of engine.nat_addresses too. `name` is that of the listener
 // or backend.
-void CheckNotNat(const Address& address, NatClash clash, const std::string& name, const std::string& path,
-                 Report& report, Facts& facts);
+void CheckNotNat(const Address& address, NatClash clash, const std::string& name, MakePath path, Report& report,
+                 Facts& facts);
 
 // An error when it is out of the range of every timeout.
 void CheckTimeout(const google::protobuf::Duration& timeout, const std::string& path, absl::string_view field,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -44,16 +45,16 @@ ProbeFamilies ProbedFamilies(const std::vector<CheckedBackend>& checked) {
 }
 
 std::vector<Address> BackendAddresses(const v1::Config& config) {
-  std::vector<Address> addresses;
+  absl::flat_hash_set<Address> addresses;
   for (const v1::Pool& pool : config.pools()) {
     for (const v1::Backend& backend : pool.backends()) {
       const absl::StatusOr<Address> address = ParseAddress(backend.address());
-      if (address.ok()) addresses.push_back(*address);
+      if (address.ok()) addresses.insert(*address);
     }
   }
-  std::sort(addresses.begin(), addresses.end());
-  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
-  return addresses;
+  std::vector<Address> sorted(addresses.begin(), addresses.end());
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
 }
 
 }  // namespace
