@@ -32,11 +32,13 @@ std::string Pool(bool ipv6, const std::string& forwarding) {
 
 std::string ConfigText(const BalancerOptions& options) {
   const std::string forwarding = absl::AsciiStrToLower(v1::Pool::Forwarding_Name(options.forwarding));
+  const std::string listener =
+      absl::StrCat("ports: [80], protocol: ", options.protocol == SLUICE_IP_UDP ? "udp" : "tcp", ", pool: ");
   return absl::StrCat("engine:\n  interfaces: [{device: '", options.device, "'}]\n",
                       "  tunnel_source: {ipv4: 198.51.100.2, ipv6: '2001:db8:1::2'}\n",
                       "  nat_addresses: [198.51.100.64/26, '2001:db8:2::/122']\n",
-                      "listeners:\n  - {name: web4, address: 203.0.113.10, ports: [80], protocol: tcp, pool: web4}\n",
-                      "  - {name: web6, address: '2001:db8::10', ports: [80], protocol: tcp, pool: web6}\npools:\n",
+                      "listeners:\n  - {name: web4, address: 203.0.113.10, ", listener, "web4}\n",
+                      "  - {name: web6, address: '2001:db8::10', ", listener, "web6}\npools:\n",
                       Pool(false, forwarding), Pool(true, forwarding));
 }
 

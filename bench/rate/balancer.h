@@ -20,6 +20,8 @@ namespace sluice::bench {
 struct BalancerOptions {
   std::string device;
   v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
+  // Of the listeners: SLUICE_IP_TCP or SLUICE_IP_UDP.
+  uint8_t protocol = 0;
   // Room for so many flows, at 12 bytes each; or for as many sessions where packets are translated.
   uint64_t room = 0;
   HugePages huge_pages = HugePages::kPreferred;

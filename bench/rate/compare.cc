@@ -13,12 +13,22 @@ using google::protobuf::Struct;
 using google::protobuf::Value;
 
 // What must agree for figures to be comparable, and where they do not, what it is.
-constexpr const char* kSettings[] = {"engine",  "device",      "forwarding",   "family",     "flows",
-                                     "room",    "new_flows",   "packet_sizes", "popularity", "huge_pages",
-                                     "seconds", "repetitions", "cpu"};
-constexpr const char* kFigures[] = {"mpps",           "ns_per_packet",  "floor_mpps",    "floor_ns_per_packet",
-                                    "ratio_to_floor", "generator_mpps", "batch",         "floor_batch",
-                                    "loss",           "table_bytes",    "resident_bytes"};
+constexpr const char* kSettings[] = {"engine",     "device",  "forwarding",  "family",       "protocol",
+                                     "flows",      "room",    "new_flows",   "packet_sizes", "popularity",
+                                     "huge_pages", "seconds", "repetitions", "cpu"};
+constexpr const char* kFigures[] = {"mpps",
+                                    "ns_per_packet",
+                                    "cycles_per_packet",
+                                    "floor_mpps",
+                                    "floor_ns_per_packet",
+                                    "floor_cycles_per_packet",
+                                    "ratio_to_floor",
+                                    "generator_mpps",
+                                    "batch",
+                                    "floor_batch",
+                                    "loss",
+                                    "table_bytes",
+                                    "resident_bytes"};
 
 absl::StatusOr<Struct> Parse(const std::string& text) {
   Struct object;
@@ -61,9 +71,10 @@ absl::StatusOr<std::string> Compare(const std::string& before, const std::string
     if (one != other) absl::StrAppend(&text, "differs: ", name, " ", one, ", ", other, "\n");
   }
   for (const char* name : kFigures) {
+    if (!first->fields().contains(name) && !second->fields().contains(name)) continue;
     const double one = NumberOf(*first, name);
     const std::string share = one == 0 ? "-" : absl::StrFormat("%.1f %%", NumberOf(*second, name) / one * 100);
-    absl::StrAppendFormat(&text, "%-20s %-32s %-32s %s\n", name, FigureText(*first, name), FigureText(*second, name),
+    absl::StrAppendFormat(&text, "%-26s %-32s %-32s %s\n", name, FigureText(*first, name), FigureText(*second, name),
                           share);
   }
   return text;

@@ -1,5 +1,7 @@
 #include "device.h"
 
+#include <rte_cycles.h>
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -51,11 +53,13 @@ Run MeasureOnce(Balancer& balancer, double seconds) {
 absl::StatusOr<Results> MeasureDevice(const Settings& settings,
                                       const std::function<void(const std::string&)>& progress) {
   Results results;
-  BalancerOptions options{settings.device, settings.forwarding, settings.room, settings.huge_pages};
+  BalancerOptions options{settings.device, settings.forwarding, settings.traffic.protocol, settings.room,
+                          settings.huge_pages};
   // That driver keeps the file in packets.
   if (absl::StrContains(settings.device, "infinite_rx=1")) options.kept_packets = settings.traffic.flows;
   absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results.notes);
   if (!balancer.ok()) return balancer.status();
+  results.tsc_hz = rte_get_tsc_hz();
   if (absl::Status status = WaitForFlows(**balancer, settings); !status.ok()) return status;
   const EngineCounters before = (*balancer)->ReadCounters();
   for (uint32_t i = 0; i < settings.repetitions; i++) {

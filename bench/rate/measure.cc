@@ -1,5 +1,6 @@
 #include "measure.h"
 
+#include <rte_cycles.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -109,7 +110,8 @@ absl::Status Bench::Start(Results* results) {
   if (!generator.ok()) return generator.status();
   generator_ = *std::move(generator);
   if (absl::Status status = floor_.Start(floor_cable_.device(), generator_->pool()); !status.ok()) return status;
-  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.room, settings_.huge_pages};
+  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.traffic.protocol, settings_.room,
+                          settings_.huge_pages};
   absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results->notes);
   if (!balancer.ok()) return balancer.status();
   balancer_ = *std::move(balancer);
@@ -165,6 +167,7 @@ absl::StatusOr<Results> MeasureRate(const Settings& settings, const std::functio
   Results results;
   if (absl::Status status = TakeCpus(&results); !status.ok()) return status;
   if (absl::Status status = StartLcores(settings.huge_pages); !status.ok()) return status;
+  results.tsc_hz = rte_get_tsc_hz();
   Bench bench(settings, progress);
   if (absl::Status status = bench.Start(&results); !status.ok()) return status;
   if (absl::Status status = bench.Repeat(&results); !status.ok()) return status;

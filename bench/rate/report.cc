@@ -19,6 +19,8 @@ struct Figure {
   double median = 0;
   double min = 0;
   double max = 0;
+
+  Figure Times(double factor) const { return {median * factor, min * factor, max * factor}; }
 };
 
 Figure FigureOf(std::vector<double> values) {
@@ -40,13 +42,19 @@ double NsPerPacket(const Run& run) {
   return run.packets == 0 ? 0 : run.seconds * 1e9 / static_cast<double>(run.packets);
 }
 
+double CyclesOfNs(const Results& results) {
+  return static_cast<double>(results.tsc_hz) / 1e9;
+}
+
 // What every report has, by its name in JSON. Ratios are of the two runs of one repetition.
 struct Figures {
   explicit Figures(const Results& results)
       : mpps(FigureOf(results.balancer, &Run::mpps)),
         ns(FigureOf(results.balancer, NsPerPacket)),
+        cycles(ns.Times(CyclesOfNs(results))),
         floor_mpps(FigureOf(results.floor, &Run::mpps)),
         floor_ns(FigureOf(results.floor, NsPerPacket)),
+        floor_cycles(floor_ns.Times(CyclesOfNs(results))),
         generator_mpps(FigureOf(results.generator, &Run::mpps)),
         batch(FigureOf(results.balancer, [](const Run& run) { return run.batch; })),
         floor_batch(FigureOf(results.floor, [](const Run& run) { return run.batch; })) {
@@ -64,7 +72,7 @@ struct Figures {
 
   double loss() const { return sent == 0 ? 0 : static_cast<double>(lost) / static_cast<double>(sent); }
 
-  Figure mpps, ns, floor_mpps, floor_ns, generator_mpps, batch, floor_batch, ratio;
+  Figure mpps, ns, cycles, floor_mpps, floor_ns, floor_cycles, generator_mpps, batch, floor_batch, ratio;
   uint64_t sent = 0;
   uint64_t lost = 0;
 };
@@ -80,6 +88,10 @@ std::string CpuModel() {
 
 std::string Forwarding(const Settings& settings) {
   return absl::AsciiStrToLower(v1::Pool::Forwarding_Name(settings.forwarding));
+}
+
+std::string Protocol(const Settings& settings) {
+  return settings.traffic.protocol == SLUICE_IP_UDP ? "udp" : "tcp";
 }
 
 std::string Popularity(const Settings& settings) {
@@ -117,6 +129,7 @@ void AddSettings(Object& object, const Settings& settings) {
   Add(object, "device", Device(settings));
   Add(object, "forwarding", Forwarding(settings));
   Add(object, "family", settings.traffic.family);
+  Add(object, "protocol", Protocol(settings));
   Add(object, "flows", static_cast<double>(settings.traffic.flows));
   Add(object, "room", static_cast<double>(settings.room));
   Add(object, "huge_pages", HugePagesText(settings));
@@ -142,22 +155,24 @@ std::string TrafficText(const Settings& settings, const Results& results) {
 }
 
 std::string FloorText(const Figures& figures) {
-  return absl::StrCat(
-      Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
-      Line("balancer to floor", "", figures.ratio), Line("generator alone", "Mpps", figures.generator_mpps),
-      Line("batch of the balancer", "of 32", figures.batch), Line("batch of the floor", "of 32", figures.floor_batch));
+  return absl::StrCat(Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
+                      Line("", "cycles", figures.floor_cycles), Line("balancer to floor", "", figures.ratio),
+                      Line("generator alone", "Mpps", figures.generator_mpps),
+                      Line("batch of the balancer", "of 32", figures.batch),
+                      Line("batch of the floor", "of 32", figures.floor_batch));
 }
 
 }  // namespace
 
 std::string Text(const Settings& settings, const Results& results) {
   const Figures figures(results);
-  std::string text =
-      absl::StrFormat("%s, IPv%d, %d flows, dpdk engine with one worker over %s, %s\n", Forwarding(settings),
-                      settings.traffic.family, settings.traffic.flows, Device(settings), CpuModel());
+  std::string text = absl::StrFormat("%s, IPv%d, %d %s flows, dpdk engine with one worker over %s, %s\n",
+                                     Forwarding(settings), settings.traffic.family, settings.traffic.flows,
+                                     absl::AsciiStrToUpper(Protocol(settings)), Device(settings), CpuModel());
   if (settings.device.empty()) absl::StrAppend(&text, TrafficText(settings, results));
   absl::StrAppendFormat(&text, "median of %d runs of %g s (min to max)\n\n", settings.repetitions, settings.seconds);
-  absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns));
+  absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns),
+                  Line("", "cycles", figures.cycles));
   if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
   absl::StrAppendFormat(&text, "%-22s %8.6f %%     (%d of %d packets)\n", "loss", figures.loss() * 100, figures.lost,
                         figures.sent);
@@ -175,9 +190,11 @@ std::string Json(const Settings& settings, const Results& results) {
   AddSettings(object, settings);
   Add(object, "mpps", figures.mpps);
   Add(object, "ns_per_packet", figures.ns);
+  Add(object, "cycles_per_packet", figures.cycles);
   if (settings.device.empty()) {
     Add(object, "floor_mpps", figures.floor_mpps);
     Add(object, "floor_ns_per_packet", figures.floor_ns);
+    Add(object, "floor_cycles_per_packet", figures.floor_cycles);
     Add(object, "ratio_to_floor", figures.ratio);
     Add(object, "generator_mpps", figures.generator_mpps);
     Add(object, "batch", figures.batch);

@@ -39,6 +39,8 @@ struct Results {
   // Memory of all flows, and all that the process has in RAM with them, bytes.
   uint64_t table_bytes = 0;
   uint64_t resident_bytes = 0;
+  // Of the clock by which cycles are counted.
+  uint64_t tsc_hz = 0;
   // The CPUs: the balancer's and the floor's, the generator's.
   int balancer_cpu = 0;
   int generator_cpu = 0;

@@ -20,19 +20,21 @@
 
 DEFINE_string(forwarding, "dsr_l2", "dsr_l2 | ipip | gue | nat | full_nat; of translated flows, clients' packets");
 DEFINE_int32(family, 4, "4 | 6: IPv4 or IPv6, of clients and servers");
-DEFINE_uint64(flows, 64'000, "TCP flows that are established, 1 to 100,000,000");
+DEFINE_string(protocol, "tcp", "tcp | udp");
+DEFINE_uint64(flows, 64'000, "flows that are established, 1 to 100,000,000");
 DEFINE_uint64(room, 0, "flows that the tables have room for, --flows to 200,000,000; 0: as many as --flows");
 DEFINE_string(device, "",
               "a device of DPDK that brings its own traffic, of --flows flows as --write_pcap has them, as "
               "net_pcap0,rx_pcap=FILE,infinite_rx=1; without a floor");
 DEFINE_string(write_pcap, "", "measures nothing: writes a packet of each of --flows flows to this file");
-DEFINE_double(new_flows, 0, "of all packets, the share that open a flow (a SYN that had not been before), 0 to 1");
+DEFINE_double(new_flows, 0,
+              "of all packets, the share that open a flow (of TCP with a SYN) that had not been before, 0 to 1");
 DEFINE_string(popularity, "uniform", "uniform | zipf: how packets are spread over the flows");
 DEFINE_double(zipf_exponent, 1.1, "with --popularity=zipf: its exponent, above 1 to 10");
-DEFINE_string(
-    packet_size, "smallest",
-    "bytes of a frame on the wire, up to 1518 | smallest (64, of IPv6 78) | imix (7 of the smallest, 4 of 594, 1 "
-    "of 1518)");
+DEFINE_string(packet_size, "smallest",
+              "bytes of a frame on the wire, up to 1518 | smallest (64, of IPv6 78, with UDP 74) | imix (7 of the "
+              "smallest, 4 of 594, 1 "
+              "of 1518)");
 DEFINE_string(huge_pages, "preferred", "preferred | required | off: reserved ones of 2 MiB, for tables and packets");
 DEFINE_double(seconds, 1, "of each run, 0.01 to 3600");
 DEFINE_uint32(repetitions, 7, "runs of the balancer, of the floor and of the generator alone, in turns; 1 to 1000");
@@ -54,8 +56,8 @@ absl::Status Wrong(const std::string& flag, const std::string& words) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", words));
 }
 
-absl::StatusOr<std::vector<uint16_t>> Sizes() {
-  const uint16_t shortest = Traffic::Shortest(FLAGS_family);
+absl::StatusOr<std::vector<uint16_t>> Sizes(uint8_t protocol) {
+  const uint16_t shortest = Traffic::Shortest(FLAGS_family, protocol);
   if (FLAGS_packet_size == "smallest") return std::vector<uint16_t>{shortest};
   if (FLAGS_packet_size == "imix") {
     return std::vector<uint16_t>{shortest, kMiddleFrame, shortest, kMiddleFrame, shortest, kLongestFrame,
@@ -72,6 +74,8 @@ absl::StatusOr<std::vector<uint16_t>> Sizes() {
 absl::Status ReadTraffic(sluice::bench::TrafficOptions* traffic) {
   if (FLAGS_family != 4 && FLAGS_family != 6) return Wrong("family", "4 or 6");
   traffic->family = FLAGS_family;
+  if (FLAGS_protocol != "tcp" && FLAGS_protocol != "udp") return Wrong("protocol", "tcp or udp");
+  traffic->protocol = FLAGS_protocol == "udp" ? SLUICE_IP_UDP : SLUICE_IP_TCP;
   if (FLAGS_flows < 1 || FLAGS_flows > kMostFlows) return Wrong("flows", "1 to 100000000");
   traffic->flows = FLAGS_flows;
   if (!(FLAGS_new_flows >= 0 && FLAGS_new_flows <= 1)) return Wrong("new_flows", "0 to 1");
@@ -84,7 +88,7 @@ absl::Status ReadTraffic(sluice::bench::TrafficOptions* traffic) {
   } else if (!gflags::GetCommandLineFlagInfoOrDie("zipf_exponent").is_default) {
     return Wrong("zipf_exponent", "is for --popularity=zipf");
   }
-  absl::StatusOr<std::vector<uint16_t>> sizes = Sizes();
+  absl::StatusOr<std::vector<uint16_t>> sizes = Sizes(traffic->protocol);
   if (!sizes.ok()) return sizes.status();
   traffic->sizes = *std::move(sizes);
   return absl::OkStatus();

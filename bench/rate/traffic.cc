@@ -10,22 +10,25 @@
 #include "absl/random/zipf_distribution.h"
 #include "site.h"
 #include "sluice/checksum.h"
-#include "sluice/parse.h"
 
 namespace sluice::bench {
 namespace {
 
 constexpr uint32_t kCheckSequence = 4;
+constexpr uint32_t kShortestFrame = 64;
 constexpr uint32_t kPortsOfClient = 50'000;
 constexpr uint8_t kTcpSyn = 0x02;
 constexpr uint8_t kTcpAck = 0x10;
 constexpr uint32_t kTcpFlags = 13;
 constexpr uint32_t kTcpChecksum = 16;
+constexpr uint32_t kUdpChecksum = 6;
+constexpr uint16_t kPort = 80;
+constexpr uint32_t kLeastPayload = 8;
 // Draws by Zipf's law take longer than a packet may, so they are made ahead: several for each flow, within limits.
 constexpr uint64_t kFewestDraws = uint64_t{1} << 20;
 constexpr uint64_t kMostDraws = uint64_t{1} << 24;
 
-uint32_t TcpOffset(bool ipv6) {
+uint32_t TransportOffset(bool ipv6) {
   return SLUICE_ETHERNET_BYTES + (ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES);
 }
 
@@ -47,21 +50,31 @@ std::vector<uint32_t> DrawByZipf(uint64_t flows, double exponent) {
   return drawn;
 }
 
-void WriteIpv4(uint8_t* at, uint32_t length) {
+void WriteIpv4(uint8_t* at, uint32_t length, uint8_t protocol) {
   at[0] = 0x45;
   sluice_store16(at + 2, SLUICE_16(length));
   at[8] = 64;
-  at[9] = SLUICE_IP_TCP;
+  at[9] = protocol;
   std::memcpy(at + 16, kVirtualIpv4.data(), kVirtualIpv4.size());
 }
 
-void WriteIpv6(uint8_t* at, uint32_t length) {
+void WriteIpv6(uint8_t* at, uint32_t length, uint8_t protocol) {
   at[0] = 0x60;
   sluice_store16(at + 4, SLUICE_16(length - SLUICE_IPV6_BYTES));
-  at[6] = SLUICE_IP_TCP;
+  at[6] = protocol;
   at[7] = 64;
   std::memcpy(at + 8, kClientsIpv6.data(), kClientsIpv6.size());
   std::memcpy(at + 24, kVirtualIpv6.data(), kVirtualIpv6.size());
+}
+
+// Makes a SYN, whose sequence number is 0, the answer to it.
+void Acknowledge(uint8_t* tcp) {
+  const uint16_t before = sluice_load16(tcp + 12);
+  tcp[kTcpFlags] = kTcpSyn | kTcpAck;
+  sluice_store32(tcp + 8, SLUICE_32(1));
+  uint16_t checksum = sluice_checksum_update(sluice_load16(tcp + kTcpChecksum), before, sluice_load16(tcp + 12));
+  checksum = sluice_checksum_update(checksum, 0, SLUICE_16(1));
+  sluice_store16(tcp + kTcpChecksum, checksum);
 }
 
 }  // namespace
@@ -69,12 +82,30 @@ void WriteIpv6(uint8_t* at, uint32_t length) {
 Traffic::Traffic(const TrafficOptions& options)
     : options_(options),
       ipv6_(options.family == 6),
+      udp_(options.protocol == SLUICE_IP_UDP),
       in_place_(options.sizes.size() == 1 && !options.moved),
       next_new_(options.flows) {
   for (const uint16_t size : options.sizes) {
     for (const Kind kind : {kAck, kSyn}) templates_[kind].push_back(MakeTemplate(size, kind));
   }
   if (options.zipf_exponent > 0 && options.flows > 1) drawn_ = DrawByZipf(options.flows, options.zipf_exponent);
+}
+
+uint16_t Traffic::Shortest(int family, uint8_t protocol) {
+  const uint32_t headers = TransportOffset(family == 6);
+  const uint32_t rest = protocol == SLUICE_IP_UDP ? SLUICE_UDP_BYTES + kLeastPayload : SLUICE_TCP_BYTES;
+  return static_cast<uint16_t>(std::max(headers + rest + kCheckSequence, kShortestFrame));
+}
+
+void Traffic::WriteTransport(uint8_t* at, uint32_t length, Kind kind) const {
+  sluice_store16(at + 2, SLUICE_16(kPort));
+  if (udp_) {
+    sluice_store16(at + 4, SLUICE_16(length));
+    return;
+  }
+  at[12] = SLUICE_TCP_BYTES / 4 << 4;
+  at[kTcpFlags] = kind == kSyn ? kTcpSyn : kTcpAck;
+  sluice_store16(at + 14, SLUICE_16(65535));
 }
 
 Traffic::Template Traffic::MakeTemplate(uint16_t size, Kind kind) const {
@@ -85,22 +116,19 @@ Traffic::Template Traffic::MakeTemplate(uint16_t size, Kind kind) const {
   std::copy(kRouterMac.begin(), kRouterMac.end(), at + 6);
   sluice_store16(at + 12, SLUICE_16(ipv6_ ? SLUICE_ETHERTYPE_IPV6 : SLUICE_ETHERTYPE_IPV4));
   uint8_t* ip = at + SLUICE_ETHERNET_BYTES;
-  // A frame may be longer than what is in it, and the shortest of IPv4 is.
-  const uint32_t ip_bytes = TcpOffset(ipv6_) - SLUICE_ETHERNET_BYTES;
-  const bool padded = size == Shortest(options_.family);
+  // A frame may be longer than what is in it, and the shortest of TCP over IPv4 is.
+  const uint32_t ip_bytes = TransportOffset(ipv6_) - SLUICE_ETHERNET_BYTES;
+  const bool padded = !udp_ && size == Shortest(options_.family, options_.protocol);
   const uint32_t length = padded ? ip_bytes + SLUICE_TCP_BYTES : made.length - SLUICE_ETHERNET_BYTES;
-  ipv6_ ? WriteIpv6(ip, length) : WriteIpv4(ip, length);
-  uint8_t* tcp = at + TcpOffset(ipv6_);
-  sluice_store16(tcp + 2, SLUICE_16(80));
-  tcp[12] = SLUICE_TCP_BYTES / 4 << 4;
-  tcp[kTcpFlags] = kind == kSyn ? kTcpSyn : kTcpAck;
-  sluice_store16(tcp + 14, SLUICE_16(65535));
+  ipv6_ ? WriteIpv6(ip, length, options_.protocol) : WriteIpv4(ip, length, options_.protocol);
+  uint8_t* transport = at + TransportOffset(ipv6_);
+  WriteTransport(transport, length - ip_bytes, kind);
   const uint8_t* end = at + kTemplateBytes;
   made.ip_sum = sluice_checksum_bytes(ip, end, ip_bytes, ip_bytes);
   // The pseudo header: both addresses, protocol, length.
   const uint32_t addresses = ipv6_ ? 32 : 8;
-  made.tcp_sum = sluice_checksum_bytes(tcp - addresses, end, addresses + SLUICE_TCP_BYTES, kTemplateBytes) +
-                 SLUICE_16(SLUICE_IP_TCP) + SLUICE_16(length - ip_bytes);
+  made.transport_sum = sluice_checksum_bytes(transport - addresses, end, addresses + TransportBytes(), kTemplateBytes) +
+                       SLUICE_16(options_.protocol) + SLUICE_16(length - ip_bytes);
   return made;
 }
 
@@ -129,33 +157,29 @@ void Traffic::WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind) {
   const uint32_t client = SLUICE_32(kFirstClient + static_cast<uint32_t>(flow / kPortsOfClient));
   const uint16_t port = SLUICE_16(10'000 + flow % kPortsOfClient);
   sluice_store32(at + SourceOffset(ipv6_), client);
-  uint8_t* tcp = at + TcpOffset(ipv6_);
-  sluice_store16(tcp, port);
+  uint8_t* transport = at + TransportOffset(ipv6_);
+  sluice_store16(transport, port);
   const uint32_t client_sum = sluice_checksum_word(client);
   if (!ipv6_) {
     const uint16_t checksum = static_cast<uint16_t>(~sluice_checksum_fold(made.ip_sum + client_sum));
     sluice_store16(at + SLUICE_ETHERNET_BYTES + 10, checksum);
   }
-  sluice_store16(tcp + kTcpChecksum, static_cast<uint16_t>(~sluice_checksum_fold(made.tcp_sum + client_sum + port)));
+  const uint16_t checksum = static_cast<uint16_t>(~sluice_checksum_fold(made.transport_sum + client_sum + port));
+  // Of UDP 0 would be none.
+  sluice_store16(transport + (udp_ ? kUdpChecksum : kTcpChecksum), udp_ && checksum == 0 ? 0xffff : checksum);
 }
 
 bool Traffic::TurnAround(rte_mbuf* packet) const {
   uint8_t* at = DataOf(packet);
-  uint8_t* tcp = at + TcpOffset(ipv6_);
-  if (tcp[kTcpFlags] != kTcpSyn) return false;
+  uint8_t* transport = at + TransportOffset(ipv6_);
+  if (udp_ ? sluice_load16(transport + 2) != SLUICE_16(kPort) : transport[kTcpFlags] != kTcpSyn) return false;
   std::copy(kBalancerMac.begin(), kBalancerMac.end(), at);
   std::copy(kRouterMac.begin(), kRouterMac.end(), at + 6);
   // Neither of these swaps changes a checksum.
   const uint32_t address = ipv6_ ? 16 : 4;
-  std::swap_ranges(tcp - 2 * address, tcp - address, tcp - address);
-  std::swap_ranges(tcp, tcp + 2, tcp + 2);
-  // It acknowledges the SYN, whose sequence number is 0.
-  const uint16_t before = sluice_load16(tcp + 12);
-  tcp[kTcpFlags] = kTcpSyn | kTcpAck;
-  sluice_store32(tcp + 8, SLUICE_32(1));
-  uint16_t checksum = sluice_checksum_update(sluice_load16(tcp + kTcpChecksum), before, sluice_load16(tcp + 12));
-  checksum = sluice_checksum_update(checksum, 0, SLUICE_16(1));
-  sluice_store16(tcp + kTcpChecksum, checksum);
+  std::swap_ranges(transport - 2 * address, transport - address, transport - address);
+  std::swap_ranges(transport, transport + 2, transport + 2);
+  if (!udp_) Acknowledge(transport);
   return true;
 }
 

@@ -1,5 +1,5 @@
-// What the generator of sluicebench sends: TCP packets of any number of flows to the site of balancer.h, laid out ahead
-// but for the few bytes that tell flows apart.
+// What the generator of sluicebench sends: TCP or UDP packets of any number of flows to the site of balancer.h, laid
+// out ahead but for the few bytes that tell flows apart.
 //
 // Thread-safety: one thread.
 #pragma once
@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "sluice/parse.h"
+
 struct rte_mbuf;
 
 namespace sluice::bench {
@@ -16,10 +18,12 @@ namespace sluice::bench {
 struct TrafficOptions {
   // 4 or 6.
   int family = 4;
+  // SLUICE_IP_TCP or SLUICE_IP_UDP.
+  uint8_t protocol = SLUICE_IP_TCP;
   uint64_t flows = 1;
-  // Of all packets, the share that are the first (a SYN) of a flow that has not been before: 0 to 1.
+  // Of all packets, the share that are the first (of TCP a SYN) of a flow that has not been before: 0 to 1.
   double new_flows = 0;
-  // Frames on the wire, check sequence included, bytes; packets have them in turn. None shorter than Shortest(family).
+  // Frames on the wire, check sequence included, bytes; packets have them in turn. None shorter than Shortest().
   std::vector<uint16_t> sizes;
   // Flows are drawn evenly, or by Zipf's law with this exponent, above 1; 0: evenly.
   double zipf_exponent = 0;
@@ -31,8 +35,8 @@ class Traffic {
  public:
   explicit Traffic(const TrafficOptions& options);
 
-  // Bytes on the wire of the shortest frame with TCP inside.
-  static uint16_t Shortest(int family) { return family == 4 ? 64 : 78; }
+  // Bytes on the wire of the shortest frame: with a TCP header inside, or a UDP header and eight bytes.
+  static uint16_t Shortest(int family, uint8_t protocol);
 
   // Makes the buffer the next packet: of a flow drawn, or a new one. `used`: it has been one before. Its payload
   // (behind the headers) has to be zero, and nothing that a balancer does changes that.
@@ -49,8 +53,8 @@ class Traffic {
   // Of this flow; the first `flows` are those that are drawn.
   void WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind);
 
-  // Of a client's SYN that a balancer has translated and sent to a server: makes it the server's answer. False: it is
-  // another packet.
+  // Of a client's SYN, or any UDP packet of one, that a balancer has translated and sent to a server: makes it the
+  // server's answer. False: it is another packet.
   bool TurnAround(rte_mbuf* packet) const;
 
  private:
@@ -60,16 +64,20 @@ class Traffic {
     alignas(32) std::array<uint8_t, kTemplateBytes> bytes{};
     // Without the check sequence, which a device adds.
     uint16_t length = 0;
-    // Sums of what IPv4's and TCP's checksums cover, in the byte order of memory, without what tells flows apart.
+    // Sums of what IPv4's and the transport's checksums cover, in the byte order of memory, without what tells flows
+    // apart.
     uint32_t ip_sum = 0;
-    uint32_t tcp_sum = 0;
+    uint32_t transport_sum = 0;
   };
 
+  uint32_t TransportBytes() const { return udp_ ? SLUICE_UDP_BYTES : SLUICE_TCP_BYTES; }
+  void WriteTransport(uint8_t* at, uint32_t length, Kind kind) const;
   Template MakeTemplate(uint16_t size, Kind kind) const;
   uint64_t Draw();
 
   const TrafficOptions options_;
   const bool ipv6_;
+  const bool udp_;
   // A buffer that was a packet has its place and length already. Then its rte_mbuf is left alone: over a NIC too it is
   // the worker's driver that writes it, and its line would only travel between the cores.
   const bool in_place_;

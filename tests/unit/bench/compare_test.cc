@@ -27,6 +27,7 @@ Settings SomeSettings() {
 // The floor is twice as fast always, and the generator four times.
 Results OfRuns(const std::vector<double>& mpps) {
   Results results;
+  results.tsc_hz = 2'000'000'000;
   for (const double one : mpps) {
     results.balancer.push_back(OfMpps(one));
     results.floor.push_back(OfMpps(2 * one));
@@ -42,6 +43,7 @@ TEST(Compare, TellsHowFiguresHaveChanged) {
   ASSERT_TRUE(text.ok()) << text.status();
   EXPECT_THAT(*text, AllOf(ContainsRegex("mpps +10 \\(9 to 30\\) +5 \\(1 to 7\\) +50.0 %"),
                            ContainsRegex("ns_per_packet +100 .* +200 .* +200.0 %"),
+                           ContainsRegex("[^_]cycles_per_packet +200 .* +400 .* +200.0 %"),
                            ContainsRegex("ratio_to_floor +0.5 .* +0.5 .* +100.0 %"), Not(HasSubstr("differs"))));
 }
 
@@ -56,10 +58,11 @@ TEST(Compare, TellsWhichSettingsDiffer) {
   Settings other = SomeSettings();
   other.traffic.flows = 2000;
   other.forwarding = v1::Pool::IPIP;
+  other.traffic.protocol = SLUICE_IP_UDP;
   const absl::StatusOr<std::string> text = Compare(Json(SomeSettings(), OfRuns({1})), Json(other, OfRuns({1})));
   ASSERT_TRUE(text.ok()) << text.status();
   EXPECT_THAT(*text, AllOf(HasSubstr("differs: flows 1000, 2000"), HasSubstr("differs: forwarding dsr_l2, ipip"),
-                           Not(HasSubstr("differs: room"))));
+                           HasSubstr("differs: protocol tcp, udp"), Not(HasSubstr("differs: room"))));
 }
 
 TEST(Compare, RefusesWhatIsNoResult) {
@@ -74,8 +77,8 @@ TEST(Text, SaysWhatIsLost) {
   Results results = OfRuns({1, 2, 3});
   results.balancer[1].lost = 30;
   EXPECT_THAT(Text(SomeSettings(), results),
-              AllOf(ContainsRegex("balancer +2.00 Mpps"), HasSubstr("(30 of 3000 packets)"),
-                    ContainsRegex("loss +1.000000 %")));
+              AllOf(ContainsRegex("balancer +2.00 Mpps"), ContainsRegex("1000.00 cycles"),
+                    HasSubstr("(30 of 3000 packets)"), ContainsRegex("loss +1.000000 %")));
 }
 
 }  // namespace

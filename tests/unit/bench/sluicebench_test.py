@@ -4,6 +4,7 @@
 usage: sluicebench_test.py PATH_TO_SLUICEBENCH
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -31,7 +32,8 @@ def measured(*options):
 @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "SKIPPED: it measures with two CPUs")
 class Measures(unittest.TestCase):
     def whole(self, result):
-        for name in ("mpps", "ns_per_packet", "floor_mpps", "floor_ns_per_packet", "ratio_to_floor", "generator_mpps"):
+        for name in ("mpps", "ns_per_packet", "cycles_per_packet", "floor_mpps", "floor_ns_per_packet",
+                     "floor_cycles_per_packet", "ratio_to_floor", "generator_mpps"):
             self.assertGreater(result[name], 0, name)
             self.assertLessEqual(result[name + "_min"], result[name], name)
             self.assertGreaterEqual(result[name + "_max"], result[name], name)
@@ -45,13 +47,14 @@ class Measures(unittest.TestCase):
         self.assertNotEqual(result["cpu"], "")
 
     def test_every_way_of_forwarding(self):
-        for family in (4, 6):
+        for protocol, family in itertools.product(("tcp", "udp"), (4, 6)):
             for forwarding in ("dsr_l2", "ipip", "gue", "nat", "full_nat"):
-                with self.subTest(family=family, forwarding=forwarding):
-                    result = measured(f"--family={family}", f"--forwarding={forwarding}", "--flows=3000")
+                with self.subTest(protocol=protocol, family=family, forwarding=forwarding):
+                    result = measured(f"--protocol={protocol}", f"--family={family}", f"--forwarding={forwarding}",
+                                      "--flows=3000")
                     self.whole(result)
-                    self.assertEqual((result["family"], result["forwarding"], result["flows"]),
-                                     (family, forwarding, 3000))
+                    self.assertEqual((result["protocol"], result["family"], result["forwarding"], result["flows"]),
+                                     (protocol, family, forwarding, 3000))
 
     def test_sizes_popularity_and_new_flows(self):
         for flows in (1, 3000):
@@ -99,6 +102,7 @@ class Refuses(unittest.TestCase):
     def test_options_that_make_no_sense(self):
         for option, words in {
                 "--flows=0": "1 to 100000000", "--flows=100000001": "1 to 100000000", "--family=5": "4 or 6",
+                "--protocol=sctp": "tcp or udp",
                 "--forwarding=dsr": "full_nat", "--packet_size=63": "64", "--packet_size=1519": "1518",
                 "--new_flows=1.5": "0 to 1", "--popularity=even": "zipf", "--zipf_exponent=2": "--popularity=zipf",
                 "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
