@@ -13,9 +13,9 @@ using google::protobuf::Struct;
 using google::protobuf::Value;
 
 // What must agree for figures to be comparable, and where they do not, what it is.
-constexpr const char* kSettings[] = {"engine",     "device",  "forwarding",  "family",       "protocol",
-                                     "flows",      "room",    "new_flows",   "packet_sizes", "popularity",
-                                     "huge_pages", "seconds", "repetitions", "cpu"};
+constexpr const char* kSettings[] = {"engine", "device",     "forwarding", "family",       "protocol",
+                                     "flows",  "room",       "new_flows",  "packet_sizes", "popularity",
+                                     "rate",   "huge_pages", "seconds",    "repetitions",  "cpu"};
 constexpr const char* kFigures[] = {"mpps",
                                     "ns_per_packet",
                                     "cycles_per_packet",
@@ -27,6 +27,21 @@ constexpr const char* kFigures[] = {"mpps",
                                     "batch",
                                     "floor_batch",
                                     "loss",
+                                    "offered_mpps",
+                                    "latency_p50_ns",
+                                    "floor_latency_p50_ns",
+                                    "latency_p90_ns",
+                                    "floor_latency_p90_ns",
+                                    "latency_p99_ns",
+                                    "floor_latency_p99_ns",
+                                    "latency_p99_9_ns",
+                                    "floor_latency_p99_9_ns",
+                                    "latency_p99_99_ns",
+                                    "floor_latency_p99_99_ns",
+                                    "latency_max_ns",
+                                    "floor_latency_max_ns",
+                                    "offered_loss",
+                                    "floor_offered_loss",
                                     "table_bytes",
                                     "resident_bytes"};
 

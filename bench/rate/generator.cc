@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "cable.h"
+#include "pacer.h"
 #include "sluice/types.h"
 
 namespace sluice::bench {
@@ -18,6 +20,9 @@ namespace {
 constexpr double kLeadInSeconds = 0.02;
 // When nothing comes back for so long, nothing more will: nobody is at the other end.
 constexpr double kPatienceSeconds = 5;
+// At an offered rate, from one look at the rings to the next. Looking more often would take their lines from the other
+// side.
+constexpr double kTurnSeconds = 0.5e-6;
 
 uint64_t Cycles(double seconds) {
   return static_cast<uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));
@@ -60,7 +65,9 @@ absl::StatusOr<std::unique_ptr<Generator>> Generator::Create(const TrafficOption
     return absl::ResourceExhaustedError(absl::StrCat("no memory for the generator: ", rte_strerror(rte_errno)));
   }
   rte_mempool_obj_iter(pool, ZeroBuffer, nullptr);
-  return std::unique_ptr<Generator>(new Generator(traffic, pool));
+  const absl::StatusOr<rte_ring*> idle = MakeRing("idle");
+  if (!idle.ok()) return idle.status();
+  return std::unique_ptr<Generator>(new Generator(traffic, pool, *idle));
 }
 
 template <typename Write>
@@ -127,6 +134,82 @@ Run Generator::OpenFlows(const Ends& ends, uint64_t flows, bool handshake) {
   const Run second = Pass(ends, flows, Traffic::kAck, false);
   run.sent += second.sent;
   run.lost += second.lost;
+  return run;
+}
+
+void Generator::Collect(const Ends& ends, Histogram* latency) {
+  std::array<rte_mbuf*, SLUICE_BURST> packets;
+  void** objects = reinterpret_cast<void**>(packets.data());
+  const uint32_t count = rte_ring_sc_dequeue_burst(ends.in, objects, SLUICE_BURST, nullptr);
+  returned_ += count;
+  if (latency != nullptr) {
+    const uint64_t now = rte_rdtsc();
+    for (uint32_t i = 0; i < count; i++) FetchBuffer(packets[i]);
+    for (uint32_t i = 0; i < count; i++) latency->Record(now - traffic_.StampOf(packets[i]));
+  }
+  rte_ring_sp_enqueue_bulk(idle_, objects, count, nullptr);
+}
+
+// Those for which there is no buffer are lost.
+void Generator::Send(const Ends& ends, uint32_t due) {
+  std::array<rte_mbuf*, SLUICE_BURST> packets;
+  void** objects = reinterpret_cast<void**>(packets.data());
+  const uint32_t used = rte_ring_sc_dequeue_burst(idle_, objects, due, nullptr);
+  uint32_t count = used;
+  while (count < due && (packets[count] = rte_pktmbuf_alloc(pool_)) != nullptr) count++;
+  for (uint32_t i = 0; i < count; i++) FetchBuffer(packets[i]);
+  for (uint32_t i = 0; i < count; i++) traffic_.Write(packets[i], i < used);
+  const uint64_t now = rte_rdtsc();
+  for (uint32_t i = 0; i < count; i++) traffic_.Stamp(packets[i], now);
+  rte_ring_sp_enqueue_bulk(ends.out, objects, count, nullptr);
+}
+
+void Generator::Settle(const Ends& ends, Histogram* latency) {
+  std::array<rte_mbuf*, SLUICE_BURST> packets;
+  Patience patience;
+  while (!rte_mempool_full(pool_) && patience.Left(returned_)) {
+    Collect(ends, latency);
+    void** objects = reinterpret_cast<void**>(packets.data());
+    rte_pktmbuf_free_bulk(packets.data(), rte_ring_sc_dequeue_burst(idle_, objects, SLUICE_BURST, nullptr));
+  }
+}
+
+Run Generator::Offer(const Ends& ends, double mpps, double seconds) {
+  OfferFor(ends, mpps, kLeadInSeconds, nullptr);
+  Histogram latency;
+  Run run = OfferFor(ends, mpps, seconds, &latency);
+  const double ns_of_cycle = 1e9 / static_cast<double>(rte_get_tsc_hz());
+  for (size_t i = 0; i < std::size(kPercentiles); i++) {
+    run.latency_ns[i] = static_cast<double>(latency.Quantile(kPercentiles[i].share)) * ns_of_cycle;
+  }
+  return run;
+}
+
+Run Generator::OfferFor(const Ends& ends, double mpps, double seconds, Histogram* latency) {
+  Run run;
+  const uint64_t returned_before = returned_;
+  looks_ = waiting_ = 0;
+  const uint64_t turn = Cycles(kTurnSeconds);
+  const uint64_t begin = rte_rdtsc();
+  const uint64_t end = begin + Cycles(seconds);
+  Pacer pacer(mpps * 1e6 / static_cast<double>(rte_get_tsc_hz()), begin);
+  uint64_t now = begin;
+  uint64_t next = begin;
+  for (; now < end; now = rte_rdtsc()) {
+    if (now < next) continue;
+    next = now + turn;
+    waiting_ += std::min<uint32_t>(rte_ring_count(ends.out), SLUICE_BURST);
+    looks_++;
+    Collect(ends, latency);
+    const uint32_t due = pacer.Due(now, SLUICE_BURST);
+    run.sent += due;
+    Send(ends, due);
+  }
+  run.packets = returned_ - returned_before;
+  run.seconds = static_cast<double>(now - begin) / static_cast<double>(rte_get_tsc_hz());
+  run.batch = static_cast<double>(waiting_) / static_cast<double>(looks_);
+  Settle(ends, latency);
+  run.lost = run.sent - (returned_ - returned_before);
   return run;
 }
 

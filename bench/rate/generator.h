@@ -1,7 +1,8 @@
-// The other side of a cable: sends as fast as packets come back, and counts.
+// The other side of a cable: sends as fast as packets come back, or at an offered rate, and counts.
 //
-// A fixed number of buffers is on its way, so that nothing is lost for want of room and the queue before whoever is
-// measured never runs dry while the generator is the faster one. A buffer that comes back is made the next packet.
+// A fixed number of buffers is on its way. So nothing is lost for want of room when it sends as fast as packets come
+// back, and the queue before whoever is measured never runs dry while the generator is the faster one. At an offered
+// rate a packet is lost for which no buffer is left, as one is for which a NIC's queue has no descriptor.
 //
 // Thread-safety: one lcore at a time.
 #pragma once
@@ -13,12 +14,14 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "histogram.h"
 #include "traffic.h"
 
 namespace sluice::bench {
 
 // What one run has seen.
 struct Run {
+  // Or at an offered rate: offered.
   uint64_t sent = 0;
   // Sent and not come back.
   uint64_t lost = 0;
@@ -28,6 +31,10 @@ struct Run {
   // The packets of a burst that waited at the device's side, mean of what the generator saw when it came along.
   double batch = 0;
 
+  // At an offered rate: how long packets were on their way.
+  Latency latency_ns{};
+
+  double offered_mpps() const { return seconds > 0 ? static_cast<double>(sent) / seconds / 1e6 : 0; }
   double mpps() const { return seconds > 0 ? static_cast<double>(packets) / seconds / 1e6 : 0; }
 };
 
@@ -48,23 +55,36 @@ class Generator {
   };
   Run Measure(const Ends& ends, double seconds);
 
+  // At this rate, or what it can do of it.
+  Run Offer(const Ends& ends, double mpps, double seconds);
+
   // Has every flow there: twice a packet of each, the second of which confirms it; or with `handshake` the three
   // packets that open a connection, of which the servers' come from here as well. Returns what was sent and lost.
   Run OpenFlows(const Ends& ends, uint64_t flows, bool handshake);
 
  private:
-  Generator(const TrafficOptions& traffic, rte_mempool* pool) : traffic_(traffic), pool_(pool) {}
+  Generator(const TrafficOptions& traffic, rte_mempool* pool, rte_ring* idle)
+      : traffic_(traffic), pool_(pool), idle_(idle) {}
 
   // One burst back and out again where `write(buffer, came_back)` says so; adds to `run`. Buffers that are not on their
   // way go out too.
   template <typename Write>
   void Turn(const Ends& ends, Run* run, Write write);
+  // Takes back what has come. `latency` may be null.
+  void Collect(const Ends& ends, Histogram* latency);
+  Run OfferFor(const Ends& ends, double mpps, double seconds, Histogram* latency);
+  void Send(const Ends& ends, uint32_t due);
+  // Until all buffers are in the pool.
+  void Settle(const Ends& ends, Histogram* latency);
   Run Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer);
   // Waits for what is on its way, until nothing more comes; says what is lost.
   void Drain(const Ends& ends, Run* run, uint64_t returned_before);
 
   Traffic traffic_;
   rte_mempool* pool_;
+  // At an offered rate: buffers that have come back and have not been sent again. First in, first out, as a NIC's
+  // descriptors go round: the last ones would still be in a cache.
+  rte_ring* idle_;
   uint64_t returned_ = 0;
   // Of `batch`.
   uint64_t looks_ = 0;

@@ -13,6 +13,7 @@
 #include "cable.h"
 #include "config/forwarding.h"
 #include "engine/dpdk/eal.h"
+#include "figure.h"
 #include "floor.h"
 
 namespace sluice::bench {
@@ -75,16 +76,22 @@ absl::StatusOr<Run> OnGenerator(const std::function<Run()>& measure) {
 
 class Bench {
  public:
+  using Ends = Generator::Ends;
+
   explicit Bench(const Settings& settings, const std::function<void(const std::string&)>& progress)
       : settings_(settings), progress_(progress) {}
 
   absl::Status Start(Results* results);
-  absl::Status Repeat(Results* results);
+  absl::Status Measure(Results* results);
 
  private:
   absl::Status OpenFlows();
-  absl::StatusOr<Run> MeasureFloor();
-  static Generator::Ends EndsOf(const Cable& cable) { return {cable.to_device(), cable.from_device()}; }
+  absl::StatusOr<Run> OnFloor(const std::function<Run()>& measure);
+  absl::Status InTurns(const std::string& what, const std::function<Run(const Ends&)>& measure,
+                       std::vector<Run>* balancer, std::vector<Run>* floor);
+  absl::Status MeasureRates(Results* results);
+  absl::Status MeasureLatencies(Results* results);
+  static Ends EndsOf(const Cable& cable) { return {cable.to_device(), cable.from_device()}; }
 
   const Settings& settings_;
   const std::function<void(const std::string&)>& progress_;
@@ -130,32 +137,54 @@ absl::Status Bench::OpenFlows() {
       absl::StrCat("of the ", opened->sent, " packets that open the flows, ", opened->lost, " did not come through"));
 }
 
-absl::StatusOr<Run> Bench::MeasureFloor() {
+absl::StatusOr<Run> Bench::OnFloor(const std::function<Run()>& measure) {
   std::function<void()> work = [this] { floor_.Run(); };
   if (absl::Status status = Launch(kFloorLcore, &work); !status.ok()) return status;
-  absl::StatusOr<Run> run =
-      OnGenerator([this] { return generator_->Measure(EndsOf(floor_cable_), settings_.seconds); });
+  absl::StatusOr<Run> run = OnGenerator(measure);
   floor_.Stop();
   rte_eal_wait_lcore(kFloorLcore);
   return run;
 }
 
-absl::Status Bench::Repeat(Results* results) {
-  const EngineCounters before = balancer_->ReadCounters();
+// Each is the first one in turn, so that what drifts (heat, neighbours) falls on both.
+absl::Status Bench::InTurns(const std::string& what, const std::function<Run(const Ends&)>& measure,
+                            std::vector<Run>* balancer, std::vector<Run>* floor) {
   for (uint32_t i = 0; i < settings_.repetitions; i++) {
-    progress_(absl::StrCat("run ", i + 1, " of ", settings_.repetitions));
-    // Each is the first one in turn, so that what drifts (heat, neighbours) falls on both.
-    for (const bool floor : {i % 2 == 0, i % 2 != 0}) {
-      absl::StatusOr<Run> run =
-          floor ? MeasureFloor()
-                : OnGenerator([this] { return generator_->Measure(EndsOf(balancer_cable_), settings_.seconds); });
-      if (!run.ok()) return run.status();
-      (floor ? results->floor : results->balancer).push_back(*run);
+    progress_(absl::StrCat(what, ", run ", i + 1, " of ", settings_.repetitions));
+    for (const bool on_floor : {i % 2 == 0, i % 2 != 0}) {
+      const std::function<Run()> run = [&] { return measure(EndsOf(on_floor ? floor_cable_ : balancer_cable_)); };
+      absl::StatusOr<Run> measured = on_floor ? OnFloor(run) : OnGenerator(run);
+      if (!measured.ok()) return measured.status();
+      (on_floor ? floor : balancer)->push_back(*measured);
     }
-    absl::StatusOr<Run> alone = OnGenerator([this] { return generator_->Measure({loop_, loop_}, settings_.seconds); });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Bench::MeasureRates(Results* results) {
+  const auto measure = [this](const Ends& ends) { return generator_->Measure(ends, settings_.seconds); };
+  if (absl::Status status = InTurns("rate", measure, &results->balancer, &results->floor); !status.ok()) return status;
+  for (uint32_t i = 0; i < settings_.repetitions; i++) {
+    progress_(absl::StrCat("the generator alone, run ", i + 1, " of ", settings_.repetitions));
+    absl::StatusOr<Run> alone = OnGenerator([&] { return measure({loop_, loop_}); });
     if (!alone.ok()) return alone.status();
     results->generator.push_back(*alone);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Bench::MeasureLatencies(Results* results) {
+  double mpps = settings_.offered_mpps;
+  if (settings_.offered_share > 0) mpps = settings_.offered_share * FigureOf(results->balancer, &Run::mpps).median;
+  if (mpps == 0) return absl::OkStatus();
+  const auto measure = [&](const Ends& ends) { return generator_->Offer(ends, mpps, settings_.seconds); };
+  return InTurns("latency", measure, &results->balancer_offered, &results->floor_offered);
+}
+
+absl::Status Bench::Measure(Results* results) {
+  const EngineCounters before = balancer_->ReadCounters();
+  if (absl::Status status = MeasureRates(results); !status.ok()) return status;
+  if (absl::Status status = MeasureLatencies(results); !status.ok()) return status;
   TellVerdicts(before, balancer_->ReadCounters(), results);
   results->resident_bytes = ResidentBytes();
   return absl::OkStatus();
@@ -170,7 +199,7 @@ absl::StatusOr<Results> MeasureRate(const Settings& settings, const std::functio
   results.tsc_hz = rte_get_tsc_hz();
   Bench bench(settings, progress);
   if (absl::Status status = bench.Start(&results); !status.ok()) return status;
-  if (absl::Status status = bench.Repeat(&results); !status.ok()) return status;
+  if (absl::Status status = bench.Measure(&results); !status.ok()) return status;
   return results;
 }
 

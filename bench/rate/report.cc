@@ -3,7 +3,6 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
 #include <fstream>
 #include <functional>
 
@@ -11,32 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "figure.h"
 
 namespace sluice::bench {
 namespace {
-
-struct Figure {
-  double median = 0;
-  double min = 0;
-  double max = 0;
-
-  Figure Times(double factor) const { return {median * factor, min * factor, max * factor}; }
-};
-
-Figure FigureOf(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {median, values.front(), values.back()};
-}
-
-template <typename Of>
-Figure FigureOf(const std::vector<Run>& runs, Of of) {
-  std::vector<double> values;
-  for (const Run& run : runs) values.push_back(std::invoke(of, run));
-  return FigureOf(std::move(values));
-}
 
 double NsPerPacket(const Run& run) {
   return run.packets == 0 ? 0 : run.seconds * 1e9 / static_cast<double>(run.packets);
@@ -44,6 +22,22 @@ double NsPerPacket(const Run& run) {
 
 double CyclesOfNs(const Results& results) {
   return static_cast<double>(results.tsc_hz) / 1e9;
+}
+
+struct Loss {
+  uint64_t sent = 0;
+  uint64_t lost = 0;
+
+  double share() const { return sent == 0 ? 0 : static_cast<double>(lost) / static_cast<double>(sent); }
+};
+
+Loss LossOf(const std::vector<Run>& runs) {
+  Loss loss;
+  for (const Run& run : runs) {
+    loss.sent += run.sent;
+    loss.lost += run.lost;
+  }
+  return loss;
 }
 
 // What every report has, by its name in JSON. Ratios are of the two runs of one repetition.
@@ -58,23 +52,31 @@ struct Figures {
         generator_mpps(FigureOf(results.generator, &Run::mpps)),
         batch(FigureOf(results.balancer, [](const Run& run) { return run.batch; })),
         floor_batch(FigureOf(results.floor, [](const Run& run) { return run.batch; })) {
-    for (const Run& run : results.balancer) {
-      sent += run.sent;
-      lost += run.lost;
-    }
     std::vector<double> ratios;
     for (size_t i = 0; i < results.floor.size(); i++) {
       const double floor = results.floor[i].mpps();
       ratios.push_back(floor > 0 ? results.balancer[i].mpps() / floor : 0);
     }
     ratio = FigureOf(ratios);
+    offered_mpps = FigureOf(results.balancer_offered, &Run::offered_mpps);
+    for (size_t i = 0; i < std::size(kPercentiles); i++) {
+      const auto of = [i](const Run& run) { return run.latency_ns[i]; };
+      latency[i] = {FigureOf(results.balancer_offered, of), FigureOf(results.floor_offered, of)};
+    }
+    offered_loss_balancer = LossOf(results.balancer_offered);
+    offered_loss_floor = LossOf(results.floor_offered);
+    loss = LossOf(results.balancer);
   }
 
-  double loss() const { return sent == 0 ? 0 : static_cast<double>(lost) / static_cast<double>(sent); }
-
+  struct Sides {
+    Figure balancer, floor;
+  };
   Figure mpps, ns, cycles, floor_mpps, floor_ns, floor_cycles, generator_mpps, batch, floor_batch, ratio;
-  uint64_t sent = 0;
-  uint64_t lost = 0;
+  // At the offered rate.
+  Figure offered_mpps;
+  std::array<Sides, std::size(kPercentiles)> latency;
+  Loss offered_loss_balancer, offered_loss_floor;
+  Loss loss;
 };
 
 std::string CpuModel() {
@@ -138,6 +140,8 @@ void AddSettings(Object& object, const Settings& settings) {
     Add(object, "packet_sizes", absl::StrJoin(settings.traffic.sizes, ","));
     Add(object, "popularity", Popularity(settings));
   }
+  if (settings.offered_mpps > 0) Add(object, "rate", absl::StrCat(settings.offered_mpps));
+  if (settings.offered_share > 0) Add(object, "rate", absl::StrCat(settings.offered_share * 100, "%"));
   Add(object, "seconds", settings.seconds);
   Add(object, "repetitions", settings.repetitions);
   Add(object, "cpu", CpuModel());
@@ -162,6 +166,32 @@ std::string FloorText(const Figures& figures) {
                       Line("batch of the floor", "of 32", figures.floor_batch));
 }
 
+std::string LossText(const char* name, const Loss& loss) {
+  return absl::StrFormat("%-22s %8.6f %%     (%d of %d packets)\n", name, loss.share() * 100, loss.lost, loss.sent);
+}
+
+std::string LatencyText(const Figures& figures) {
+  std::string text = absl::StrCat("\n", Line("offered", "Mpps", figures.offered_mpps));
+  for (size_t i = 0; i < std::size(kPercentiles); i++) {
+    absl::StrAppend(&text,
+                    Line(absl::StrCat("latency ", kPercentiles[i].name), "us", figures.latency[i].balancer.Times(1e-3)),
+                    Line("  floor's", "us", figures.latency[i].floor.Times(1e-3)));
+  }
+  return absl::StrCat(text, LossText("loss", figures.offered_loss_balancer),
+                      LossText("  floor's", figures.offered_loss_floor));
+}
+
+void AddLatencies(Object& object, const Figures& figures) {
+  Add(object, "offered_mpps", figures.offered_mpps);
+  for (size_t i = 0; i < std::size(kPercentiles); i++) {
+    const std::string name = absl::StrReplaceAll(absl::StrCat("latency_", kPercentiles[i].name, "_ns"), {{".", "_"}});
+    Add(object, name, figures.latency[i].balancer);
+    Add(object, absl::StrCat("floor_", name), figures.latency[i].floor);
+  }
+  Add(object, "offered_loss", figures.offered_loss_balancer.share());
+  Add(object, "floor_offered_loss", figures.offered_loss_floor.share());
+}
+
 }  // namespace
 
 std::string Text(const Settings& settings, const Results& results) {
@@ -174,8 +204,8 @@ std::string Text(const Settings& settings, const Results& results) {
   absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns),
                   Line("", "cycles", figures.cycles));
   if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
-  absl::StrAppendFormat(&text, "%-22s %8.6f %%     (%d of %d packets)\n", "loss", figures.loss() * 100, figures.lost,
-                        figures.sent);
+  absl::StrAppend(&text, LossText("loss", figures.loss));
+  if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures), "\n");
   absl::StrAppendFormat(&text, "%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n",
                         "tables of flows", static_cast<double>(results.table_bytes) / (1 << 20),
                         static_cast<double>(results.table_bytes) / static_cast<double>(settings.room),
@@ -200,9 +230,10 @@ std::string Json(const Settings& settings, const Results& results) {
     Add(object, "batch", figures.batch);
     Add(object, "floor_batch", figures.floor_batch);
   }
-  Add(object, "sent", static_cast<double>(figures.sent));
-  Add(object, "lost", static_cast<double>(figures.lost));
-  Add(object, "loss", figures.loss());
+  Add(object, "sent", static_cast<double>(figures.loss.sent));
+  Add(object, "lost", static_cast<double>(figures.loss.lost));
+  Add(object, "loss", figures.loss.share());
+  if (!results.balancer_offered.empty()) AddLatencies(object, figures);
   Add(object, "not_forwarded", static_cast<double>(results.not_forwarded));
   Add(object, "table_bytes", static_cast<double>(results.table_bytes));
   Add(object, "resident_bytes", static_cast<double>(results.resident_bytes));

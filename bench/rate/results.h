@@ -24,6 +24,10 @@ struct Settings {
   uint64_t room = 1;
   // For tables and packets.
   HugePages huge_pages = HugePages::kPreferred;
+  // At which latencies are taken: packets a second, in millions, or a share of the balancer's rate. Neither: they are
+  // not.
+  double offered_mpps = 0;
+  double offered_share = 0;
   // Of each run.
   double seconds = 1;
   uint32_t repetitions = 7;
@@ -33,6 +37,8 @@ struct Results {
   // By repetition. `generator` is its rate alone, over a ring back to itself. Of a device that brings its own traffic
   // there is neither that nor a floor.
   std::vector<Run> balancer, floor, generator;
+  // At the offered rate.
+  std::vector<Run> balancer_offered, floor_offered;
   // Packets of all runs that the balancer dropped or passed to the kernel, and their verdicts in words.
   uint64_t not_forwarded = 0;
   std::string other_verdicts;

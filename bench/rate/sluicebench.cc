@@ -10,8 +10,10 @@
 #include <sstream>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "compare.h"
 #include "device.h"
 #include "measure.h"
@@ -37,7 +39,10 @@ DEFINE_string(packet_size, "smallest",
               "of 1518)");
 DEFINE_string(huge_pages, "preferred", "preferred | required | off: reserved ones of 2 MiB, for tables and packets");
 DEFINE_double(seconds, 1, "of each run, 0.01 to 3600");
-DEFINE_uint32(repetitions, 7, "runs of the balancer, of the floor and of the generator alone, in turns; 1 to 1000");
+DEFINE_uint32(repetitions, 7, "runs of the balancer and of the floor, in turns, and of the generator alone; 1 to 1000");
+DEFINE_string(rate, "50%",
+              "that is offered while latencies are taken: Mpps, or a share of the balancer's rate, as 80%; 0: no "
+              "latencies");
 DEFINE_string(json, "",
               "file that gets the results as JSON too; - for the standard output, which then has nothing else");
 DEFINE_bool(compare, false, "measures nothing: compares the two JSON files that are given");
@@ -101,9 +106,22 @@ absl::StatusOr<sluice::HugePages> ReadHugePages() {
   return Wrong("huge_pages", "preferred, required or off");
 }
 
+absl::Status ReadRate(Settings* settings) {
+  // There is no generator.
+  if (!settings->device.empty()) return absl::OkStatus();
+  const bool share = absl::EndsWith(FLAGS_rate, "%");
+  double value = 0;
+  if (!absl::SimpleAtod(absl::StripSuffix(FLAGS_rate, "%"), &value) || !(value >= 0 && value <= 1000)) {
+    return Wrong("rate", "Mpps up to 1000, or a share as 80%");
+  }
+  if (share && value > 200) return Wrong("rate", "a share of the balancer's rate is up to 200%");
+  (share ? settings->offered_share : settings->offered_mpps) = share ? value / 100 : value;
+  return absl::OkStatus();
+}
+
 // Options that say nothing where there is no generator.
 absl::Status RefuseTraffic() {
-  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size"}) {
+  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size", "rate"}) {
     if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is for the generator, not --device");
   }
   return absl::OkStatus();
@@ -114,6 +132,7 @@ absl::StatusOr<Settings> ReadSettings() {
   settings.device = FLAGS_device;
   if (absl::Status status = FLAGS_device.empty() ? absl::OkStatus() : RefuseTraffic(); !status.ok()) return status;
   if (absl::Status status = ReadTraffic(&settings.traffic); !status.ok()) return status;
+  if (absl::Status status = ReadRate(&settings); !status.ok()) return status;
   if (!sluice::v1::Pool::Forwarding_Parse(absl::AsciiStrToUpper(FLAGS_forwarding), &settings.forwarding) ||
       settings.forwarding == sluice::v1::Pool::FORWARDING_UNSPECIFIED) {
     return Wrong("forwarding", "dsr_l2, ipip, gue, nat or full_nat");

@@ -19,6 +19,8 @@ constexpr uint32_t kShortestFrame = 64;
 constexpr uint32_t kPortsOfClient = 50'000;
 constexpr uint8_t kTcpSyn = 0x02;
 constexpr uint8_t kTcpAck = 0x10;
+// Sequence and acknowledgment.
+constexpr uint32_t kTcpNumbers = 4;
 constexpr uint32_t kTcpFlags = 13;
 constexpr uint32_t kTcpChecksum = 16;
 constexpr uint32_t kUdpChecksum = 6;
@@ -35,6 +37,15 @@ uint32_t TransportOffset(bool ipv6) {
 // Without a look at the rte_mbuf: its buffer is right behind it.
 uint8_t* DataOf(rte_mbuf* packet) {
   return reinterpret_cast<uint8_t*>(packet + 1) + RTE_PKTMBUF_HEADROOM;
+}
+
+const uint8_t* DataOf(const rte_mbuf* packet) {
+  return reinterpret_cast<const uint8_t*>(packet + 1) + RTE_PKTMBUF_HEADROOM;
+}
+
+// Of UDP 0 would be none; to TCP all ones are the same number.
+void StoreChecksum(uint8_t* at, uint16_t checksum) {
+  sluice_store16(at, checksum == 0 ? 0xffff : checksum);
 }
 
 // The last four bytes of the client's address.
@@ -164,9 +175,28 @@ void Traffic::WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind) {
     const uint16_t checksum = static_cast<uint16_t>(~sluice_checksum_fold(made.ip_sum + client_sum));
     sluice_store16(at + SLUICE_ETHERNET_BYTES + 10, checksum);
   }
-  const uint16_t checksum = static_cast<uint16_t>(~sluice_checksum_fold(made.transport_sum + client_sum + port));
-  // Of UDP 0 would be none.
-  sluice_store16(transport + (udp_ ? kUdpChecksum : kTcpChecksum), udp_ && checksum == 0 ? 0xffff : checksum);
+  StoreChecksum(transport + (udp_ ? kUdpChecksum : kTcpChecksum),
+                static_cast<uint16_t>(~sluice_checksum_fold(made.transport_sum + client_sum + port)));
+}
+
+uint32_t Traffic::StampOffset() const {
+  return TransportOffset(ipv6_) + (udp_ ? SLUICE_UDP_BYTES : kTcpNumbers);
+}
+
+void Traffic::Stamp(rte_mbuf* packet, uint64_t time) const {
+  uint8_t* at = DataOf(packet);
+  std::memcpy(at + StampOffset(), &time, sizeof(time));
+  uint8_t* checksum = at + TransportOffset(ipv6_) + (udp_ ? kUdpChecksum : kTcpChecksum);
+  const uint32_t sum = static_cast<uint16_t>(~sluice_load16(checksum)) +
+                       sluice_checksum_word(static_cast<uint32_t>(time)) +
+                       sluice_checksum_word(static_cast<uint32_t>(time >> 32));
+  StoreChecksum(checksum, static_cast<uint16_t>(~sluice_checksum_fold(sum)));
+}
+
+uint64_t Traffic::StampOf(const rte_mbuf* packet) const {
+  uint64_t time = 0;
+  std::memcpy(&time, DataOf(packet) + StampOffset(), sizeof(time));
+  return time;
 }
 
 bool Traffic::TurnAround(rte_mbuf* packet) const {

@@ -53,6 +53,12 @@ class Traffic {
   // Of this flow; the first `flows` are those that are drawn.
   void WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind);
 
+  // Puts a time into a packet that Write has just made, and gets it from one that has come back, wherever the balancer
+  // put headers before it: TCP's two numbers, which nobody reads of an established flow, so that the shortest frames
+  // have room for it too; the payload of UDP.
+  void Stamp(rte_mbuf* packet, uint64_t time) const;
+  uint64_t StampOf(const rte_mbuf* packet) const;
+
   // Of a client's SYN, or any UDP packet of one, that a balancer has translated and sent to a server: makes it the
   // server's answer. False: it is another packet.
   bool TurnAround(rte_mbuf* packet) const;
@@ -70,6 +76,7 @@ class Traffic {
     uint32_t transport_sum = 0;
   };
 
+  uint32_t StampOffset() const;
   uint32_t TransportBytes() const { return udp_ ? SLUICE_UDP_BYTES : SLUICE_TCP_BYTES; }
   void WriteTransport(uint8_t* at, uint32_t length, Kind kind) const;
   Template MakeTemplate(uint16_t size, Kind kind) const;

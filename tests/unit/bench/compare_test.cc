@@ -47,6 +47,30 @@ TEST(Compare, TellsHowFiguresHaveChanged) {
                            ContainsRegex("ratio_to_floor +0.5 .* +0.5 .* +100.0 %"), Not(HasSubstr("differs"))));
 }
 
+// Of 1 to 6 times `ns`, the floor half of it.
+void AddOffered(Results* results, double ns) {
+  Run run = OfMpps(1);
+  for (size_t i = 0; i < std::size(kPercentiles); i++) run.latency_ns[i] = ns * static_cast<double>(i + 1);
+  results->balancer_offered.push_back(run);
+  for (double& latency : run.latency_ns) latency /= 2;
+  results->floor_offered.push_back(run);
+}
+
+TEST(Compare, TellsOfLatenciesWhereThereAreAny) {
+  Results before = OfRuns({1});
+  AddOffered(&before, 1000);
+  Results after = OfRuns({1});
+  AddOffered(&after, 1500);
+  const absl::StatusOr<std::string> text = Compare(Json(SomeSettings(), before), Json(SomeSettings(), after));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(ContainsRegex("\nlatency_p50_ns +1000 .* +1500 .* +150.0 %"),
+                           ContainsRegex("\nlatency_p99_99_ns +5000 .* +7500 .* +150.0 %"),
+                           ContainsRegex("\nlatency_max_ns +6000 .* +9000 .* +150.0 %"),
+                           ContainsRegex("floor_latency_max_ns +3000 .* +4500 .* +150.0 %")));
+  EXPECT_THAT(*Compare(Json(SomeSettings(), OfRuns({1})), Json(SomeSettings(), OfRuns({1}))),
+              Not(HasSubstr("latency")));
+}
+
 TEST(Compare, TheMedianOfAnEvenNumberIsBetweenTwo) {
   const std::string json = Json(SomeSettings(), OfRuns({1, 2, 4, 8}));
   const absl::StatusOr<std::string> text = Compare(json, json);
@@ -71,6 +95,15 @@ TEST(Compare, RefusesWhatIsNoResult) {
     EXPECT_THAT(std::string(Compare(text, json).status().message()), HasSubstr("the first file is not")) << text;
     EXPECT_THAT(std::string(Compare(json, text).status().message()), HasSubstr("the second file is not")) << text;
   }
+}
+
+TEST(Text, SaysWhatPercentilesOfLatenciesAre) {
+  Results results = OfRuns({1});
+  AddOffered(&results, 1000);
+  EXPECT_THAT(Text(SomeSettings(), results),
+              AllOf(ContainsRegex("latency p50 +1.00 us"), ContainsRegex("latency p99.9 +4.00 us"),
+                    ContainsRegex("latency max +6.00 us"), ContainsRegex("floor's +3.00 us")));
+  EXPECT_THAT(Text(SomeSettings(), OfRuns({1})), Not(HasSubstr("latency")));
 }
 
 TEST(Text, SaysWhatIsLost) {

@@ -37,6 +37,13 @@ class Measures(unittest.TestCase):
             self.assertGreater(result[name], 0, name)
             self.assertLessEqual(result[name + "_min"], result[name], name)
             self.assertGreaterEqual(result[name + "_max"], result[name], name)
+        for side in ("", "floor_"):
+            latencies = [result[f"{side}latency_{name}_ns"] for name in ("p50", "p90", "p99", "p99_9", "p99_99", "max")]
+            self.assertGreater(latencies[0], 0)
+            self.assertEqual(latencies, sorted(latencies))
+            # What came back late came back, and nothing from the future.
+            self.assertLess(result[f"{side}latency_max_ns_max"], 10e9)
+        self.assertGreater(result["offered_mpps"], 0)
         self.assertGreater(result["sent"], 0)
         self.assertEqual((result["lost"], result["loss"], result["not_forwarded"]), (0, 0, 0))
         self.assertEqual(result["engine"], "dpdk")
@@ -63,6 +70,15 @@ class Measures(unittest.TestCase):
             self.whole(result)
         self.assertEqual(result["packet_sizes"].split(",").count("594"), 4)
         self.assertEqual((result["popularity"], result["new_flows"]), ("zipf 1.1", 0.1))
+
+    def test_the_offered_rate(self):
+        # Low enough for any machine.
+        result = measured("--rate=0.1", "--flows=1000")
+        self.whole(result)
+        self.assertLessEqual(result["offered_mpps_max"], 0.101)
+        result = measured("--rate=0", "--flows=1000")
+        self.assertNotIn("offered_mpps", result)
+        self.assertNotIn("latency_p50_ns", result)
 
     def test_new_sessions_have_room(self):
         self.whole(measured("--forwarding=full_nat", "--new_flows=0.01", "--flows=1000", "--room=2000000"))
@@ -108,6 +124,7 @@ class Refuses(unittest.TestCase):
                 "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
                 "--device=net_nonsense0": "no driver",
                 "--repetitions=0": "1 to 1000", "--seconds=0": "0.01", "--room=10": "--flows",
+                "--rate=1001": "Mpps", "--rate=-1": "Mpps", "--rate=201%": "200%", "--rate=%": "Mpps",
                 "--json=/nonexistent/a": "written", "surplus": "--help", "--compare": "two files"}.items():
             with self.subTest(option=option):
                 ran = run(option)
@@ -115,7 +132,7 @@ class Refuses(unittest.TestCase):
                 self.assertIn(words, ran.stderr)
 
     def test_the_generators_options_without_it(self):
-        for option in ("--new_flows=0.5", "--popularity=zipf", "--zipf_exponent=2", "--packet_size=imix"):
+        for option in ("--new_flows=0.5", "--popularity=zipf", "--zipf_exponent=2", "--packet_size=imix", "--rate=1"):
             with self.subTest(option=option):
                 ran = run("--device=net_null0", option)
                 self.assertEqual((ran.returncode, ran.stdout), (1, ""))

@@ -79,6 +79,25 @@ TEST_P(TrafficTest, EstablishedFlowsOpenNothing) {
   }
 }
 
+TEST_P(TrafficTest, StampsComeBackWithTheirPackets) {
+  TrafficOptions options = Options(10);
+  options.sizes = {Shortest(), 1518};
+  Traffic traffic(options);
+  // All ones: where sums carry most.
+  for (const uint64_t time : {uint64_t{0}, uint64_t{0x0123'4567'89ab'cdef}, UINT64_MAX, uint64_t{0xffff}}) {
+    for (size_t i = 0; i < options.sizes.size(); i++) {
+      Next(traffic);
+      traffic.Stamp(buffer_.packet(), time);
+      ExpectRight(buffer_.frame(), Family());
+      EXPECT_NE(buffer_.frame().find(std::string(reinterpret_cast<const char*>(&time), sizeof(time))),
+                std::string::npos);
+      rte_pktmbuf_prepend(buffer_.packet(), 20);
+      EXPECT_EQ(traffic.StampOf(buffer_.packet()), time);
+      rte_pktmbuf_adj(buffer_.packet(), 20);
+    }
+  }
+}
+
 TEST_P(TrafficTest, FlowsAreAsManyAsAskedFor) {
   Traffic traffic(Options(200));
   std::set<std::string> clients;
