@@ -35,6 +35,7 @@ struct Run {
   Latency latency_ns{};
 
   double offered_mpps() const { return seconds > 0 ? static_cast<double>(sent) / seconds / 1e6 : 0; }
+  double loss() const { return sent == 0 ? 0 : static_cast<double>(lost) / static_cast<double>(sent); }
   double mpps() const { return seconds > 0 ? static_cast<double>(packets) / seconds / 1e6 : 0; }
 };
 

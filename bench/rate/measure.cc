@@ -85,13 +85,16 @@ class Bench {
   absl::Status Measure(Results* results);
 
  private:
+  enum Side : bool { kBalancer, kFloor };
+
   absl::Status OpenFlows();
   absl::StatusOr<Run> OnFloor(const std::function<Run()>& measure);
-  absl::Status InTurns(const std::string& what, const std::function<Run(const Ends&)>& measure,
-                       std::vector<Run>* balancer, std::vector<Run>* floor);
+  absl::Status InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure);
+  absl::StatusOr<Run> On(Side side, const std::function<Run(const Ends&)>& measure);
   absl::Status MeasureRates(Results* results);
   absl::Status MeasureLatencies(Results* results);
-  static Ends EndsOf(const Cable& cable) { return {cable.to_device(), cable.from_device()}; }
+  absl::Status MeasureThroughput(Results* results);
+  Ends ToBalancer() const { return {balancer_cable_.to_device(), balancer_cable_.from_device()}; }
 
   const Settings& settings_;
   const std::function<void(const std::string&)>& progress_;
@@ -129,7 +132,7 @@ absl::Status Bench::Start(Results* results) {
 absl::Status Bench::OpenFlows() {
   progress_(absl::StrCat("opening ", settings_.traffic.flows, " flows"));
   const absl::StatusOr<Run> opened = OnGenerator([this] {
-    return generator_->OpenFlows(EndsOf(balancer_cable_), settings_.traffic.flows, Translates(settings_.forwarding));
+    return generator_->OpenFlows(ToBalancer(), settings_.traffic.flows, Translates(settings_.forwarding));
   });
   if (!opened.ok()) return opened.status();
   if (opened->lost == 0) return absl::OkStatus();
@@ -147,26 +150,33 @@ absl::StatusOr<Run> Bench::OnFloor(const std::function<Run()>& measure) {
 }
 
 // Each is the first one in turn, so that what drifts (heat, neighbours) falls on both.
-absl::Status Bench::InTurns(const std::string& what, const std::function<Run(const Ends&)>& measure,
-                            std::vector<Run>* balancer, std::vector<Run>* floor) {
+absl::Status Bench::InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure) {
   for (uint32_t i = 0; i < settings_.repetitions; i++) {
     progress_(absl::StrCat(what, ", run ", i + 1, " of ", settings_.repetitions));
-    for (const bool on_floor : {i % 2 == 0, i % 2 != 0}) {
-      const std::function<Run()> run = [&] { return measure(EndsOf(on_floor ? floor_cable_ : balancer_cable_)); };
-      absl::StatusOr<Run> measured = on_floor ? OnFloor(run) : OnGenerator(run);
-      if (!measured.ok()) return measured.status();
-      (on_floor ? floor : balancer)->push_back(*measured);
+    for (const Side side : {i % 2 == 0 ? kFloor : kBalancer, i % 2 == 0 ? kBalancer : kFloor}) {
+      if (absl::Status status = measure(side); !status.ok()) return status;
     }
   }
   return absl::OkStatus();
 }
 
+absl::StatusOr<Run> Bench::On(Side side, const std::function<Run(const Ends&)>& measure) {
+  const Cable& cable = side == kFloor ? floor_cable_ : balancer_cable_;
+  const std::function<Run()> run = [&] { return measure({cable.to_device(), cable.from_device()}); };
+  return side == kFloor ? OnFloor(run) : OnGenerator(run);
+}
+
 absl::Status Bench::MeasureRates(Results* results) {
   const auto measure = [this](const Ends& ends) { return generator_->Measure(ends, settings_.seconds); };
-  if (absl::Status status = InTurns("rate", measure, &results->balancer, &results->floor); !status.ok()) return status;
+  const absl::Status status = InTurns("rate", [&](Side side) {
+    const absl::StatusOr<Run> run = On(side, measure);
+    if (run.ok()) (side == kFloor ? results->floor : results->balancer).push_back(*run);
+    return run.status();
+  });
+  if (!status.ok()) return status;
   for (uint32_t i = 0; i < settings_.repetitions; i++) {
     progress_(absl::StrCat("the generator alone, run ", i + 1, " of ", settings_.repetitions));
-    absl::StatusOr<Run> alone = OnGenerator([&] { return measure({loop_, loop_}); });
+    const absl::StatusOr<Run> alone = OnGenerator([&] { return measure({loop_, loop_}); });
     if (!alone.ok()) return alone.status();
     results->generator.push_back(*alone);
   }
@@ -177,13 +187,35 @@ absl::Status Bench::MeasureLatencies(Results* results) {
   double mpps = settings_.offered_mpps;
   if (settings_.offered_share > 0) mpps = settings_.offered_share * FigureOf(results->balancer, &Run::mpps).median;
   if (mpps == 0) return absl::OkStatus();
-  const auto measure = [&](const Ends& ends) { return generator_->Offer(ends, mpps, settings_.seconds); };
-  return InTurns("latency", measure, &results->balancer_offered, &results->floor_offered);
+  return InTurns("latency", [&](Side side) {
+    const absl::StatusOr<Run> run =
+        On(side, [&](const Ends& ends) { return generator_->Offer(ends, mpps, settings_.seconds); });
+    if (run.ok()) (side == kFloor ? results->floor_offered : results->balancer_offered).push_back(*run);
+    return run.status();
+  });
+}
+
+absl::Status Bench::MeasureThroughput(Results* results) {
+  const ThroughputOptions& options = settings_.throughput;
+  if (options.trial_seconds == 0) return absl::OkStatus();
+  return InTurns("highest rate without loss", [&](Side side) {
+    const auto trial = [&](double mpps) -> absl::StatusOr<Trial> {
+      const absl::StatusOr<Run> run =
+          On(side, [&](const Ends& ends) { return generator_->Offer(ends, mpps, options.trial_seconds); });
+      if (!run.ok()) return run.status();
+      return Trial{run->offered_mpps(), run->loss()};
+    };
+    const double begin = FigureOf(side == kFloor ? results->floor : results->balancer, &Run::mpps).median;
+    const absl::StatusOr<Throughput> found = FindThroughput(options, begin, trial);
+    if (found.ok()) (side == kFloor ? results->floor_throughput : results->balancer_throughput).push_back(*found);
+    return found.status();
+  });
 }
 
 absl::Status Bench::Measure(Results* results) {
   const EngineCounters before = balancer_->ReadCounters();
   if (absl::Status status = MeasureRates(results); !status.ok()) return status;
+  if (absl::Status status = MeasureThroughput(results); !status.ok()) return status;
   if (absl::Status status = MeasureLatencies(results); !status.ok()) return status;
   TellVerdicts(before, balancer_->ReadCounters(), results);
   results->resident_bytes = ResidentBytes();

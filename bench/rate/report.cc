@@ -3,6 +3,7 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 
@@ -63,6 +64,8 @@ struct Figures {
       const auto of = [i](const Run& run) { return run.latency_ns[i]; };
       latency[i] = {FigureOf(results.balancer_offered, of), FigureOf(results.floor_offered, of)};
     }
+    throughput = {FigureOf(results.balancer_throughput, &Throughput::mpps),
+                  FigureOf(results.floor_throughput, &Throughput::mpps)};
     offered_loss_balancer = LossOf(results.balancer_offered);
     offered_loss_floor = LossOf(results.floor_offered);
     loss = LossOf(results.balancer);
@@ -72,6 +75,7 @@ struct Figures {
     Figure balancer, floor;
   };
   Figure mpps, ns, cycles, floor_mpps, floor_ns, floor_cycles, generator_mpps, batch, floor_batch, ratio;
+  Sides throughput;
   // At the offered rate.
   Figure offered_mpps;
   std::array<Sides, std::size(kPercentiles)> latency;
@@ -181,6 +185,34 @@ std::string LatencyText(const Figures& figures) {
                       LossText("  floor's", figures.offered_loss_floor));
 }
 
+std::string ThroughputText(const Settings& settings, const Results& results, const Figures& figures) {
+  std::string text = absl::StrCat("\n", Line("rate without loss", "Mpps", figures.throughput.balancer),
+                                  Line("  floor's", "Mpps", figures.throughput.floor));
+  absl::StrAppendFormat(&text, "  by RFC 2544: trials of %g s, in steps of %g %%, loss of %g %% accepted\n",
+                        settings.throughput.trial_seconds, settings.throughput.resolution * 100,
+                        settings.throughput.accepted_loss * 100);
+  for (const auto* side : {&results.balancer_throughput, &results.floor_throughput}) {
+    const auto limited = std::count_if(side->begin(), side->end(),
+                                       [](const Throughput& found) { return found.generator_was_the_limit; });
+    if (limited == 0) continue;
+    absl::StrAppendFormat(&text, "  in %d of %d searches of the %s the generator had no more to offer\n", limited,
+                          side->size(), side == &results.floor_throughput ? "floor" : "balancer");
+  }
+  return text;
+}
+
+void AddThroughput(Object& object, const Settings& settings, const Results& results, const Figures& figures) {
+  Add(object, "throughput_mpps", figures.throughput.balancer);
+  Add(object, "floor_throughput_mpps", figures.throughput.floor);
+  Add(object, "trial_seconds", settings.throughput.trial_seconds);
+  Add(object, "resolution", settings.throughput.resolution);
+  Add(object, "accepted_loss", settings.throughput.accepted_loss);
+  const auto limited = [](const Throughput& found) { return found.generator_was_the_limit; };
+  Add(object, "throughput_limited_by_generator",
+      static_cast<double>(
+          std::count_if(results.balancer_throughput.begin(), results.balancer_throughput.end(), limited)));
+}
+
 void AddLatencies(Object& object, const Figures& figures) {
   Add(object, "offered_mpps", figures.offered_mpps);
   for (size_t i = 0; i < std::size(kPercentiles); i++) {
@@ -205,8 +237,9 @@ std::string Text(const Settings& settings, const Results& results) {
                   Line("", "cycles", figures.cycles));
   if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
   absl::StrAppend(&text, LossText("loss", figures.loss));
-  if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures), "\n");
-  absl::StrAppendFormat(&text, "%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n",
+  if (!results.balancer_throughput.empty()) absl::StrAppend(&text, ThroughputText(settings, results, figures));
+  if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures));
+  absl::StrAppendFormat(&text, "\n%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n",
                         "tables of flows", static_cast<double>(results.table_bytes) / (1 << 20),
                         static_cast<double>(results.table_bytes) / static_cast<double>(settings.room),
                         static_cast<double>(results.resident_bytes) / (1 << 20));
@@ -233,6 +266,7 @@ std::string Json(const Settings& settings, const Results& results) {
   Add(object, "sent", static_cast<double>(figures.loss.sent));
   Add(object, "lost", static_cast<double>(figures.loss.lost));
   Add(object, "loss", figures.loss.share());
+  if (!results.balancer_throughput.empty()) AddThroughput(object, settings, results, figures);
   if (!results.balancer_offered.empty()) AddLatencies(object, figures);
   Add(object, "not_forwarded", static_cast<double>(results.not_forwarded));
   Add(object, "table_bytes", static_cast<double>(results.table_bytes));

@@ -11,6 +11,7 @@
 #include "config/sluice.pb.h"
 #include "engine/engine.h"
 #include "generator.h"
+#include "throughput.h"
 #include "traffic.h"
 
 namespace sluice::bench {
@@ -28,6 +29,8 @@ struct Settings {
   // not.
   double offered_mpps = 0;
   double offered_share = 0;
+  // Of the search for the highest rate without loss; no trial seconds: it is not searched.
+  ThroughputOptions throughput;
   // Of each run.
   double seconds = 1;
   uint32_t repetitions = 7;
@@ -39,6 +42,8 @@ struct Results {
   std::vector<Run> balancer, floor, generator;
   // At the offered rate.
   std::vector<Run> balancer_offered, floor_offered;
+  // The highest rates without loss.
+  std::vector<Throughput> balancer_throughput, floor_throughput;
   // Packets of all runs that the balancer dropped or passed to the kernel, and their verdicts in words.
   uint64_t not_forwarded = 0;
   std::string other_verdicts;

@@ -43,6 +43,11 @@ DEFINE_uint32(repetitions, 7, "runs of the balancer and of the floor, in turns, 
 DEFINE_string(rate, "50%",
               "that is offered while latencies are taken: Mpps, or a share of the balancer's rate, as 80%; 0: no "
               "latencies");
+DEFINE_double(trial_seconds, 0.2,
+              "of each trial of the search for the highest rate without loss, 0.01 to 3600 (RFC 2544 wants 60); 0: no "
+              "search");
+DEFINE_double(resolution, 0.01, "of that search, a share of the balancer's rate, 0.0001 to 0.5");
+DEFINE_double(accepted_loss, 0, "the share of its packets that a trial may lose, 0 to 0.5; RFC 2544 allows none");
 DEFINE_string(json, "",
               "file that gets the results as JSON too; - for the standard output, which then has nothing else");
 DEFINE_bool(compare, false, "measures nothing: compares the two JSON files that are given");
@@ -119,9 +124,22 @@ absl::Status ReadRate(Settings* settings) {
   return absl::OkStatus();
 }
 
+absl::Status ReadThroughput(Settings* settings) {
+  sluice::bench::ThroughputOptions& options = settings->throughput;
+  options = {FLAGS_trial_seconds, FLAGS_resolution, FLAGS_accepted_loss};
+  const auto within = [](double value, double least, double most) { return value >= least && value <= most; };
+  if (options.trial_seconds != 0 && !within(options.trial_seconds, 0.01, 3600)) {
+    return Wrong("trial_seconds", "0.01 to 3600, or 0");
+  }
+  if (!within(options.resolution, 0.0001, 0.5)) return Wrong("resolution", "0.0001 to 0.5");
+  if (!within(options.accepted_loss, 0, 0.5)) return Wrong("accepted_loss", "0 to 0.5");
+  return absl::OkStatus();
+}
+
 // Options that say nothing where there is no generator.
 absl::Status RefuseTraffic() {
-  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size", "rate"}) {
+  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size", "rate", "trial_seconds",
+                           "resolution", "accepted_loss"}) {
     if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is for the generator, not --device");
   }
   return absl::OkStatus();
@@ -133,6 +151,7 @@ absl::StatusOr<Settings> ReadSettings() {
   if (absl::Status status = FLAGS_device.empty() ? absl::OkStatus() : RefuseTraffic(); !status.ok()) return status;
   if (absl::Status status = ReadTraffic(&settings.traffic); !status.ok()) return status;
   if (absl::Status status = ReadRate(&settings); !status.ok()) return status;
+  if (absl::Status status = ReadThroughput(&settings); !status.ok()) return status;
   if (!sluice::v1::Pool::Forwarding_Parse(absl::AsciiStrToUpper(FLAGS_forwarding), &settings.forwarding) ||
       settings.forwarding == sluice::v1::Pool::FORWARDING_UNSPECIFIED) {
     return Wrong("forwarding", "dsr_l2, ipip, gue, nat or full_nat");

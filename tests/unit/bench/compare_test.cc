@@ -71,6 +71,20 @@ TEST(Compare, TellsOfLatenciesWhereThereAreAny) {
               Not(HasSubstr("latency")));
 }
 
+TEST(Compare, TellsOfHighestRatesWithoutLoss) {
+  Results results = OfRuns({1});
+  results.balancer_throughput = {{.mpps = 3}, {.mpps = 5}, {.mpps = 4, .generator_was_the_limit = true}};
+  results.floor_throughput = {{.mpps = 8}};
+  const std::string json = Json(SomeSettings(), results);
+  const absl::StatusOr<std::string> text = Compare(json, json);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(ContainsRegex("\nthroughput_mpps +4 \\(3 to 5\\)"),
+                           ContainsRegex("\nfloor_throughput_mpps +8 \\(8 to 8\\)")));
+  EXPECT_THAT(Text(SomeSettings(), results),
+              AllOf(ContainsRegex("rate without loss +4.00 Mpps +\\(3.00 to 5.00\\)"),
+                    HasSubstr("in 1 of 3 searches of the balancer"), Not(HasSubstr("searches of the floor"))));
+}
+
 TEST(Compare, TheMedianOfAnEvenNumberIsBetweenTwo) {
   const std::string json = Json(SomeSettings(), OfRuns({1, 2, 4, 8}));
   const absl::StatusOr<std::string> text = Compare(json, json);

@@ -15,6 +15,8 @@ import unittest
 
 PROGRAM = ""
 SHORT = ("--seconds=0.05", "--repetitions=2")
+# Of the generator's.
+SHORT_SEARCH = ("--trial_seconds=0.01", "--resolution=0.1")
 # Tenths of a second, but the machine may be busy.
 PATIENCE = 60
 
@@ -23,8 +25,8 @@ def run(*options):
     return subprocess.run([PROGRAM, *options], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-def measured(*options):
-    ran = run("--json=-", *SHORT, *options)
+def measured(*options, search=SHORT_SEARCH):
+    ran = run("--json=-", *SHORT, *search, *options)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -44,6 +46,9 @@ class Measures(unittest.TestCase):
             # What came back late came back, and nothing from the future.
             self.assertLess(result[f"{side}latency_max_ns_max"], 10e9)
         self.assertGreater(result["offered_mpps"], 0)
+        # On a busy machine each trial may have lost something.
+        self.assertGreaterEqual(result["throughput_mpps"], 0)
+        self.assertLessEqual(result["throughput_mpps_max"], result["generator_mpps_max"])
         self.assertGreater(result["sent"], 0)
         self.assertEqual((result["lost"], result["loss"], result["not_forwarded"]), (0, 0, 0))
         self.assertEqual(result["engine"], "dpdk")
@@ -80,19 +85,28 @@ class Measures(unittest.TestCase):
         self.assertNotIn("offered_mpps", result)
         self.assertNotIn("latency_p50_ns", result)
 
+    def test_the_highest_rate_with_loss_that_is_accepted(self):
+        # Even on a busy machine some trial of many does not lose half of its packets.
+        result = measured("--accepted_loss=0.5", "--flows=1000", "--repetitions=5")
+        self.whole(result)
+        self.assertGreater(result["throughput_mpps_max"], 0)
+        self.assertEqual((result["trial_seconds"], result["resolution"], result["accepted_loss"]), (0.01, 0.1, 0.5))
+        result = measured("--trial_seconds=0", "--flows=1000")
+        self.assertNotIn("throughput_mpps", result)
+
     def test_new_sessions_have_room(self):
         self.whole(measured("--forwarding=full_nat", "--new_flows=0.01", "--flows=1000", "--room=2000000"))
 
     def test_what_is_not_forwarded_is_an_error(self):
         # Established sessions give way to none.
-        ran = run(*SHORT, "--forwarding=nat", "--new_flows=1", "--flows=1000")
+        ran = run(*SHORT, *SHORT_SEARCH, "--forwarding=nat", "--new_flows=1", "--flows=1000")
         self.assertEqual(ran.returncode, 1)
         self.assertIn("sessions_full", ran.stderr)
 
     def test_files_of_results(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "a.json"
-            ran = run(*SHORT, "--flows=1000", f"--json={path}")
+            ran = run(*SHORT, *SHORT_SEARCH, "--flows=1000", f"--json={path}")
             self.assertEqual(ran.returncode, 0, ran.stderr)
             self.assertIn("balancer to floor", ran.stdout)
             self.whole(json.loads(path.read_text()))
@@ -108,7 +122,8 @@ class Measures(unittest.TestCase):
             written = run(f"--write_pcap={path}", "--flows=20000", "--family=6")
             self.assertEqual(written.returncode, 0, written.stderr)
             device = f"net_pcap0,rx_pcap={path},infinite_rx=1"
-            result = measured(f"--device={device}", "--flows=20000", "--family=6", "--forwarding=gue")
+            result = measured(f"--device={device}", "--flows=20000", "--family=6", "--forwarding=gue",
+                              search=())
             self.assertGreater(result["mpps"], 0)
             self.assertEqual((result["lost"], result["not_forwarded"], result["device"]), (0, 0, device))
             self.assertNotIn("ratio_to_floor", result)
@@ -124,7 +139,9 @@ class Refuses(unittest.TestCase):
                 "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
                 "--device=net_nonsense0": "no driver",
                 "--repetitions=0": "1 to 1000", "--seconds=0": "0.01", "--room=10": "--flows",
-                "--rate=1001": "Mpps", "--rate=-1": "Mpps", "--rate=201%": "200%", "--rate=%": "Mpps",
+                "--rate=1001": "Mpps", "--rate=-1": "Mpps", "--rate=201%": "200%",
+                "--rate=%": "Mpps",
+                "--trial_seconds=0.001": "0.01", "--resolution=0": "0.0001", "--accepted_loss=0.6": "0 to 0.5",
                 "--json=/nonexistent/a": "written", "surplus": "--help", "--compare": "two files"}.items():
             with self.subTest(option=option):
                 ran = run(option)
@@ -132,7 +149,8 @@ class Refuses(unittest.TestCase):
                 self.assertIn(words, ran.stderr)
 
     def test_the_generators_options_without_it(self):
-        for option in ("--new_flows=0.5", "--popularity=zipf", "--zipf_exponent=2", "--packet_size=imix", "--rate=1"):
+        for option in ("--new_flows=0.5", "--popularity=zipf", "--zipf_exponent=2", "--packet_size=imix", "--rate=1",
+                       "--trial_seconds=1", "--resolution=0.1", "--accepted_loss=0.1"):
             with self.subTest(option=option):
                 ran = run("--device=net_null0", option)
                 self.assertEqual((ran.returncode, ran.stdout), (1, ""))
