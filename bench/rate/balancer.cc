@@ -44,7 +44,7 @@ std::string ConfigText(const BalancerOptions& options) {
 
 DpdkOptions EngineOptions(const BalancerOptions& options) {
   DpdkOptions engine;
-  engine.interfaces = {{.device = options.device, .mtu = Balancer::kMtu}};
+  engine.interfaces = {{.device = options.device, .mtu = options.mtu}};
   engine.huge_pages = options.huge_pages;
   engine.kept_packets = static_cast<uint32_t>(options.kept_packets);
   const uint64_t room = std::max(options.room, config::kMinConnections);
@@ -77,10 +77,10 @@ absl::Status Balancer::Publish(const BalancerOptions& options) {
       absl::StatusOr<Address> address = ParseAddress(Server(ipv6, i));
       if (!address.ok()) return address.status();
       const Mac server = {2, 0, 0, 0, 1, static_cast<uint8_t>(i)};
-      next_hops[*address] = {.source = kBalancerMac, .destination = server, .mtu = kMtu};
+      next_hops[*address] = {.source = kBalancerMac, .destination = server, .mtu = options.mtu};
     }
   }
-  const std::vector<PortDescription> ports = {{kBalancerMac, kMtu}};
+  const std::vector<PortDescription> ports = {{kBalancerMac, options.mtu}};
   absl::StatusOr<std::shared_ptr<const Tables>> tables = builder_.Build({&loaded->config, kHashKey, &next_hops, ports});
   if (!tables.ok()) return tables.status();
   return engine_->Publish(*std::move(tables));

@@ -27,12 +27,13 @@ struct BalancerOptions {
   HugePages huge_pages = HugePages::kPreferred;
   // Packets that the device keeps for itself.
   uint64_t kept_packets = 0;
+  // Room for the longest frames in a tunnel.
+  uint16_t mtu = 1600;
 };
 
 class Balancer {
  public:
   static constexpr uint32_t kServers = 64;
-  static constexpr uint16_t kMtu = 1600;
 
   // Its worker runs. `notes` gets sentences for people.
   static absl::StatusOr<std::unique_ptr<Balancer>> Start(const BalancerOptions& options,

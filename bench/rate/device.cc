@@ -57,6 +57,8 @@ absl::StatusOr<Results> MeasureDevice(const Settings& settings,
                           settings.huge_pages};
   // That driver keeps the file in packets.
   if (absl::StrContains(settings.device, "infinite_rx=1")) options.kept_packets = settings.traffic.flows;
+  // That one has no larger ones.
+  if (absl::StartsWith(settings.device, "net_memif")) options.mtu = 1500;
   absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results.notes);
   if (!balancer.ok()) return balancer.status();
   results.tsc_hz = rte_get_tsc_hz();

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <sstream>
 
@@ -13,9 +14,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "compare.h"
+#include "config/forwarding.h"
 #include "device.h"
+#include "generate.h"
 #include "measure.h"
 #include "pcap.h"
 #include "report.h"
@@ -29,6 +33,9 @@ DEFINE_string(device, "",
               "a device of DPDK that brings its own traffic, of --flows flows as --write_pcap has them, as "
               "net_pcap0,rx_pcap=FILE,infinite_rx=1; without a floor");
 DEFINE_string(write_pcap, "", "measures nothing: writes a packet of each of --flows flows to this file");
+DEFINE_string(generate, "",
+              "measures nothing: makes this socket, and sends packets of the smallest size to the client of net_memif "
+              "that connects to it, first those that open --flows flows of --forwarding, until it goes");
 DEFINE_double(new_flows, 0,
               "of all packets, the share that open a flow (of TCP with a SYN) that had not been before, 0 to 1");
 DEFINE_string(popularity, "uniform", "uniform | zipf: how packets are spread over the flows");
@@ -189,6 +196,13 @@ absl::Status CompareFiles(int argc, char** argv) {
   return absl::OkStatus();
 }
 
+// On a terminal, over what it said before.
+std::function<void(const std::string&)> ShowProgress() {
+  return [terminal = isatty(STDERR_FILENO) == 1](const std::string& step) {
+    if (terminal) std::cerr << "\r\033[K" << step << std::flush;
+  };
+}
+
 absl::Status Measure(int argc) {
   if (argc > 1) return absl::InvalidArgumentError("options are --NAME=VALUE; --help has them");
   const absl::StatusOr<Settings> settings = ReadSettings();
@@ -198,13 +212,10 @@ absl::Status Measure(int argc) {
   const bool to_file = !FLAGS_json.empty() && FLAGS_json != "-";
   if (to_file) file.open(FLAGS_json);
   if (to_file && !file.is_open()) return Wrong("json", absl::StrCat(FLAGS_json, " can't be written"));
-  const bool terminal = isatty(STDERR_FILENO) == 1;
-  const auto progress = [terminal](const std::string& step) {
-    if (terminal) std::cerr << "\r\033[K" << step << std::flush;
-  };
+  const auto progress = ShowProgress();
   const auto results = settings->device.empty() ? sluice::bench::MeasureRate(*settings, progress)
                                                 : sluice::bench::MeasureDevice(*settings, progress);
-  if (terminal) std::cerr << "\r\033[K" << std::flush;
+  progress("");
   if (!results.ok()) return results.status();
   const std::string json = sluice::bench::Json(*settings, *results);
   if (to_file) file << json << std::flush;
@@ -212,6 +223,24 @@ absl::Status Measure(int argc) {
   std::cout << (FLAGS_json == "-" ? json : sluice::bench::Text(*settings, *results));
   if (results->not_forwarded == 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("the rate is not that of forwarding: ", results->other_verdicts));
+}
+
+absl::Status Generate() {
+  sluice::bench::GenerateOptions options{.path = FLAGS_generate};
+  for (const char* flag : {"device", "packet_size", "rate", "trial_seconds", "resolution", "accepted_loss", "json"}) {
+    if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is not for --generate");
+  }
+  const absl::StatusOr<Settings> settings = ReadSettings();
+  if (!settings.ok()) return settings.status();
+  options.traffic = settings->traffic;
+  options.handshake = sluice::Translates(settings->forwarding);
+  const auto generated =
+      sluice::bench::Generate(options, ShowProgress(), [] { std::cout << "flows are open" << std::endl; });
+  ShowProgress()("");
+  if (!generated.ok()) return generated.status();
+  std::cout << generated->sent << " packets sent; " << absl::StrFormat("%.0f", generated->on_their_way)
+            << " of 1023 were on their way\n";
+  return absl::OkStatus();
 }
 
 absl::Status Write() {
@@ -228,6 +257,7 @@ int main(int argc, char** argv) {
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   const absl::Status status = FLAGS_compare               ? CompareFiles(argc, argv)
                               : !FLAGS_write_pcap.empty() ? Write()
+                              : !FLAGS_generate.empty()   ? Generate()
                                                           : Measure(argc);
   if (status.ok()) return 0;
   std::cerr << "sluicebench: " << std::string(status.message()) << "\n";

@@ -156,14 +156,16 @@ uint64_t Traffic::Draw() {
 }
 
 void Traffic::WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind) {
+  const uint16_t length = WriteFlow(DataOf(packet), flow, kind);
+  if (used && in_place_) return;
+  packet->data_off = RTE_PKTMBUF_HEADROOM;
+  packet->data_len = length;
+  packet->pkt_len = length;
+}
+
+uint16_t Traffic::WriteFlow(uint8_t* at, uint64_t flow, Kind kind) {
   const Template& made = templates_[kind][next_size_];
   if (++next_size_ == templates_[kind].size()) next_size_ = 0;
-  if (!used || !in_place_) {
-    packet->data_off = RTE_PKTMBUF_HEADROOM;
-    packet->data_len = made.length;
-    packet->pkt_len = made.length;
-  }
-  uint8_t* at = DataOf(packet);
   std::memcpy(at, made.bytes.data(), kTemplateBytes);
   const uint32_t client = SLUICE_32(kFirstClient + static_cast<uint32_t>(flow / kPortsOfClient));
   const uint16_t port = SLUICE_16(10'000 + flow % kPortsOfClient);
@@ -177,6 +179,7 @@ void Traffic::WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind) {
   }
   StoreChecksum(transport + (udp_ ? kUdpChecksum : kTcpChecksum),
                 static_cast<uint16_t>(~sluice_checksum_fold(made.transport_sum + client_sum + port)));
+  return made.length;
 }
 
 uint32_t Traffic::StampOffset() const {
@@ -200,7 +203,10 @@ uint64_t Traffic::StampOf(const rte_mbuf* packet) const {
 }
 
 bool Traffic::TurnAround(rte_mbuf* packet) const {
-  uint8_t* at = DataOf(packet);
+  return TurnAround(DataOf(packet));
+}
+
+bool Traffic::TurnAround(uint8_t* at) const {
   uint8_t* transport = at + TransportOffset(ipv6_);
   if (udp_ ? sluice_load16(transport + 2) != SLUICE_16(kPort) : transport[kTcpFlags] != kTcpSyn) return false;
   std::copy(kBalancerMac.begin(), kBalancerMac.end(), at);

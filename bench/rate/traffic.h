@@ -41,17 +41,23 @@ class Traffic {
   // Makes the buffer the next packet: of a flow drawn, or a new one. `used`: it has been one before. Its payload
   // (behind the headers) has to be zero, and nothing that a balancer does changes that.
   void Write(rte_mbuf* packet, bool used) {
-    new_due_ += options_.new_flows;
-    if (new_due_ >= 1) {
-      new_due_ -= 1;
-      return WriteFlow(packet, used, next_new_++, kSyn);
-    }
-    WriteFlow(packet, used, Draw(), kAck);
+    const Choice choice = Choose();
+    WriteFlow(packet, used, choice.flow, choice.kind);
   }
 
   enum Kind : uint32_t { kAck, kSyn };
   // Of this flow; the first `flows` are those that are drawn.
   void WriteFlow(rte_mbuf* packet, bool used, uint64_t flow, Kind kind);
+
+  // Headers and what follows them, as much of a packet as is ever written.
+  static constexpr uint32_t kTemplateBytes = 96;
+  // The same into memory that has kTemplateBytes; returns the packet's length, without the check sequence, which a
+  // device adds.
+  uint16_t Write(uint8_t* at) {
+    const Choice choice = Choose();
+    return WriteFlow(at, choice.flow, choice.kind);
+  }
+  uint16_t WriteFlow(uint8_t* at, uint64_t flow, Kind kind);
 
   // Puts a time into a packet that Write has just made, and gets it from one that has come back, wherever the balancer
   // put headers before it: TCP's two numbers, which nobody reads of an established flow, so that the shortest frames
@@ -62,10 +68,14 @@ class Traffic {
   // Of a client's SYN, or any UDP packet of one, that a balancer has translated and sent to a server: makes it the
   // server's answer. False: it is another packet.
   bool TurnAround(rte_mbuf* packet) const;
+  bool TurnAround(uint8_t* at) const;
 
  private:
-  // Headers and what follows them up to the length of a template; all zero behind the headers.
-  static constexpr uint32_t kTemplateBytes = 96;
+  struct Choice {
+    uint64_t flow;
+    Kind kind;
+  };
+  // All zero behind the headers.
   struct Template {
     alignas(32) std::array<uint8_t, kTemplateBytes> bytes{};
     // Without the check sequence, which a device adds.
@@ -80,6 +90,12 @@ class Traffic {
   uint32_t TransportBytes() const { return udp_ ? SLUICE_UDP_BYTES : SLUICE_TCP_BYTES; }
   void WriteTransport(uint8_t* at, uint32_t length, Kind kind) const;
   Template MakeTemplate(uint16_t size, Kind kind) const;
+  Choice Choose() {
+    new_due_ += options_.new_flows;
+    if (new_due_ < 1) return {Draw(), kAck};
+    new_due_ -= 1;
+    return {next_new_++, kSyn};
+  }
   uint64_t Draw();
 
   const TrafficOptions options_;

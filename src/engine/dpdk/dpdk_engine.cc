@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "engine/announce.h"
@@ -147,6 +148,7 @@ absl::StatusOr<std::unique_ptr<Engine>> DpdkEngine::Open(const DpdkOptions& opti
   eal.memory_mib = PacketMemoryMib(options);
   for (const DpdkOptions::Interface& interface : options.interfaces) {
     if (!interface.pci.empty()) eal.pci.push_back(interface.pci);
+    if (absl::StrContains(interface.device, "zero-copy=yes")) eal.single_file = true;
   }
   if (absl::Status status = StartEal(eal, notes); !status.ok()) return status;
   auto engine = std::unique_ptr<DpdkEngine>(new DpdkEngine(options));

@@ -70,6 +70,7 @@ std::vector<std::string> Arguments(const EalOptions& options, bool huge, const s
     arguments.push_back("-m");
     arguments.push_back(absl::StrCat(options.memory_mib));
   }
+  if (options.single_file) arguments.push_back("--single-file-segments");
   if (options.pci.empty()) arguments.push_back("--no-pci");
   for (const std::string& address : options.pci) {
     arguments.push_back("-a");

@@ -19,6 +19,8 @@ struct EalOptions {
   std::vector<std::string> pci;
   // Memory for mbufs when there are no huge pages, MiB (with huge pages DPDK takes what it needs).
   uint32_t memory_mib = 64;
+  // All of it in one file, as net_memif wants it for zero-copy.
+  bool single_file = false;
 };
 
 // Starts the environment on the first call; later calls are refused when they want more workers than the first.

@@ -35,6 +35,20 @@ class AgainstTestpmd(unittest.TestCase):
             self.assertGreater(float(ours), 0)
             self.assertAlmostEqual(float(ours) / float(theirs) * 100, int(ratio), delta=10)
 
+    def test_over_a_cable_to_a_generator(self):
+        for forwarding in ("dsr_l2", "full_nat"):
+            ran = run("--over=memif", "--flows=1000", f"--forwarding={forwarding}")
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            self.assertIn("over net_memif", ran.stdout)
+            (flows, theirs, ours, _), = re.findall(LINE, ran.stdout, re.MULTILINE)
+            self.assertEqual(flows, "1000")
+            self.assertGreater(min(float(theirs), float(ours)), 0)
+
+    def test_a_file_has_no_handshakes(self):
+        ran = run("--forwarding=nat")
+        self.assertEqual((ran.returncode, ran.stdout), (2, ""))
+        self.assertIn("--over=memif", ran.stderr)
+
     def test_without_testpmd(self):
         with tempfile.TemporaryDirectory() as folder:
             ran = run("--flows=1000", path=folder)

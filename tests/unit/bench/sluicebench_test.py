@@ -4,13 +4,18 @@
 usage: sluicebench_test.py PATH_TO_SLUICEBENCH
 """
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
+import re
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = ""
@@ -129,6 +134,59 @@ class Measures(unittest.TestCase):
             self.assertNotIn("ratio_to_floor", result)
 
 
+@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "SKIPPED: it measures with two CPUs")
+class Generates(unittest.TestCase):
+    @contextlib.contextmanager
+    def generator(self, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "memif"
+            cpu = min(os.sched_getaffinity(0))
+            with subprocess.Popen(["taskset", "-c", str(cpu), PROGRAM, f"--generate={path}", *options], text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                try:
+                    deadline = time.monotonic() + PATIENCE
+                    while not path.exists():
+                        self.assertIsNone(process.poll())
+                        self.assertLess(time.monotonic(), deadline)
+                        time.sleep(0.01)
+                    yield process, path
+                finally:
+                    process.kill()
+
+    def test_for_a_balancer_in_another_process(self):
+        for options in (("--forwarding=dsr_l2",), ("--forwarding=full_nat",),
+                        ("--forwarding=nat", "--family=6", "--protocol=udp"), ("--forwarding=ipip", "--family=6")):
+            for zero_copy in ("yes", "no"):
+                with self.subTest(options=options, zero_copy=zero_copy):
+                    with self.generator("--flows=3000", *options) as (process, path):
+                        device = (f"net_memif0,role=client,id=0,socket={path},socket-abstract=no,"
+                                  f"zero-copy={zero_copy},rsize=10")
+                        result = measured(f"--device={device}", "--flows=3000", *options, search=())
+                        said, errors = process.communicate(timeout=PATIENCE)
+                    self.assertGreater(result["mpps"], 0)
+                    self.assertEqual((result["lost"], result["not_forwarded"]), (0, 0))
+                    self.assertEqual(process.returncode, 0, errors)
+                    sent = re.fullmatch(r"flows are open\n(\d+) packets sent; (\d+) of 1023 were on their way\n", said)
+                    self.assertGreaterEqual(int(sent[1]), result["sent"])
+                    self.assertLessEqual(int(sent[2]), 1023)
+
+    def test_clients_that_make_no_sense(self):
+        for says, words in ((b"x", "is another one"), (bytes(128), "has gone"),
+                            (struct.pack("<HH", 3, 7).ljust(128, b"\0"), "another version"),
+                            (struct.pack("<HHQ", 4, 1, 4096).ljust(128, b"\0"), "miscounts its regions"),
+                            (struct.pack("<HHHHIBH", 5, 1, 0, 0, 0, 4, 0).ljust(128, b"\0"), "odd rings"),
+                            (struct.pack("<H", 6).ljust(128, b"\0"), "no ring for each way")):
+            with self.subTest(words=words), self.generator() as (process, path):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                    client.connect(str(path))
+                    self.assertEqual(struct.unpack_from("<H", client.recv(128)), (2,))
+                    client.send(says)
+                    said, errors = process.communicate(timeout=PATIENCE)
+                self.assertEqual((process.returncode, said), (1, ""))
+                self.assertIn(words, errors)
+                self.assertFalse(path.exists())
+
+
 class Refuses(unittest.TestCase):
     def test_options_that_make_no_sense(self):
         for option, words in {
@@ -155,6 +213,17 @@ class Refuses(unittest.TestCase):
                 ran = run("--device=net_null0", option)
                 self.assertEqual((ran.returncode, ran.stdout), (1, ""))
                 self.assertIn("is for the generator", ran.stderr)
+
+    def test_generators_options(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for option in ("--device=net_null0", "--packet_size=imix", "--json=-", "--rate=1"):
+                ran = run(f"--generate={folder}/memif", option)
+                self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+                self.assertIn("is not for --generate", ran.stderr)
+            for name, words in ((folder, "in use"), ("/nonexistent/memif", "No such file"), ("a" * 108, "107 bytes")):
+                ran = run(f"--generate={name}")
+                self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+                self.assertIn(words, ran.stderr)
 
     def test_one_cpu(self):
         cpu = min(os.sched_getaffinity(0))
