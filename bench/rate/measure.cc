@@ -6,7 +6,9 @@
 #include <rte_mbuf.h>
 #include <sched.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "balancer.h"
@@ -22,6 +24,7 @@ namespace {
 // The engine's only worker is the first lcore. The floor runs on the CPU of the worker, which sleeps meanwhile.
 constexpr unsigned kGeneratorLcore = 2;
 constexpr unsigned kFloorLcore = 3;
+constexpr std::chrono::milliseconds kLook(5);
 constexpr uint32_t kPacketMemoryMib = 192;
 
 // Two CPUs from here on, so that lcores 1 and 3 share the last one and the generator has the other.
@@ -66,11 +69,17 @@ absl::Status Launch(unsigned lcore, std::function<void()>* work) {
   return absl::InternalError(absl::StrCat("lcore ", lcore, " does not start"));
 }
 
+// DPDK's wait alone would spin, on one of the two CPUs that are measured.
+void WaitFor(unsigned lcore) {
+  while (rte_eal_get_lcore_state(lcore) == RUNNING) std::this_thread::sleep_for(kLook);
+  rte_eal_wait_lcore(lcore);
+}
+
 absl::StatusOr<Run> OnGenerator(const std::function<Run()>& measure) {
   Run run;
   std::function<void()> work = [&] { run = measure(); };
   if (absl::Status status = Launch(kGeneratorLcore, &work); !status.ok()) return status;
-  rte_eal_wait_lcore(kGeneratorLcore);
+  WaitFor(kGeneratorLcore);
   return run;
 }
 
@@ -145,7 +154,7 @@ absl::StatusOr<Run> Bench::OnFloor(const std::function<Run()>& measure) {
   if (absl::Status status = Launch(kFloorLcore, &work); !status.ok()) return status;
   absl::StatusOr<Run> run = OnGenerator(measure);
   floor_.Stop();
-  rte_eal_wait_lcore(kFloorLcore);
+  WaitFor(kFloorLcore);
   return run;
 }
 
