@@ -45,14 +45,15 @@ std::string ConfigText(const BalancerOptions& options) {
 DpdkOptions EngineOptions(const BalancerOptions& options) {
   DpdkOptions engine;
   engine.interfaces = {{.device = options.device, .mtu = options.mtu}};
+  engine.workers = options.workers;
   engine.huge_pages = options.huge_pages;
   engine.kept_packets = static_cast<uint32_t>(options.kept_packets);
-  const uint64_t room = std::max(options.room, config::kMinConnections);
+  const uint64_t room = std::max(options.workers * options.room, config::kMinConnections);
   // Of translated flows only fragments have connections.
   const bool translates = Translates(options.forwarding);
   engine.max_connections = translates ? config::kMinConnections : room;
   // A worker keeps some free.
-  engine.max_sessions = translates ? room + SLUICE_MOST_SPARE : 0;
+  engine.max_sessions = translates ? room + uint64_t{options.workers} * SLUICE_MOST_SPARE : 0;
   return engine;
 }
 

@@ -1,4 +1,4 @@
-// The dpdk engine as sluiced runs it, with one worker over one device: a listener of each family over 64 servers that
+// The dpdk engine as sluiced runs it, over one device: a listener of each family over 64 servers that
 // the device's link reaches.
 //
 // Thread-safety: the control thread.
@@ -19,10 +19,11 @@ namespace sluice::bench {
 
 struct BalancerOptions {
   std::string device;
+  uint32_t workers = 1;
   v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
   // Of the listeners: SLUICE_IP_TCP or SLUICE_IP_UDP.
   uint8_t protocol = 0;
-  // Room for so many flows, at 12 bytes each; or for as many sessions where packets are translated.
+  // Room for so many flows of each worker, at 12 bytes each; or for as many sessions where packets are translated.
   uint64_t room = 0;
   HugePages huge_pages = HugePages::kPreferred;
   // Packets that the device keeps for itself.
@@ -35,7 +36,7 @@ class Balancer {
  public:
   static constexpr uint32_t kServers = 64;
 
-  // Its worker runs. `notes` gets sentences for people.
+  // Its workers run. `notes` gets sentences for people.
   static absl::StatusOr<std::unique_ptr<Balancer>> Start(const BalancerOptions& options,
                                                          std::vector<std::string>* notes);
 

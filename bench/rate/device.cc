@@ -20,7 +20,7 @@ constexpr uint64_t kPatienceNs = 30'000'000'000;
 
 absl::Status WaitForFlows(Balancer& balancer, const Settings& settings) {
   const uint64_t deadline = MonotonicNow() + kPatienceNs;
-  while (balancer.ReadCounters().received < kPacketsOfFlow * settings.traffic.flows) {
+  while (balancer.ReadCounters().received < kPacketsOfFlow * settings.workers * settings.traffic.flows) {
     if (MonotonicNow() > deadline) {
       return absl::DeadlineExceededError(absl::StrCat("after 30 s the device has brought fewer packets than ",
                                                       kPacketsOfFlow, " of each of ", settings.traffic.flows,
@@ -53,8 +53,12 @@ Run MeasureOnce(Balancer& balancer, double seconds) {
 absl::StatusOr<Results> MeasureDevice(const Settings& settings,
                                       const std::function<void(const std::string&)>& progress) {
   Results results;
-  BalancerOptions options{settings.device, settings.forwarding, settings.traffic.protocol, settings.room,
-                          settings.huge_pages};
+  BalancerOptions options{.device = settings.device,
+                          .workers = settings.workers,
+                          .forwarding = settings.forwarding,
+                          .protocol = settings.traffic.protocol,
+                          .room = settings.room,
+                          .huge_pages = settings.huge_pages};
   // That driver keeps the file in packets.
   if (absl::StrContains(settings.device, "infinite_rx=1")) options.kept_packets = settings.traffic.flows;
   // That one has no larger ones.

@@ -129,8 +129,12 @@ absl::Status Bench::Start(Results* results) {
   if (!generator.ok()) return generator.status();
   generator_ = *std::move(generator);
   if (absl::Status status = floor_.Start(floor_cable_.device(), generator_->pool()); !status.ok()) return status;
-  BalancerOptions options{balancer_cable_.device(), settings_.forwarding, settings_.traffic.protocol, settings_.room,
-                          settings_.huge_pages};
+  BalancerOptions options{.device = balancer_cable_.device(),
+                          .workers = settings_.workers,
+                          .forwarding = settings_.forwarding,
+                          .protocol = settings_.traffic.protocol,
+                          .room = settings_.room,
+                          .huge_pages = settings_.huge_pages};
   absl::StatusOr<std::unique_ptr<Balancer>> balancer = Balancer::Start(options, &results->notes);
   if (!balancer.ok()) return balancer.status();
   balancer_ = *std::move(balancer);

@@ -133,6 +133,7 @@ void Add(Object& object, const std::string& name, const Figure& figure) {
 void AddSettings(Object& object, const Settings& settings) {
   Add(object, "engine", std::string("dpdk"));
   Add(object, "device", Device(settings));
+  Add(object, "workers", settings.workers);
   Add(object, "forwarding", Forwarding(settings));
   Add(object, "family", settings.traffic.family);
   Add(object, "protocol", Protocol(settings));
@@ -228,9 +229,10 @@ void AddLatencies(Object& object, const Figures& figures) {
 
 std::string Text(const Settings& settings, const Results& results) {
   const Figures figures(results);
-  std::string text = absl::StrFormat("%s, IPv%d, %d %s flows, dpdk engine with one worker over %s, %s\n",
-                                     Forwarding(settings), settings.traffic.family, settings.traffic.flows,
-                                     absl::AsciiStrToUpper(Protocol(settings)), Device(settings), CpuModel());
+  std::string text = absl::StrFormat(
+      "%s, IPv%d, %d %s flows, dpdk engine over %s, %s, %s\n", Forwarding(settings), settings.traffic.family,
+      settings.traffic.flows, absl::AsciiStrToUpper(Protocol(settings)), Device(settings),
+      settings.workers == 1 ? "one worker" : absl::StrCat(settings.workers, " workers"), CpuModel());
   if (settings.device.empty()) absl::StrAppend(&text, TrafficText(settings, results));
   absl::StrAppendFormat(&text, "median of %d runs of %g s (min to max)\n\n", settings.repetitions, settings.seconds);
   absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns),
@@ -239,10 +241,11 @@ std::string Text(const Settings& settings, const Results& results) {
   absl::StrAppend(&text, LossText("loss", figures.loss));
   if (!results.balancer_throughput.empty()) absl::StrAppend(&text, ThroughputText(settings, results, figures));
   if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures));
-  absl::StrAppendFormat(&text, "\n%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n",
-                        "tables of flows", static_cast<double>(results.table_bytes) / (1 << 20),
-                        static_cast<double>(results.table_bytes) / static_cast<double>(settings.room),
-                        static_cast<double>(results.resident_bytes) / (1 << 20));
+  absl::StrAppendFormat(
+      &text, "\n%-22s %8.1f MiB   (%.1f bytes a flow that has room); the process in all %.1f MiB\n", "tables of flows",
+      static_cast<double>(results.table_bytes) / (1 << 20),
+      static_cast<double>(results.table_bytes) / static_cast<double>(settings.workers * settings.room),
+      static_cast<double>(results.resident_bytes) / (1 << 20));
   for (const std::string& note : results.notes) absl::StrAppend(&text, "note: ", note, "\n");
   return text;
 }

@@ -19,6 +19,8 @@ namespace sluice::bench {
 struct Settings {
   // A device of DPDK that brings its own traffic; empty: the generator's.
   std::string device;
+  // Of the balancer. More than one need a device with as many queues.
+  uint32_t workers = 1;
   TrafficOptions traffic;
   v1::Pool::Forwarding forwarding = v1::Pool::DSR_L2;
   // Flows that the tables hold.

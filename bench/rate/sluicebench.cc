@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "compare.h"
+#include "config/bounds.h"
 #include "config/forwarding.h"
 #include "device.h"
 #include "generate.h"
@@ -32,6 +33,7 @@ DEFINE_uint64(room, 0, "flows that the tables have room for, --flows to 200,000,
 DEFINE_string(device, "",
               "a device of DPDK that brings its own traffic, of --flows flows as --write_pcap has them, as "
               "net_pcap0,rx_pcap=FILE,infinite_rx=1; without a floor");
+DEFINE_uint32(workers, 1, "of the balancer; more than one with a --device of as many queues");
 DEFINE_string(write_pcap, "", "measures nothing: writes a packet of each of --flows flows to this file");
 DEFINE_string(generate, "",
               "measures nothing: makes this socket, and sends packets of the smallest size to the client of net_memif "
@@ -155,6 +157,11 @@ absl::Status RefuseTraffic() {
 absl::StatusOr<Settings> ReadSettings() {
   Settings settings;
   settings.device = FLAGS_device;
+  if (FLAGS_workers < 1 || FLAGS_workers > sluice::config::kMaxWorkers) {
+    return Wrong("workers", absl::StrCat("1 to ", sluice::config::kMaxWorkers));
+  }
+  if (FLAGS_workers > 1 && FLAGS_device.empty()) return Wrong("workers", "the generator feeds one; see --device");
+  settings.workers = FLAGS_workers;
   if (absl::Status status = FLAGS_device.empty() ? absl::OkStatus() : RefuseTraffic(); !status.ok()) return status;
   if (absl::Status status = ReadTraffic(&settings.traffic); !status.ok()) return status;
   if (absl::Status status = ReadRate(&settings); !status.ok()) return status;

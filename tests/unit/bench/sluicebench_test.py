@@ -133,6 +133,18 @@ class Measures(unittest.TestCase):
             self.assertEqual((result["lost"], result["not_forwarded"], result["device"]), (0, 0, device))
             self.assertNotIn("ratio_to_floor", result)
 
+    def test_a_queue_for_each_worker(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "a.pcap"
+            self.assertEqual(run(f"--write_pcap={path}", "--flows=5000").returncode, 0)
+            options = (f"--device=net_pcap0,rx_pcap={path},rx_pcap={path},infinite_rx=1", "--flows=5000")
+            result = measured(*options, "--workers=2", search=())
+            self.assertEqual((result["workers"], result["lost"], result["not_forwarded"]), (2, 0, 0))
+            # Each has the flows for itself.
+            self.assertGreaterEqual(result["table_bytes"], 2 * 12 * 5000)
+            self.assertGreater(result["mpps"], 0)
+            self.assertIn("2 workers", run(*options, "--workers=2", *SHORT).stdout)
+
 
 @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "SKIPPED: it measures with two CPUs")
 class Generates(unittest.TestCase):
@@ -196,6 +208,7 @@ class Refuses(unittest.TestCase):
                 "--new_flows=1.5": "0 to 1", "--popularity=even": "zipf", "--zipf_exponent=2": "--popularity=zipf",
                 "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
                 "--device=net_nonsense0": "no driver",
+                "--workers=0": "1 to 64", "--workers=65": "1 to 64", "--workers=2": "--device",
                 "--repetitions=0": "1 to 1000", "--seconds=0": "0.01", "--room=10": "--flows",
                 "--rate=1001": "Mpps", "--rate=-1": "Mpps", "--rate=201%": "200%",
                 "--rate=%": "Mpps",
