@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
 #include <memory>
-#include <numeric>
 #include <string>
+#include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -17,6 +20,7 @@ using HashKey = std::span<const uint8_t, kMaglevHashKeySize>;
 
 // Where a backend stands in its permutation of the entries, and how far the next one is.
 struct Permutation {
+  uint32_t backend;
   uint32_t position;
   uint32_t skip;
 };
@@ -66,15 +70,16 @@ class KeyedHash {
   KeyedHash(const KeyedHash&) = delete;
   KeyedHash& operator=(const KeyedHash&) = delete;
 
-  absl::StatusOr<Permutation> PermutationOf(std::string_view backend, uint32_t size) {
+  absl::StatusOr<Permutation> PermutationOf(uint32_t backend, std::string_view key, uint32_t size) {
     std::array<uint8_t, EVP_MAX_MD_SIZE> hash;
     if (context_ == nullptr || digest_ == nullptr || EVP_DigestInit_ex2(context_, digest_, nullptr) != 1 ||
         EVP_DigestUpdate(context_, key_.data(), key_.size()) != 1 ||
-        EVP_DigestUpdate(context_, backend.data(), backend.size()) != 1 ||
+        EVP_DigestUpdate(context_, key.data(), key.size()) != 1 ||
         EVP_DigestFinal_ex(context_, hash.data(), nullptr) != 1) {
       return absl::InternalError("libcrypto does not compute SHA-256; check its configuration and providers");
     }
-    return Permutation{.position = static_cast<uint32_t>(LittleEndian64(&hash[0]) % size),
+    return Permutation{.backend = backend,
+                       .position = static_cast<uint32_t>(LittleEndian64(&hash[0]) % size),
                        .skip = static_cast<uint32_t>(LittleEndian64(&hash[8]) % (size - 1) + 1)};
   }
 
@@ -84,82 +89,183 @@ class KeyedHash {
   EVP_MD* digest_;
 };
 
-// The backends that have a weight, heavier first, by key among equals.
-std::vector<uint32_t> TurnOrder(std::span<const MaglevBackend> backends) {
-  std::vector<uint32_t> order;
+// A backend that has a weight, by its place among all of them.
+struct Taker {
+  uint32_t weight;
+  uint32_t backend;
+  std::string_view key;
+};
+
+// Heavier ones first, by key among equals.
+std::vector<Taker> TurnOrder(std::span<const MaglevBackend> backends) {
+  std::vector<Taker> order;
+  order.reserve(backends.size());
   for (uint32_t i = 0; i < backends.size(); i++) {
-    if (backends[i].weight > 0) order.push_back(i);
+    if (backends[i].weight > 0) order.push_back({backends[i].weight, i, backends[i].key});
   }
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    if (backends[a].weight != backends[b].weight) return backends[a].weight > backends[b].weight;
-    return backends[a].key < backends[b].key;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const Taker& a, const Taker& b) { return a.weight != b.weight ? a.weight > b.weight : a.key < b.key; });
   return order;
 }
 
-std::vector<WeightClass> WeightClasses(std::span<const MaglevBackend> backends, std::span<const uint32_t> order) {
+std::vector<WeightClass> WeightClasses(std::span<const Taker> order) {
   std::vector<WeightClass> classes;
   for (uint32_t i = 0; i < order.size(); i++) {
-    const uint32_t weight = backends[order[i]].weight;
+    const uint32_t weight = order[i].weight;
     if (classes.empty() || classes.back().weight != weight) classes.push_back({weight, 0, i, i});
     classes.back().end = i + 1;
   }
   return classes;
 }
 
-absl::Status Check(std::span<const MaglevBackend> backends, std::span<const uint32_t> order, uint32_t size) {
+absl::Status Check(std::span<const MaglevBackend> backends, size_t takers, uint32_t size) {
   if (size > kMaglevMaxSize || !IsPrime(size)) {
     return absl::InvalidArgumentError(
         absl::StrCat("a Maglev table of ", size, " entries; take a prime of at most ", kMaglevMaxSize, ", as 65537"));
   }
-  if (order.size() > size) {
-    return absl::InvalidArgumentError(absl::StrCat(order.size(), " backends in a Maglev table of ", size,
+  if (takers > size) {
+    return absl::InvalidArgumentError(absl::StrCat(takers, " backends in a Maglev table of ", size,
                                                    " entries; take a prime more than 100 times their number"));
   }
-  std::vector<std::string_view> keys;
-  for (const MaglevBackend& backend : backends) keys.push_back(backend.key);
-  std::sort(keys.begin(), keys.end());
-  const auto twin = std::adjacent_find(keys.begin(), keys.end());
-  if (twin == keys.end()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("two backends are called '", std::string(*twin), "'"));
+  absl::flat_hash_set<std::string_view> keys;
+  keys.reserve(backends.size());
+  for (const MaglevBackend& backend : backends) {
+    if (keys.insert(backend.key).second) continue;
+    return absl::InvalidArgumentError(absl::StrCat("two backends are called '", std::string(backend.key), "'"));
+  }
+  return absl::OkStatus();
 }
 
-// Which entries are taken, in an eighth of a byte each: the search for a free one stays in the first-level cache.
-class Occupancy {
+// A set of entries, in an eighth of a byte each: the search for a free one stays in the first-level cache.
+class EntrySet {
  public:
-  explicit Occupancy(uint32_t size) : words_((size + 63) / 64) {}
-  bool Test(uint32_t entry) const { return words_[entry / 64] >> entry % 64 & 1; }
-  void Set(uint32_t entry) { words_[entry / 64] |= uint64_t{1} << entry % 64; }
+  // All of them.
+  explicit EntrySet(uint32_t size) : words_(size / 64 + 1, UINT64_MAX) {
+    words_.back() = (uint64_t{1} << size % 64) - 1;
+  }
+  uint64_t Has(uint32_t entry) const { return words_[entry / 64] >> entry % 64 & 1; }
+  void Remove(uint32_t entry) { words_[entry / 64] &= ~(uint64_t{1} << entry % 64); }
+  std::vector<uint32_t> List() const {
+    std::vector<uint32_t> entries;
+    for (uint32_t i = 0; i < words_.size(); i++) {
+      for (uint64_t rest = words_[i]; rest != 0; rest &= rest - 1) {
+        entries.push_back(64 * i + static_cast<uint32_t>(std::countr_zero(rest)));
+      }
+    }
+    return entries;
+  }
 
  private:
   std::vector<uint64_t> words_;
 };
 
-// The paper's next[i]: the first entry of the permutation that is free.
-uint32_t TakeNextFree(Permutation& permutation, Occupancy& taken, uint32_t size) {
-  uint32_t position = permutation.position;
-  const uint32_t skip = permutation.skip;
-  while (taken.Test(position)) {
-    position += skip;
-    if (position >= size) position -= size;
+// The number whose product with `number` is 1 modulo the prime, by Euclid.
+uint32_t Inverse(uint32_t number, uint32_t prime) {
+  int64_t factor = 1;
+  int64_t next_factor = 0;
+  uint32_t rest = number;
+  for (uint32_t next_rest = prime; next_rest != 0;) {
+    const uint32_t quotient = rest / next_rest;
+    rest = std::exchange(next_rest, rest % next_rest);
+    factor = std::exchange(next_factor, factor - quotient * next_factor);
   }
-  taken.Set(position);
-  permutation.position = position;
-  return position;
+  return static_cast<uint32_t>(factor < 0 ? factor + prime : factor);
 }
 
-std::vector<uint32_t> Fill(std::span<const uint32_t> order, std::vector<WeightClass> classes,
-                           std::vector<Permutation> permutations, uint32_t size) {
+// The entries that nobody has yet: finds the first of them in a permutation, the paper's next[i].
+//
+// A walk along the permutation finds one in a few steps until few are left; more than half of the steps for a table
+// would be for the last few hundred. An entry is (entry - position) / skip steps away, modulo the size. When there are
+// few, each of them is asked how far it is, which takes one multiplication: 2^64 * distance / size compares as the
+// distance does, and is (entry - position) * step modulo 2^64, where step is 2^64 / skip / size. What rounding the step
+// takes away is less than 2^24, and distances are 2^40 apart.
+class FreeEntries {
+ public:
+  FreeEntries(uint32_t size, size_t backends)
+      : size_(size), left_(size), few_(FewOf(size)), free_(size), steps_(backends) {}
+
+  // For the backend whose permutation has this place among all of them; there is one left.
+  uint32_t Take(uint32_t place, Permutation& permutation) {
+    const uint32_t entry = left_ > few_ ? Walk(permutation) : Nearest(place, permutation);
+    permutation.position = After(entry, permutation.skip);
+    left_--;
+    return entry;
+  }
+
+  bool none() const { return left_ == 0; }
+
+ private:
+  // A walk takes size / left steps, and a step takes twice as long as one question.
+  static uint32_t FewOf(uint32_t size) { return static_cast<uint32_t>(1.4 * std::sqrt(size)); }
+
+  uint32_t After(uint32_t position, uint32_t skip) const {
+    const uint32_t back = size_ - skip;
+    return position >= back ? position - back : position + skip;
+  }
+
+  // Several steps at once, as nobody can predict which one is the last.
+  uint32_t Walk(const Permutation& permutation) {
+    const uint32_t skip = permutation.skip;
+    uint32_t position = permutation.position;
+    while (true) {
+      std::array<uint32_t, 4> entries;
+      uint64_t free = 0;
+      for (uint32_t i = 0; i < entries.size(); i++) {
+        entries[i] = position;
+        free |= free_.Has(position) << i;
+        position = After(position, skip);
+      }
+      if (free == 0) continue;
+      const uint32_t entry = entries[std::countr_zero(free)];
+      free_.Remove(entry);
+      return entry;
+    }
+  }
+
+  uint32_t Nearest(uint32_t place, const Permutation& permutation) {
+    if (last_.empty()) last_ = free_.List();
+    uint64_t& step = steps_[place];
+    if (step == 0) step = StepOf(permutation.skip);
+    uint64_t nearest = UINT64_MAX;
+    size_t at = 0;
+    for (size_t i = 0; i < last_.size(); i++) {
+      const uint64_t distance = (uint64_t{last_[i]} - permutation.position) * step;
+      at = distance < nearest ? i : at;
+      nearest = std::min(nearest, distance);
+    }
+    const uint32_t entry = last_[at];
+    last_[at] = last_.back();
+    last_.pop_back();
+    return entry;
+  }
+
+  // 2^64 / skip / size modulo 2^64, rounded down; never 0, as a size is less than 2^32.
+  uint64_t StepOf(uint32_t skip) const {
+    const uint64_t upper = uint64_t{Inverse(skip, size_)} << 32;
+    return (upper / size_) << 32 | ((upper % size_) << 32) / size_;
+  }
+
+  const uint32_t size_;
+  uint32_t left_;
+  // From so many on they are listed.
+  const uint32_t few_;
+  // Until they are.
+  EntrySet free_;
+  std::vector<uint32_t> last_;
+  // By place; 0 until it is needed.
+  std::vector<uint64_t> steps_;
+};
+
+std::vector<uint32_t> Fill(std::vector<WeightClass> classes, std::vector<Permutation> permutations, uint32_t size) {
   std::vector<uint32_t> table(size);
-  Occupancy taken(size);
+  FreeEntries free(size, permutations.size());
   std::make_heap(classes.begin(), classes.end(), IsLater);
-  uint32_t filled = 0;
   while (true) {
     std::pop_heap(classes.begin(), classes.end(), IsLater);
     WeightClass& turn = classes.back();
     for (uint32_t i = turn.begin; i < turn.end; i++) {
-      table[TakeNextFree(permutations[i], taken, size)] = order[i];
-      if (++filled == size) return table;
+      table[free.Take(i, permutations[i])] = permutations[i].backend;
+      if (free.none()) return table;
     }
     // The first turn is at 0, so that every weight gets an entry; turn k > 0 at (k + 1/2) / weight.
     turn.half_turns = turn.half_turns == 0 ? 3 : turn.half_turns + 2;
@@ -171,19 +277,19 @@ std::vector<uint32_t> Fill(std::span<const uint32_t> order, std::vector<WeightCl
 
 absl::StatusOr<std::vector<uint32_t>> BuildMaglev(std::span<const MaglevBackend> backends, uint32_t size,
                                                   std::span<const uint8_t, kMaglevHashKeySize> hash_key) {
-  const std::vector<uint32_t> order = TurnOrder(backends);
-  absl::Status status = Check(backends, order, size);
+  const std::vector<Taker> order = TurnOrder(backends);
+  absl::Status status = Check(backends, order.size(), size);
   if (!status.ok()) return status;
   if (order.empty()) return std::vector<uint32_t>();
   KeyedHash hash(hash_key);
   std::vector<Permutation> permutations;
   permutations.reserve(order.size());
-  for (uint32_t backend : order) {
-    absl::StatusOr<Permutation> permutation = hash.PermutationOf(backends[backend].key, size);
+  for (const Taker& taker : order) {
+    absl::StatusOr<Permutation> permutation = hash.PermutationOf(taker.backend, taker.key, size);
     if (!permutation.ok()) return permutation.status();
     permutations.push_back(*permutation);
   }
-  return Fill(order, WeightClasses(backends, order), std::move(permutations), size);
+  return Fill(WeightClasses(order), std::move(permutations), size);
 }
 
 }  // namespace sluice
