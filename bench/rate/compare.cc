@@ -13,10 +13,10 @@ using google::protobuf::Struct;
 using google::protobuf::Value;
 
 // What must agree for figures to be comparable, and where they do not, what it is.
-constexpr const char* kSettings[] = {"engine",  "device",        "forwarding", "family",        "protocol",
-                                     "flows",   "room",          "new_flows",  "packet_sizes",  "popularity",
-                                     "rate",    "trial_seconds", "resolution", "accepted_loss", "huge_pages",
-                                     "seconds", "repetitions",   "cpu"};
+constexpr const char* kSettings[] = {"engine",        "device",     "forwarding", "family",        "protocol",
+                                     "flows",         "room",       "new_flows",  "full_table",    "syn_flood",
+                                     "packet_sizes",  "popularity", "rate",       "trial_seconds", "resolution",
+                                     "accepted_loss", "huge_pages", "seconds",    "repetitions",   "cpu"};
 constexpr const char* kFigures[] = {"mpps",
                                     "ns_per_packet",
                                     "cycles_per_packet",
@@ -28,6 +28,10 @@ constexpr const char* kFigures[] = {"mpps",
                                     "batch",
                                     "floor_batch",
                                     "loss",
+                                    "flooded_mpps",
+                                    "flooded_established_mpps",
+                                    "flooded_ratio",
+                                    "new_in_place_of_established",
                                     "throughput_mpps",
                                     "floor_throughput_mpps",
                                     "offered_mpps",

@@ -129,11 +129,10 @@ Run Generator::Measure(const Ends& ends, double seconds) {
   return run;
 }
 
-Run Generator::OpenFlows(const Ends& ends, uint64_t flows, bool handshake) {
-  Run run = Pass(ends, flows, handshake ? Traffic::kSyn : Traffic::kAck, handshake);
-  const Run second = Pass(ends, flows, Traffic::kAck, false);
-  run.sent += second.sent;
-  run.lost += second.lost;
+Run Generator::MeasureFlood(const Ends& ends, double share, double seconds) {
+  traffic_.SetNewFlows(share);
+  const Run run = Measure(ends, seconds);
+  traffic_.SetNewFlows(new_flows_);
   return run;
 }
 
@@ -214,7 +213,8 @@ Run Generator::OfferFor(const Ends& ends, double mpps, double seconds, Histogram
 }
 
 // A packet of each flow, and with `answer` what a server says to it.
-Run Generator::Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer) {
+template <typename Flow>
+Run Generator::Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer, Flow flow) {
   Run run;
   const uint64_t returned_before = returned_;
   Patience patience;
@@ -223,12 +223,25 @@ Run Generator::Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool a
     Turn(ends, &run, [&](rte_mbuf* packet, bool came_back) {
       if (answer && came_back && traffic_.TurnAround(packet)) return true;
       if (next == flows) return false;
-      traffic_.WriteFlow(packet, came_back, next++, kind);
+      traffic_.WriteFlow(packet, came_back, flow(next++), kind);
       return true;
     });
   }
   run.lost = run.sent - (returned_ - returned_before);
   return run;
+}
+
+Run Generator::OpenFlows(const Ends& ends, uint64_t flows, bool handshake) {
+  const auto flow = [](uint64_t number) { return number; };
+  Run run = Pass(ends, flows, handshake ? Traffic::kSyn : Traffic::kAck, handshake, flow);
+  const Run second = Pass(ends, flows, Traffic::kAck, false, flow);
+  run.sent += second.sent;
+  run.lost += second.lost;
+  return run;
+}
+
+Run Generator::OpenNew(const Ends& ends, uint64_t flows) {
+  return Pass(ends, flows, Traffic::kSyn, false, [this](uint64_t /*number*/) { return traffic_.NextNew(); });
 }
 
 }  // namespace sluice::bench

@@ -55,6 +55,8 @@ class Generator {
     rte_ring* in;
   };
   Run Measure(const Ends& ends, double seconds);
+  // The same, but with this share of new flows in place of the traffic's own.
+  Run MeasureFlood(const Ends& ends, double share, double seconds);
 
   // At this rate, or what it can do of it.
   Run Offer(const Ends& ends, double mpps, double seconds);
@@ -62,10 +64,12 @@ class Generator {
   // Has every flow there: twice a packet of each, the second of which confirms it; or with `handshake` the three
   // packets that open a connection, of which the servers' come from here as well. Returns what was sent and lost.
   Run OpenFlows(const Ends& ends, uint64_t flows, bool handshake);
+  // A packet of each of so many new flows.
+  Run OpenNew(const Ends& ends, uint64_t flows);
 
  private:
   Generator(const TrafficOptions& traffic, rte_mempool* pool, rte_ring* idle)
-      : traffic_(traffic), pool_(pool), idle_(idle) {}
+      : new_flows_(traffic.new_flows), traffic_(traffic), pool_(pool), idle_(idle) {}
 
   // One burst back and out again where `write(buffer, came_back)` says so; adds to `run`. Buffers that are not on their
   // way go out too.
@@ -77,10 +81,13 @@ class Generator {
   void Send(const Ends& ends, uint32_t due);
   // Until all buffers are in the pool.
   void Settle(const Ends& ends, Histogram* latency);
-  Run Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer);
+  // `flow` says which is the next one.
+  template <typename Flow>
+  Run Pass(const Ends& ends, uint64_t flows, Traffic::Kind kind, bool answer, Flow flow);
   // Waits for what is on its way, until nothing more comes; says what is lost.
   void Drain(const Ends& ends, Run* run, uint64_t returned_before);
 
+  const double new_flows_;
   Traffic traffic_;
   rte_mempool* pool_;
   // At an offered rate: buffers that have come back and have not been sent again. First in, first out, as a NIC's

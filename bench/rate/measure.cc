@@ -26,6 +26,8 @@ constexpr unsigned kGeneratorLcore = 2;
 constexpr unsigned kFloorLcore = 3;
 constexpr std::chrono::milliseconds kLook(5);
 constexpr uint32_t kPacketMemoryMib = 192;
+// New flows for each entry of a table, so that next to none is left empty: each may have but 16 of them.
+constexpr uint64_t kFillings = 4;
 
 // Two CPUs from here on, so that lcores 1 and 3 share the last one and the generator has the other.
 absl::Status TakeCpus(Results* results) {
@@ -97,6 +99,7 @@ class Bench {
   enum Side : bool { kBalancer, kFloor };
 
   absl::Status OpenFlows();
+  absl::Status FillTable();
   absl::StatusOr<Run> OnFloor(const std::function<Run()>& measure);
   absl::Status InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure);
   absl::StatusOr<Run> On(Side side, const std::function<Run(const Ends&)>& measure);
@@ -139,7 +142,14 @@ absl::Status Bench::Start(Results* results) {
   if (!balancer.ok()) return balancer.status();
   balancer_ = *std::move(balancer);
   results->table_bytes = balancer_->table_bytes();
-  return OpenFlows();
+  if (absl::Status status = OpenFlows(); !status.ok()) return status;
+  return settings_.full_table ? FillTable() : absl::OkStatus();
+}
+
+absl::Status Bench::FillTable() {
+  progress_("filling the table");
+  const uint64_t flows = kFillings * balancer_->table_bytes() / sizeof(sluice_bucket) * SLUICE_BUCKET_ENTRIES;
+  return OnGenerator([&] { return generator_->OpenNew(ToBalancer(), flows); }).status();
 }
 
 absl::Status Bench::OpenFlows() {
@@ -184,7 +194,11 @@ absl::Status Bench::MeasureRates(Results* results) {
   const absl::Status status = InTurns("rate", [&](Side side) {
     const absl::StatusOr<Run> run = On(side, measure);
     if (run.ok()) (side == kFloor ? results->floor : results->balancer).push_back(*run);
-    return run.status();
+    if (!run.ok() || side == kFloor || settings_.syn_flood == 0) return run.status();
+    const absl::StatusOr<Run> flooded =
+        OnGenerator([&] { return generator_->MeasureFlood(ToBalancer(), settings_.syn_flood, settings_.seconds); });
+    if (flooded.ok()) results->balancer_flooded.push_back(*flooded);
+    return flooded.status();
   });
   if (!status.ok()) return status;
   for (uint32_t i = 0; i < settings_.repetitions; i++) {
@@ -230,7 +244,11 @@ absl::Status Bench::Measure(Results* results) {
   if (absl::Status status = MeasureRates(results); !status.ok()) return status;
   if (absl::Status status = MeasureThroughput(results); !status.ok()) return status;
   if (absl::Status status = MeasureLatencies(results); !status.ok()) return status;
-  TellVerdicts(before, balancer_->ReadCounters(), results);
+  const EngineCounters now = balancer_->ReadCounters();
+  TellVerdicts(before, now, results);
+  for (size_t i = 0; i < now.inserted_over.size(); i++) {
+    results->gave_way[i] = now.inserted_over[i] - before.inserted_over[i];
+  }
   results->resident_bytes = ResidentBytes();
   return absl::OkStatus();
 }

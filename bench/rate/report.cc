@@ -64,6 +64,13 @@ struct Figures {
       const auto of = [i](const Run& run) { return run.latency_ns[i]; };
       latency[i] = {FigureOf(results.balancer_offered, of), FigureOf(results.floor_offered, of)};
     }
+    flooded_mpps = FigureOf(results.balancer_flooded, &Run::mpps);
+    std::vector<double> flooded;
+    for (size_t i = 0; i < results.balancer_flooded.size(); i++) {
+      const double alone = results.balancer[i].mpps();
+      flooded.push_back(alone > 0 ? results.balancer_flooded[i].mpps() / alone : 0);
+    }
+    flooded_ratio = FigureOf(flooded);
     throughput = {FigureOf(results.balancer_throughput, &Throughput::mpps),
                   FigureOf(results.floor_throughput, &Throughput::mpps)};
     offered_loss_balancer = LossOf(results.balancer_offered);
@@ -75,6 +82,7 @@ struct Figures {
     Figure balancer, floor;
   };
   Figure mpps, ns, cycles, floor_mpps, floor_ns, floor_cycles, generator_mpps, batch, floor_batch, ratio;
+  Figure flooded_mpps, flooded_ratio;
   Sides throughput;
   // At the offered rate.
   Figure offered_mpps;
@@ -142,6 +150,7 @@ void AddSettings(Object& object, const Settings& settings) {
   Add(object, "huge_pages", HugePagesText(settings));
   if (settings.device.empty()) {
     Add(object, "new_flows", settings.traffic.new_flows);
+    Add(object, "full_table", std::string(settings.full_table ? "yes" : "no"));
     Add(object, "packet_sizes", absl::StrJoin(settings.traffic.sizes, ","));
     Add(object, "popularity", Popularity(settings));
   }
@@ -171,8 +180,24 @@ std::string FloorText(const Figures& figures) {
                       Line("batch of the floor", "of 32", figures.floor_batch));
 }
 
+std::string GaveWayText(const Results& results) {
+  return absl::StrFormat(
+      "new flows' entries: %d in place of none, %d of another new one's, %d of an established flow's\n",
+      results.gave_way[SLUICE_VICTIM_EMPTY] + results.gave_way[SLUICE_VICTIM_EXPIRED],
+      results.gave_way[SLUICE_VICTIM_NEW], results.gave_way[SLUICE_VICTIM_CONFIRMED]);
+}
+
 std::string LossText(const char* name, const Loss& loss) {
   return absl::StrFormat("%-22s %8.6f %%     (%d of %d packets)\n", name, loss.share() * 100, loss.lost, loss.sent);
+}
+
+std::string FloodText(const Settings& settings, const Results& results, const Figures& figures) {
+  const double established = 1 - settings.syn_flood;
+  std::string text = absl::StrCat("\n", Line("with a flood of SYNs", "Mpps", figures.flooded_mpps),
+                                  Line("  established flows", "Mpps", figures.flooded_mpps.Times(established)),
+                                  Line("  to without it", "", figures.flooded_ratio));
+  absl::StrAppendFormat(&text, "  %g %% of all packets were SYNs of new flows\n", settings.syn_flood * 100);
+  return absl::StrCat(text, GaveWayText(results));
 }
 
 std::string LatencyText(const Figures& figures) {
@@ -239,6 +264,8 @@ std::string Text(const Settings& settings, const Results& results) {
                   Line("", "cycles", figures.cycles));
   if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
   absl::StrAppend(&text, LossText("loss", figures.loss));
+  if (settings.traffic.new_flows > 0) absl::StrAppend(&text, GaveWayText(results));
+  if (!results.balancer_flooded.empty()) absl::StrAppend(&text, FloodText(settings, results, figures));
   if (!results.balancer_throughput.empty()) absl::StrAppend(&text, ThroughputText(settings, results, figures));
   if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures));
   absl::StrAppendFormat(
@@ -269,6 +296,16 @@ std::string Json(const Settings& settings, const Results& results) {
   Add(object, "sent", static_cast<double>(figures.loss.sent));
   Add(object, "lost", static_cast<double>(figures.loss.lost));
   Add(object, "loss", figures.loss.share());
+  if (!results.balancer_flooded.empty()) {
+    Add(object, "syn_flood", settings.syn_flood);
+    Add(object, "flooded_mpps", figures.flooded_mpps);
+    Add(object, "flooded_established_mpps", figures.flooded_mpps.Times(1 - settings.syn_flood));
+    Add(object, "flooded_ratio", figures.flooded_ratio);
+  }
+  if (settings.device.empty()) {
+    Add(object, "new_in_place_of_new", static_cast<double>(results.gave_way[SLUICE_VICTIM_NEW]));
+    Add(object, "new_in_place_of_established", static_cast<double>(results.gave_way[SLUICE_VICTIM_CONFIRMED]));
+  }
   if (!results.balancer_throughput.empty()) AddThroughput(object, settings, results, figures);
   if (!results.balancer_offered.empty()) AddLatencies(object, figures);
   Add(object, "not_forwarded", static_cast<double>(results.not_forwarded));

@@ -3,6 +3,7 @@
 // Thread-safety: as of structs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ struct Settings {
   double offered_share = 0;
   // Of the search for the highest rate without loss; no trial seconds: it is not searched.
   ThroughputOptions throughput;
+  // Before anything is measured new flows fill the tables, so that each further one takes the place of another.
+  bool full_table = false;
+  // Of all packets, the share of a flood of SYNs, which comes beside the established flows in runs of its own; 0: none.
+  double syn_flood = 0;
   // Of each run.
   double seconds = 1;
   uint32_t repetitions = 7;
@@ -42,6 +47,8 @@ struct Results {
   // By repetition. `generator` is its rate alone, over a ring back to itself. Of a device that brings its own traffic
   // there is neither that nor a floor.
   std::vector<Run> balancer, floor, generator;
+  // The balancer's with the flood, right behind those without it.
+  std::vector<Run> balancer_flooded;
   // At the offered rate.
   std::vector<Run> balancer_offered, floor_offered;
   // The highest rates without loss.
@@ -49,6 +56,8 @@ struct Results {
   // Packets of all runs that the balancer dropped or passed to the kernel, and their verdicts in words.
   uint64_t not_forwarded = 0;
   std::string other_verdicts;
+  // Entries that gave way to new flows in all of this, by what they were: empty ones, and established flows'.
+  std::array<uint64_t, SLUICE_VICTIM_COUNT> gave_way{};
   // Memory of all flows, and all that the process has in RAM with them, bytes.
   uint64_t table_bytes = 0;
   uint64_t resident_bytes = 0;

@@ -40,6 +40,13 @@ DEFINE_string(generate, "",
               "that connects to it, first those that open --flows flows of --forwarding, until it goes");
 DEFINE_double(new_flows, 0,
               "of all packets, the share that open a flow (of TCP with a SYN) that had not been before, 0 to 1");
+DEFINE_bool(
+    full_table, false,
+    "new flows fill the table of flows before anything is measured, so that each further one takes the place of "
+    "another; not for nat and full_nat, whose established sessions give way to none");
+DEFINE_double(syn_flood, 0,
+              "measures the balancer's rate also with a flood of SYNs, this share of all packets, beside the "
+              "established flows, 0 to 1; in turns with the runs without it");
 DEFINE_string(popularity, "uniform", "uniform | zipf: how packets are spread over the flows");
 DEFINE_double(zipf_exponent, 1.1, "with --popularity=zipf: its exponent, above 1 to 10");
 DEFINE_string(packet_size, "smallest",
@@ -147,10 +154,21 @@ absl::Status ReadThroughput(Settings* settings) {
 
 // Options that say nothing where there is no generator.
 absl::Status RefuseTraffic() {
-  for (const char* flag : {"new_flows", "popularity", "zipf_exponent", "packet_size", "rate", "trial_seconds",
-                           "resolution", "accepted_loss"}) {
+  for (const char* flag : {"new_flows", "full_table", "syn_flood", "popularity", "zipf_exponent", "packet_size", "rate",
+                           "trial_seconds", "resolution", "accepted_loss"}) {
     if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is for the generator, not --device");
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFlood(Settings* settings) {
+  if (!(FLAGS_syn_flood >= 0 && FLAGS_syn_flood <= 1)) return Wrong("syn_flood", "0 to 1");
+  if (FLAGS_syn_flood > 0 && FLAGS_new_flows > 0) return Wrong("syn_flood", "is beside established flows alone");
+  if (FLAGS_full_table && sluice::Translates(settings->forwarding)) {
+    return Wrong("full_table", "is not for nat and full_nat, whose established sessions give way to none");
+  }
+  settings->syn_flood = FLAGS_syn_flood;
+  settings->full_table = FLAGS_full_table;
   return absl::OkStatus();
 }
 
@@ -170,6 +188,7 @@ absl::StatusOr<Settings> ReadSettings() {
       settings.forwarding == sluice::v1::Pool::FORWARDING_UNSPECIFIED) {
     return Wrong("forwarding", "dsr_l2, ipip, gue, nat or full_nat");
   }
+  if (absl::Status status = ReadFlood(&settings); !status.ok()) return status;
   absl::StatusOr<sluice::HugePages> huge_pages = ReadHugePages();
   if (!huge_pages.ok()) return huge_pages.status();
   settings.huge_pages = *huge_pages;
@@ -234,7 +253,8 @@ absl::Status Measure(int argc) {
 
 absl::Status Generate() {
   sluice::bench::GenerateOptions options{.path = FLAGS_generate};
-  for (const char* flag : {"device", "packet_size", "rate", "trial_seconds", "resolution", "accepted_loss", "json"}) {
+  for (const char* flag : {"device", "packet_size", "full_table", "syn_flood", "rate", "trial_seconds", "resolution",
+                           "accepted_loss", "json"}) {
     if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is not for --generate");
   }
   const absl::StatusOr<Settings> settings = ReadSettings();

@@ -95,7 +95,8 @@ Traffic::Traffic(const TrafficOptions& options)
       ipv6_(options.family == 6),
       udp_(options.protocol == SLUICE_IP_UDP),
       in_place_(options.sizes.size() == 1 && !options.moved),
-      next_new_(options.flows) {
+      next_new_(options.flows),
+      new_flows_(options.new_flows) {
   for (const uint16_t size : options.sizes) {
     for (const Kind kind : {kAck, kSyn}) templates_[kind].push_back(MakeTemplate(size, kind));
   }

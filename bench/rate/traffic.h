@@ -59,6 +59,11 @@ class Traffic {
   }
   uint16_t WriteFlow(uint8_t* at, uint64_t flow, Kind kind);
 
+  // From now on (TrafficOptions::new_flows).
+  void SetNewFlows(double share) { new_flows_ = share; }
+  // A flow that has not been before.
+  uint64_t NextNew() { return next_new_++; }
+
   // Puts a time into a packet that Write has just made, and gets it from one that has come back, wherever the balancer
   // put headers before it: TCP's two numbers, which nobody reads of an established flow, so that the shortest frames
   // have room for it too; the payload of UDP.
@@ -91,7 +96,7 @@ class Traffic {
   void WriteTransport(uint8_t* at, uint32_t length, Kind kind) const;
   Template MakeTemplate(uint16_t size, Kind kind) const;
   Choice Choose() {
-    new_due_ += options_.new_flows;
+    new_due_ += new_flows_;
     if (new_due_ < 1) return {Draw(), kAck};
     new_due_ -= 1;
     return {next_new_++, kSyn};
@@ -112,6 +117,7 @@ class Traffic {
   std::vector<uint32_t> drawn_;
   size_t next_drawn_ = 0;
   uint64_t next_new_;
+  double new_flows_;
   double new_due_ = 0;
 };
 

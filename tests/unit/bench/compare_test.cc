@@ -85,6 +85,24 @@ TEST(Compare, TellsOfHighestRatesWithoutLoss) {
                     HasSubstr("in 1 of 3 searches of the balancer"), Not(HasSubstr("searches of the floor"))));
 }
 
+TEST(Compare, TellsOfAFloodBesideTheRunsWithoutIt) {
+  Settings settings = SomeSettings();
+  settings.syn_flood = 0.25;
+  Results results = OfRuns({4, 5, 10});
+  results.balancer_flooded = {OfMpps(2), OfMpps(4), OfMpps(6)};
+  results.gave_way[SLUICE_VICTIM_CONFIRMED] = 7;
+  const std::string json = Json(settings, results);
+  const absl::StatusOr<std::string> text = Compare(json, json);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(ContainsRegex("\nflooded_mpps +4 \\(2 to 6\\)"),
+                           ContainsRegex("\nflooded_established_mpps +3 \\(1.5 to 4.5\\)"),
+                           // Of the runs side by side: 2 of 4, 4 of 5, 6 of 10.
+                           ContainsRegex("\nflooded_ratio +0.6 \\(0.5 to 0.8\\)"),
+                           ContainsRegex("\nnew_in_place_of_established +7 ")));
+  EXPECT_THAT(Text(settings, results), AllOf(ContainsRegex("established flows +3.00 Mpps"), HasSubstr("25 % of all"),
+                                             HasSubstr("7 of an established flow's")));
+}
+
 TEST(Compare, TheMedianOfAnEvenNumberIsBetweenTwo) {
   const std::string json = Json(SomeSettings(), OfRuns({1, 2, 4, 8}));
   const absl::StatusOr<std::string> text = Compare(json, json);
