@@ -51,23 +51,27 @@ SLUICE_INLINE uint32_t sluice_checksum_bytes(const uint8_t* at, const uint8_t* e
   return sum;
 }
 
-/* The same of many bytes, sixteen at a time: 2^32 counts as 1 in a sum of 16-bit words. */
+/* The same of many bytes, a block at a time: 2^32 counts as 1 in a sum of 16-bit words.
+ *
+ * The verifier follows each turn, and from each the way out, so there are few of them. It need not know after how many
+ * the loop has ended, nor how much of the packet they have proved to be there: `unknown` is a word of the packet. */
+#define SLUICE_CHECKSUM_BLOCK 64u
 SLUICE_INLINE uint32_t sluice_checksum_payload(const uint8_t* at, const uint8_t* end, uint32_t length, uint32_t most) {
   uint64_t sum = 0;
+  uint64_t unknown = length;
   uint32_t done = 0;
-  for (; done + 16 <= most; done += 16) {
-    const uint8_t* words = at + done;
+  for (; done + SLUICE_CHECKSUM_BLOCK <= most; done += SLUICE_CHECKSUM_BLOCK) {
+    const uint8_t* words = at + SLUICE_FORGET(done, 0x1fff, unknown);
     SLUICE_KEEP(words);
-    if (done + 16 > length || words + 16 > end) break;
-    const uint64_t first = sluice_load64(words);
-    const uint64_t second = sluice_load64(words + 8);
-    sum += (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32);
+    if (done + SLUICE_CHECKSUM_BLOCK > length || words + SLUICE_CHECKSUM_BLOCK > end) break;
+    SLUICE_UNROLL
+    for (uint32_t i = 0; i < SLUICE_CHECKSUM_BLOCK; i += 4) sum += sluice_load32(words + i);
+    unknown = sluice_load64(words);
   }
-  /* The verifier need not know after how many of them the loop has ended. */
-  const uint32_t left = (uint32_t)SLUICE_FORGET(length - done, 0xf, sum);
-  const uint8_t* rest = at + SLUICE_FORGET(done, 0x1fff, sum);
+  const uint32_t left = (uint32_t)SLUICE_FORGET(length - done, SLUICE_CHECKSUM_BLOCK - 1, unknown);
+  const uint8_t* rest = at + SLUICE_FORGET(done, 0x1fff, unknown);
   SLUICE_KEEP(rest);
-  sum += sluice_checksum_bytes(rest, end, left, 16);
+  sum += sluice_checksum_bytes(rest, end, left, SLUICE_CHECKSUM_BLOCK);
   sum = (sum & 0xffffffff) + (sum >> 32);
   return (uint32_t)((sum & 0xffffffff) + (sum >> 32));
 }

@@ -163,7 +163,7 @@ SLUICE_INLINE bool sluice_write_error(uint8_t* head, const uint8_t* end, const s
   } else {
     sluice_write_ipv4(l3, payload, SLUICE_IP_ICMP, packet);
   }
-  sum += sluice_checksum_bytes(icmp, end, payload, SLUICE_ICMP_BYTES + SLUICE_QUOTE_IPV6);
+  sum += sluice_checksum_fold(sluice_checksum_payload(icmp, end, payload, SLUICE_ICMP_BYTES + SLUICE_QUOTE_IPV6));
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;
 }

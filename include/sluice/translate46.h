@@ -317,8 +317,9 @@ SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* end, 
   const uint32_t length = packet->l3_length - crossing->before + quoted;
   const uint32_t kept = crossing->length - crossing->after + quoted;
   const uint32_t headers = quoted + SLUICE_TCP_BYTES;
-  uint32_t sum = sluice_checksum_bytes(icmp, end, headers < kept ? headers : kept, most) +
-                 sluice_checksum_bytes(icmp + SLUICE_BOUND(kept, 0x1fff), end, length - kept, SLUICE_ERROR_MOST);
+  uint32_t sum = sluice_checksum_fold(sluice_checksum_payload(icmp, end, headers < kept ? headers : kept, most)) +
+                 sluice_checksum_fold(
+                     sluice_checksum_payload(icmp + SLUICE_BOUND(kept, 0x1fff), end, length - kept, SLUICE_ERROR_MOST));
   if ((packet->flags & SLUICE_PACKET_IPV6) && l3 + SLUICE_IPV6_BYTES <= end) {
     const struct sluice_address source = sluice_load_address(l3 + 8);
     const struct sluice_address destination = sluice_load_address(l3 + 24);

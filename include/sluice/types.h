@@ -68,7 +68,7 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 }
 #else
 #  define SLUICE_BOUND(value, mask) (value)
-#  define SLUICE_FORGET(value, mask, unknown) (value)
+#  define SLUICE_FORGET(value, mask, unknown) ((void)(unknown), (value))
 #  define SLUICE_KEEP(pointer) ((void)0)
 #endif
 

@@ -30,6 +30,28 @@ TEST(ChecksumTest, BytesOfEveryLengthLikeTheNaiveSum) {
   }
 }
 
+TEST(ChecksumTest, PayloadOfEveryLengthLikeTheNaiveSum) {
+  std::mt19937 random(3);
+  ExactBytes exact;
+  for (uint32_t length = 0; length < 1300; length++) {
+    const std::string bytes = RandomBytes(random, length);
+    const uint8_t* at = exact.Place(bytes);
+    ASSERT_EQ(sluice_checksum_fold(sluice_checksum_payload(at, exact.end(), length, 1300)),
+              SLUICE_16(packet_test::Fold(packet_test::Sum(bytes))))
+        << length;
+  }
+}
+
+TEST(ChecksumTest, PayloadStopsAtTheEndWhateverTheLength) {
+  ExactBytes exact;
+  for (uint32_t there = 0; there < 200; there++) {
+    const std::string bytes(there, '\x11');
+    const uint8_t* at = exact.Place(bytes);
+    EXPECT_EQ(sluice_checksum_fold(sluice_checksum_payload(at, exact.end(), 5000, 5000)),
+              SLUICE_16(packet_test::Fold(packet_test::Sum(bytes))));
+  }
+}
+
 TEST(ChecksumTest, BytesStopAtTheEndWhateverTheLength) {
   ExactBytes exact;
   for (uint32_t there = 0; there < 20; there++) {
