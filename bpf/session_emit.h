@@ -74,15 +74,19 @@ static __always_inline bool write_l2(uint8_t* head, const uint8_t* end, const st
   return true;
 }
 
+// Where the IP header is, behind the new Ethernet header.
+static __always_inline uint8_t* new_l3(const struct xdp_md* context, const struct session_job* session) {
+  return (uint8_t*)packet_data(context) + SLUICE_BOUND(l2_length(&session->exit), 0x1f);
+}
+
 // Within one IP version, behind the new Ethernet header.
 STAGE int session_translate(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
   if (!job || !session) return 0;
   uint8_t* head = (uint8_t*)packet_data(context);
   const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
   if (!write_l2(head, packet_end(context), &session->exit, ipv6)) return 0;
-  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&session->exit), 0x1f);
   const struct sluice_endpoints to = endpoints(&session->exit);
-  return sluice_translate(l3, packet_end(context), &job->packet, &to);
+  return sluice_translate(new_l3(context, session), packet_end(context), &job->packet, &to);
 }
 
 // Cuts the padding off: the frame's end is the only one that the verifier believes in, and what is translated must not
@@ -125,8 +129,21 @@ STAGE int session_write_across(struct xdp_md* context, struct engine_job* job, s
   const uint8_t* end = packet_end(context);
   if (!write_l2(head, end, &session->exit, !(job->packet.flags & SLUICE_PACKET_IPV6))) return 0;
   const struct sluice_endpoints to = endpoints(&session->exit);
-  uint8_t* l3 = head + SLUICE_BOUND(l2_length(&session->exit), 0x1f);
-  return sluice_crossing_write(l3, end, &job->packet, &session->crossing, &to, session->exit.mtu);
+  return sluice_crossing_write_headers(new_l3(context, session), end, &job->packet, &session->crossing, &to);
+}
+
+STAGE int session_write_error(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+  if (!job || !session) return 0;
+  const struct sluice_endpoints to = endpoints(&session->exit);
+  const uint8_t* end = packet_end(context);
+  return sluice_crossing_write_error(new_l3(context, session), end, &job->packet, &session->crossing, &to);
+}
+
+STAGE int session_clamp(struct xdp_md* context, const struct engine_job* job, const struct session_job* session) {
+  if (!job || !session) return 0;
+  sluice_crossing_clamp(new_l3(context, session), packet_end(context), &job->packet, &session->crossing,
+                        session->exit.mtu);
+  return 1;
 }
 
 // As a packet of the other IP version.
@@ -142,7 +159,11 @@ static __always_inline uint32_t emit_across(struct xdp_md* context, struct engin
   const int32_t l2 = l2_length(&session->exit);
   const int32_t growth = l2 + session->crossing.after - job->packet.l3_offset - session->crossing.before;
   if (!resize(context, growth, (uint32_t)l2 + session->crossing.length)) return SLUICE_VERDICT_no_headroom;
-  return session_write_across(context, job, session) ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_ip;
+  if (!session_write_across(context, job, session)) return SLUICE_VERDICT_truncated_ip;
+  const bool error = job->packet.kind == SLUICE_PACKET_ICMP_ERROR;
+  if (error && !session_write_error(context, job, session)) return SLUICE_VERDICT_truncated_ip;
+  if (sluice_crossing_may_clamp(&job->packet)) session_clamp(context, job, session);
+  return SLUICE_CONTINUE;
 }
 
 // Step 5: to the server or back to the client. A replied_too_big is still to be written.

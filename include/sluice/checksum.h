@@ -14,6 +14,12 @@ SLUICE_INLINE uint16_t sluice_checksum_fold(uint32_t sum) {
   return (uint16_t)sum;
 }
 
+/* A sum of 32-bit words as one of 16-bit words: 2^32 counts as 1. */
+SLUICE_INLINE uint32_t sluice_checksum_narrow(uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  return (uint32_t)((sum & 0xffffffff) + (sum >> 32));
+}
+
 /* One's complement sum of two words: the carry comes in again at the other end. */
 SLUICE_INLINE uint16_t sluice_checksum_sum(uint16_t a, uint16_t b) {
   const uint16_t sum = (uint16_t)(a + b);
@@ -51,7 +57,7 @@ SLUICE_INLINE uint32_t sluice_checksum_bytes(const uint8_t* at, const uint8_t* e
   return sum;
 }
 
-/* The same of many bytes, a block at a time: 2^32 counts as 1 in a sum of 16-bit words.
+/* The same of many bytes, a block at a time.
  *
  * The verifier follows each turn, and from each the way out, so there are few of them. It need not know after how many
  * the loop has ended, nor how much of the packet they have proved to be there: `unknown` is a word of the packet. */
@@ -71,9 +77,7 @@ SLUICE_INLINE uint32_t sluice_checksum_payload(const uint8_t* at, const uint8_t*
   const uint32_t left = (uint32_t)SLUICE_FORGET(length - done, SLUICE_CHECKSUM_BLOCK - 1, unknown);
   const uint8_t* rest = at + SLUICE_FORGET(done, 0x1fff, unknown);
   SLUICE_KEEP(rest);
-  sum += sluice_checksum_bytes(rest, end, left, SLUICE_CHECKSUM_BLOCK);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  return (uint32_t)((sum & 0xffffffff) + (sum >> 32));
+  return sluice_checksum_narrow(sum + sluice_checksum_bytes(rest, end, left, SLUICE_CHECKSUM_BLOCK));
 }
 
 #endif /* SLUICE_CHECKSUM_H_ */

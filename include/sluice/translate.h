@@ -68,6 +68,16 @@ SLUICE_INLINE void sluice_tcp_store32(uint8_t* l4, uint8_t* at, uint32_t value) 
   sluice_tcp_gain(l4, at, gain);
 }
 
+/* A SYN says how long the segments may be that come back (RFC 9293 section 3.7.1), by the headers of its own version:
+ * toward IPv6 they are 20 bytes longer, and each connection would begin with packets too big. Only ever less.
+ * `headers`: of IP and TCP, where the packet goes. */
+SLUICE_INLINE void sluice_clamp_mss(uint8_t* l4, const uint8_t* end, uint32_t mtu, uint32_t headers) {
+  if (l4 + SLUICE_TCP_BYTES > end || !(l4[13] & SLUICE_TCP_SYN) || mtu <= headers) return;
+  uint8_t* value = sluice_tcp_option(l4, end, 2, 4);
+  if (!value || value + 2 > end) return;
+  if (SLUICE_16(sluice_load16(value)) > mtu - headers) sluice_tcp_store16(l4, value, SLUICE_16(mtu - headers));
+}
+
 /* `l3` is an IPv4 header. `hop`: 1 takes one hop off, 0 leaves the TTL (a quoted header). */
 SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoints* to, uint32_t hop) {
   const uint32_t source = to->source->words[3];
@@ -98,8 +108,9 @@ SLUICE_INLINE void sluice_translate_ipv6(uint8_t* l3, const struct sluice_endpoi
 }
 
 /* Where the checksum stands in a transport header. */
+#define SLUICE_TCP_CHECKSUM 16
 SLUICE_INLINE uint32_t sluice_checksum_offset(uint32_t protocol) {
-  return protocol == SLUICE_IP_TCP ? 16 : 6;
+  return protocol == SLUICE_IP_TCP ? SLUICE_TCP_CHECKSUM : 6;
 }
 
 /* New ports and checksum. False when [l4, end) is too short to hold the checksum, which only a quoted header may be:
@@ -153,17 +164,34 @@ SLUICE_INLINE struct sluice_endpoints sluice_endpoints_turned(const struct sluic
   return turned;
 }
 
+/* What a translation changes in a quoted packet, summed: the IP header, and of the transport header ports and checksum,
+ * which TCP has behind the eight bytes that are always quoted. `quote` and `l4` have that much, but
+ * not every verifier remembers it where the packet turns out to be IPv6. */
+SLUICE_INLINE uint16_t sluice_quote_sum(const uint8_t* quote, const uint8_t* l4, const uint8_t* end, bool ipv6) {
+  uint64_t sum = (uint64_t)sluice_load32(l4) + sluice_load32(l4 + 4);
+  SLUICE_UNROLL
+  for (uint32_t i = 0; i < SLUICE_IPV4_BYTES; i += 4) sum += sluice_load32(quote + i);
+  if (ipv6) {
+    SLUICE_KEEP(quote);
+    if (quote + SLUICE_IPV6_BYTES > end) return 0;
+    SLUICE_UNROLL
+    for (uint32_t i = SLUICE_IPV4_BYTES; i < SLUICE_IPV6_BYTES; i += 4) sum += sluice_load32(quote + i);
+  }
+  if (l4 + SLUICE_TCP_CHECKSUM + 2 <= end) sum += sluice_load16(l4 + SLUICE_TCP_CHECKSUM);
+  return sluice_checksum_fold(sluice_checksum_narrow(sum));
+}
+
 /* The packet that an ICMP error quotes: `quote` is its IP header, `quote_l4` from there its transport header. Returns
  * what the sum of the quoted bytes has gained. */
 SLUICE_INLINE uint16_t sluice_translate_quote(uint8_t* quote, const uint8_t* end, uint32_t quote_l4, bool ipv6,
                                               uint32_t protocol, const struct sluice_endpoints* quoted) {
   uint8_t* l4 = quote + SLUICE_BOUND(quote_l4, 0x7ff);
-  const uint32_t header = ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES;
   if (quote + SLUICE_IPV6_BYTES > end && ipv6) return 0;
   if (quote + SLUICE_IPV4_BYTES > end || l4 + 8 > end) return 0;
-  const uint32_t before = sluice_checksum_bytes(quote, end, header, SLUICE_IPV6_BYTES) +
-                          sluice_checksum_bytes(l4, end, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
+  const uint16_t before = sluice_quote_sum(quote, l4, end, ipv6);
   if (ipv6) {
+    SLUICE_KEEP(quote);
+    if (quote + SLUICE_IPV6_BYTES > end) return 0;
     sluice_translate_ipv6(quote, quoted, 0);
   } else {
     sluice_translate_ipv4(quote, quoted, 0);
@@ -173,9 +201,7 @@ SLUICE_INLINE uint16_t sluice_translate_quote(uint8_t* quote, const uint8_t* end
   } else {
     sluice_translate_transport(l4, end, protocol, quoted);
   }
-  const uint32_t after = sluice_checksum_bytes(quote, end, header, SLUICE_IPV6_BYTES) +
-                         sluice_checksum_bytes(l4, end, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
-  return sluice_checksum_fold(after + (uint16_t)~sluice_checksum_fold(before));
+  return sluice_checksum_sum(sluice_quote_sum(quote, l4, end, ipv6), (uint16_t)~before);
 }
 
 /* Who an ICMP error is from, where its own source stays. */

@@ -307,19 +307,20 @@ SLUICE_INLINE uint32_t sluice_quoted_bytes(const uint8_t* icmp, bool ipv6, uint3
   return said >= least && said < length ? said : length;
 }
 
-/* The sum of what an ICMP error loses: its header, the IP header that it quotes, the transport header whose ports and
- * checksum change, what is cut off, and IPv6's pseudo header. A checksum that was wrong stays wrong. */
+/* The sum of what an ICMP error loses: its header, the IP header that it quotes, ports and checksum of the transport
+ * header behind that, what is cut off, and IPv6's pseudo header. A checksum that was wrong stays wrong. */
 SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
                                          const struct sluice_crossing* crossing) {
   const uint32_t quoted = SLUICE_ICMP_BYTES + (uint32_t)SLUICE_BOUND(packet->quote_l4, 0x7ff);
-  const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_EXTENSION_BYTES + SLUICE_TCP_BYTES;
+  const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_EXTENSION_BYTES + 8;
   const uint8_t* icmp = l3 + SLUICE_BOUND(crossing->before - quoted, 0x7ff);
+  const uint8_t* checksum = icmp + quoted + SLUICE_TCP_CHECKSUM;
   const uint32_t length = packet->l3_length - crossing->before + quoted;
   const uint32_t kept = crossing->length - crossing->after + quoted;
-  const uint32_t headers = quoted + SLUICE_TCP_BYTES;
-  uint32_t sum = sluice_checksum_fold(sluice_checksum_payload(icmp, end, headers < kept ? headers : kept, most)) +
+  uint32_t sum = sluice_checksum_fold(sluice_checksum_payload(icmp, end, quoted + 8, most)) +
                  sluice_checksum_fold(
                      sluice_checksum_payload(icmp + SLUICE_BOUND(kept, 0x1fff), end, length - kept, SLUICE_ERROR_MOST));
+  if (kept >= quoted + SLUICE_TCP_CHECKSUM + 2 && checksum + 2 <= end) sum += sluice_load16(checksum);
   if ((packet->flags & SLUICE_PACKET_IPV6) && l3 + SLUICE_IPV6_BYTES <= end) {
     const struct sluice_address source = sluice_load_address(l3 + 8);
     const struct sluice_address destination = sluice_load_address(l3 + 24);
@@ -416,21 +417,23 @@ SLUICE_INLINE uint32_t sluice_crossing_mtu(const struct sluice_crossing* crossin
   return mtu + SLUICE_IPV4_BYTES - sluice_header46_length(&crossing->outer, true);
 }
 
-/* A SYN says how long the segments may be that come back (RFC 9293 section 3.7.1), by the headers of its own version:
- * toward IPv6 they are 20 bytes longer, and each connection would begin with packets too big. Only ever less.
- * `headers`: of IP and TCP, where the packet goes. */
-SLUICE_INLINE void sluice_clamp_mss(uint8_t* l4, const uint8_t* end, uint32_t mtu, uint32_t headers) {
-  if (l4 + SLUICE_TCP_BYTES > end || !(l4[13] & SLUICE_TCP_SYN) || mtu <= headers) return;
-  uint8_t* value = sluice_tcp_option(l4, end, 2, 4);
-  if (!value || value + 2 > end) return;
-  if (SLUICE_16(sluice_load16(value)) > mtu - headers) sluice_tcp_store16(l4, value, SLUICE_16(mtu - headers));
+/* Sum of the message behind an ICMP error's IP header, as it is written: what sluice_error_gone has of the other one.
+ * `header` bytes of it are the quoted IP header. */
+SLUICE_INLINE uint32_t sluice_error_sum(const uint8_t* icmp, const uint8_t* end, uint32_t header, bool ipv6) {
+  const uint8_t* quote = icmp + SLUICE_ICMP_BYTES;
+  const uint8_t* l4 = quote + header;
+  uint64_t sum = (uint64_t)sluice_load32(icmp) + sluice_load32(icmp + 4) + sluice_quote_sum(quote, l4, end, ipv6);
+  if (header > SLUICE_IPV6_BYTES) sum += (uint64_t)sluice_load32(l4 - 8) + sluice_load32(l4 - 4);
+  return sluice_checksum_narrow(sum);
 }
 
-/* The message behind an ICMP error's IP header. `to` is where the error goes. */
-SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end, const struct sluice_packet* packet,
+/* The parts of sluice_crossing_write, to the verifier stages of their own. The message behind an ICMP error's IP
+ * header; `to` is where the error goes. */
+SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
                                                const struct sluice_crossing* crossing,
                                                const struct sluice_endpoints* to) {
   const bool ipv6 = !(packet->flags & SLUICE_PACKET_IPV6);
+  uint8_t* icmp = l3 + sluice_header46_length(&crossing->outer, ipv6);
   /* What it quotes was translated on its way here; its checksum takes that back. */
   const struct sluice_endpoints quoted = sluice_endpoints_turned(to);
   const uint32_t header = sluice_header46_length(&crossing->quoted, ipv6);
@@ -446,12 +449,37 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end
   } else {
     sluice_translate_transport(l4, end, crossing->quoted.protocol, &quoted);
   }
-  const uint32_t most = SLUICE_ICMP_BYTES + SLUICE_IPV6_BYTES + SLUICE_FRAGMENT_BYTES + SLUICE_TCP_BYTES;
-  uint32_t sum = sluice_checksum_bytes(icmp, end, SLUICE_ICMP_BYTES + header + SLUICE_TCP_BYTES, most);
+  uint32_t sum = sluice_checksum_fold(sluice_error_sum(icmp, end, header, ipv6));
   if (ipv6) sum += sluice_pseudo_header_sum(to->source, to->destination, SLUICE_IP_ICMPV6, crossing->outer.payload);
   sum = (uint32_t)(uint16_t)~crossing->gone + sluice_checksum_fold(sum);
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;
+}
+
+/* All other headers, but for what a SYN says. */
+SLUICE_INLINE bool sluice_crossing_write_headers(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                                 const struct sluice_crossing* crossing,
+                                                 const struct sluice_endpoints* to) {
+  const bool ipv6 = !(packet->flags & SLUICE_PACKET_IPV6);
+  uint8_t* l4 = l3 + sluice_header46_length(&crossing->outer, ipv6);
+  if (!sluice_write46(l3, end, ipv6, &crossing->outer, to)) return false;
+  if (packet->kind == SLUICE_PACKET_ICMP_ERROR || packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
+  if (packet->flow.protocol == SLUICE_IP_ICMP) {
+    if (l4 + SLUICE_ICMP_BYTES > end) return false;
+    const struct sluice_address* source = ipv6 ? to->source : &packet->flow.source;
+    const struct sluice_address* destination = ipv6 ? to->destination : &packet->flow.destination;
+    sluice_echo46(l4, ipv6, crossing->outer.payload, source, destination, to);
+    return true;
+  }
+  return sluice_translate_transport(l4, end, crossing->outer.protocol, to);
+}
+SLUICE_INLINE bool sluice_crossing_may_clamp(const struct sluice_packet* packet) {
+  return packet->kind == SLUICE_PACKET_FLOW && packet->flow.protocol == SLUICE_IP_TCP;
+}
+SLUICE_INLINE void sluice_crossing_clamp(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                         const struct sluice_crossing* crossing, uint32_t mtu) {
+  const uint32_t ip = packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_IPV4_BYTES : SLUICE_IPV6_BYTES;
+  sluice_clamp_mss(l3 + SLUICE_BOUND(crossing->after, 0x7f), end, mtu, SLUICE_TCP_BYTES + ip);
 }
 
 /* Writes what has been read as a packet of the other version, from `l3` to `end`, crossing->length bytes; what stays
@@ -460,22 +488,9 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* icmp, const uint8_t* end
 SLUICE_INLINE bool sluice_crossing_write(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
                                          const struct sluice_crossing* crossing, const struct sluice_endpoints* to,
                                          uint32_t mtu) {
-  const bool ipv6 = !(packet->flags & SLUICE_PACKET_IPV6);
-  uint8_t* l4 = l3 + sluice_header46_length(&crossing->outer, ipv6);
-  if (!sluice_write46(l3, end, ipv6, &crossing->outer, to)) return false;
-  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return sluice_crossing_write_error(l4, end, packet, crossing, to);
-  if (packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return true;
-  if (packet->flow.protocol == SLUICE_IP_ICMP) {
-    if (l4 + SLUICE_ICMP_BYTES > end) return false;
-    const struct sluice_address* source = ipv6 ? to->source : &packet->flow.source;
-    const struct sluice_address* destination = ipv6 ? to->destination : &packet->flow.destination;
-    sluice_echo46(l4, ipv6, crossing->outer.payload, source, destination, to);
-    return true;
-  }
-  const uint32_t protocol = crossing->outer.protocol;
-  if (!sluice_translate_transport(l4, end, protocol, to)) return false;
-  if (protocol == SLUICE_IP_TCP)
-    sluice_clamp_mss(l4, end, mtu, SLUICE_TCP_BYTES + (ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES));
+  if (!sluice_crossing_write_headers(l3, end, packet, crossing, to)) return false;
+  if (packet->kind == SLUICE_PACKET_ICMP_ERROR) return sluice_crossing_write_error(l3, end, packet, crossing, to);
+  if (sluice_crossing_may_clamp(packet)) sluice_crossing_clamp(l3, end, packet, crossing, mtu);
   return true;
 }
 
