@@ -58,7 +58,7 @@ SLUICE_INLINE int sluice_session_make_way(struct sluice_owned* of, const struct 
 }
 
 /* Whether the port (host order) is free for the answers in the scratch, or is so from here on. */
-SLUICE_STAGE int sluice_session_try_port(struct sluice_owned* of, uint16_t port) {
+SLUICE_INLINE int sluice_session_try_port(struct sluice_owned* of, uint16_t port) {
   if (SLUICE_MISSING(of)) return 0;
   struct sluice_owner_scratch* search = &of->scratch;
   const struct sluice_tables* tables = sluice_owned_tables(of);
@@ -94,7 +94,7 @@ SLUICE_INLINE uint32_t sluice_session_take_early(struct sluice_owned* of, uint32
 }
 
 /* The next port of a search that begins at `start`, by its cursor: host order, or 0 when it is not the owner's. */
-SLUICE_STAGE uint32_t sluice_session_next_port(struct sluice_owned* of, uint32_t cursor_at, uint32_t start) {
+SLUICE_INLINE uint32_t sluice_session_next_port(struct sluice_owned* of, uint32_t cursor_at, uint32_t start) {
   if (SLUICE_MISSING(of)) return 0;
   struct sluice_session_owner* owner = sluice_owned_state(of);
   const uint32_t count = of->ports.count;
@@ -104,6 +104,12 @@ SLUICE_STAGE uint32_t sluice_session_next_port(struct sluice_owned* of, uint32_t
   *cursor = *cursor + 1u >= count ? 0 : (uint16_t)(*cursor + 1u);
   const uint16_t port = sluice_nat_port(&of->ports, at >= count ? at - count : at);
   return sluice_owned_port(of, port) ? port : 0;
+}
+
+/* The same when the port is the owner's and free. One stage for both: the search takes many turns. */
+SLUICE_STAGE uint32_t sluice_session_try_next(struct sluice_owned* of, uint32_t cursor, uint32_t start) {
+  const uint32_t port = sluice_session_next_port(of, cursor, start);
+  return port != 0 && sluice_session_try_port(of, (uint16_t)port) ? port : 0;
 }
 
 /* A source port for scratch.toward, which goes from a NAT address (its source) to a server: one of the owner's that no
@@ -128,8 +134,8 @@ SLUICE_STAGE uint32_t sluice_session_take_port(struct sluice_owned* of, uint32_t
   sluice_owned_aim(of, &search->answer);
   const uint32_t most = SLUICE_PORTS_TRIED * of->owners < count ? SLUICE_PORTS_TRIED * of->owners : count;
   for (uint32_t passed = 0; passed < SLUICE_MOST_PORTS_PASSED && passed < most; passed++) {
-    const uint32_t port = sluice_session_next_port(of, cursor, start);
-    if (port != 0 && sluice_session_try_port(of, (uint16_t)port)) return port;
+    const uint32_t port = sluice_session_try_next(of, cursor, start);
+    if (port != 0) return port;
   }
   return early && search->oldest >= 0 ? sluice_session_take_early(of, (uint32_t)search->oldest) : 0;
 }
