@@ -12,31 +12,53 @@ SLUICE_INLINE bool sluice_index_matches(const struct sluice_index_entry* entry, 
   return SLUICE_LIKELY(entry->key == key) && SLUICE_LIKELY(sluice_address_equal(&entry->address, address));
 }
 
-/* Probes `first` and those behind it. */
-SLUICE_RARE const struct sluice_index_entry* sluice_index_probe(const struct sluice_tables* tables,
-                                                                const struct sluice_settings* settings,
-                                                                const struct sluice_address* address, uint32_t key,
-                                                                uint32_t start, uint32_t first) {
-  for (uint32_t i = first; i < SLUICE_INDEX_PROBES; i++) {
-    const struct sluice_index_entry* entry =
-        SLUICE_AT(tables, sluice_index_entry, index, (start + i) & settings->index_mask);
+/* The entry of (address, key) behind the first place that it may have, which is `start`, and its place; or null. */
+SLUICE_INLINE const struct sluice_index_entry* sluice_index_behind(const struct sluice_tables* tables,
+                                                                   const struct sluice_settings* settings,
+                                                                   const struct sluice_address* address, uint32_t key,
+                                                                   uint32_t start, uint32_t* place) {
+  for (uint32_t i = 1; i < SLUICE_INDEX_PROBES; i++) {
+    *place = (start + i) & settings->index_mask;
+    const struct sluice_index_entry* entry = SLUICE_AT(tables, sluice_index_entry, index, *place);
     if (SLUICE_MISSING(entry) || entry->key == 0) return NULL;
     if (sluice_index_matches(entry, address, key)) return entry;
   }
   return NULL;
 }
 
+/* Few packets need it: a function of its own, which in BPF can't return a pointer. */
+#ifdef __bpf__
+SLUICE_STAGE int64_t sluice_index_place(const struct sluice_tables* tables, const struct sluice_address* address,
+                                        uint32_t key, uint32_t start) {
+  if (SLUICE_MISSING(tables) || SLUICE_MISSING(address)) return -1;
+  const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
+  uint32_t place = 0;
+  if (SLUICE_MISSING(settings)) return -1;
+  return sluice_index_behind(tables, settings, address, key, start, &place) ? (int64_t)place : -1;
+}
+#else
+SLUICE_RARE const struct sluice_index_entry* sluice_index_probe(const struct sluice_tables* tables,
+                                                                const struct sluice_settings* settings,
+                                                                const struct sluice_address* address, uint32_t key,
+                                                                uint32_t start) {
+  uint32_t place = 0;
+  return sluice_index_behind(tables, settings, address, key, start, &place);
+}
+#endif
+
 /* The entry of (address, key), or null. */
 SLUICE_INLINE const struct sluice_index_entry* sluice_index_find(const struct sluice_tables* tables,
                                                                  const struct sluice_settings* settings,
                                                                  const struct sluice_address* address, uint32_t key) {
   const uint32_t start = sluice_hash_index(address, key);
-#ifdef __bpf__
-  return sluice_index_probe(tables, settings, address, key, start, 0);
-#else
   const struct sluice_index_entry* entry = SLUICE_AT(tables, sluice_index_entry, index, start & settings->index_mask);
+  if (SLUICE_MISSING(entry)) return NULL;
   if (sluice_index_matches(entry, address, key)) return entry;
-  return entry->key == 0 ? NULL : sluice_index_probe(tables, settings, address, key, start, 1);
+#ifdef __bpf__
+  const int64_t place = entry->key == 0 ? -1 : sluice_index_place(tables, address, key, start);
+  return place < 0 ? NULL : SLUICE_AT(tables, sluice_index_entry, index, (uint32_t)place);
+#else
+  return entry->key == 0 ? NULL : sluice_index_probe(tables, settings, address, key, start);
 #endif
 }
 
