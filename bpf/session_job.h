@@ -37,9 +37,16 @@ struct session_job {
   struct sluice_owned own;
 };
 
+// This CPU's clock, and in which jiffy it was read. It goes on once a jiffy, as the kernel's does.
+struct engine_clock {
+  uint64_t jiffy;
+  uint64_t now;
+};
+
 // All that is known of a packet, one record a CPU: the stages together have 512 bytes of stack.
 struct engine_scratch {
   struct engine_job job;
+  struct engine_clock clock;
   struct session_job session;
   // Of what is looked for on its behalf.
   struct session_job other;
