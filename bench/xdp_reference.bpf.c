@@ -20,8 +20,7 @@ struct {
   __type(value, struct reference_flow);
 } reference_flows SEC(".maps");
 
-STAGE int reference_connect(struct engine_job* job) {
-  if (!job) return SLUICE_VERDICT_no_table;
+static __always_inline int reference_connect(struct engine_job* job) {
   const uint32_t tick = sluice_tick(job->now);
   struct reference_flow* flow = bpf_map_lookup_elem(&reference_flows, &job->packet.flow);
   if (flow && sluice_age(tick, flow->tick) <= job->terms.idle) {

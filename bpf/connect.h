@@ -115,7 +115,7 @@ static __always_inline uint32_t dispatch(struct engine_job* job, const struct sl
 }
 
 // Steps 2 and 3: parse, listener, hash.
-STAGE uint32_t engine_look(struct xdp_md* context, struct engine_job* job) {
+static __always_inline uint32_t engine_look(struct xdp_md* context, struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   if (!settings) return SLUICE_VERDICT_no_table;
@@ -229,7 +229,7 @@ STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, str
 
 // Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket: then the line
 // of the second one stays where it is.
-STAGE int engine_connect(struct engine_job* job) {
+static __always_inline int engine_connect(struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   uint64_t* at = NULL;
   struct sluice_bucket* primary = primary_place(job->own, job->hash);

@@ -21,7 +21,7 @@ static __always_inline int too_big(struct engine_job* job, const struct sluice_b
 }
 
 // To the backend. A replied_too_big is still to be written.
-STAGE int engine_forward(struct xdp_md* context, struct engine_job* job) {
+static __always_inline int engine_forward(struct xdp_md* context, struct engine_job* job) {
   if (!job) return SLUICE_VERDICT_no_table;
   const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
   if (!backend) return SLUICE_VERDICT_no_table;

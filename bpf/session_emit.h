@@ -9,8 +9,7 @@
 #include "sluice/translate.h"
 
 // Where the packet goes.
-STAGE uint32_t session_find_exit(struct engine_job* job, struct session_job* sessions) {
-  if (!job || !sessions) return SLUICE_VERDICT_no_table;
+static __always_inline uint32_t session_find_exit(struct engine_job* job, struct session_job* sessions) {
   job->listener = sessions->session.listener;
   job->slot = sessions->session.backend;
   const struct sluice_session* session = &sessions->session;
@@ -80,13 +79,19 @@ static __always_inline uint8_t* new_l3(const struct xdp_md* context, const struc
 }
 
 // Within one IP version, behind the new Ethernet header.
-STAGE int session_translate(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
+STAGE int session_translate_error(struct xdp_md* context, struct engine_job* job, struct session_job* session) {
   if (!job || !session) return 0;
+  const struct sluice_endpoints to = endpoints(&session->exit);
+  return sluice_translate_icmp_error(new_l3(context, session), packet_end(context), &job->packet, &to);
+}
+static __always_inline int session_translate(struct xdp_md* context, struct engine_job* job,
+                                             struct session_job* session) {
   uint8_t* head = (uint8_t*)packet_data(context);
   const bool ipv6 = job->packet.flags & SLUICE_PACKET_IPV6;
   if (!write_l2(head, packet_end(context), &session->exit, ipv6)) return 0;
+  if (job->packet.kind == SLUICE_PACKET_ICMP_ERROR) return session_translate_error(context, job, session);
   const struct sluice_endpoints to = endpoints(&session->exit);
-  return sluice_translate(new_l3(context, session), packet_end(context), &job->packet, &to);
+  return sluice_translate_flow(new_l3(context, session), packet_end(context), &job->packet, &to);
 }
 
 // Cuts the padding off: the frame's end is the only one that the verifier believes in, and what is translated must not

@@ -26,8 +26,8 @@ STAGE uint32_t session_stranger(const struct engine_job* job) {
 
 // Copies the record `index` of the owner, and tells whether it is the session of the flow, from the client to
 // `listener` or, without one, from the server.
-STAGE int session_take(struct session_job* session, const struct sluice_flow* flow, uint32_t listener, uint32_t index) {
-  if (!session || !flow) return 0;
+static __always_inline int session_take(struct session_job* session, const struct sluice_flow* flow, uint32_t listener,
+                                        uint32_t index) {
   const struct sluice_session* live = session_record(session->owner, index);
   if (!live) return 0;
   sluice_load_words(&session->session, live, sizeof(*live));
@@ -41,8 +41,8 @@ STAGE int session_take(struct session_job* session, const struct sluice_flow* fl
 
 // The session of the flow among those of session->owner. The owner takes the entry away before it uses the record for
 // somebody else: so the entry is read again.
-STAGE int session_find_in(struct session_job* session, const struct sluice_flow* flow, uint32_t listener,
-                          uint64_t hash) {
+STAGE int session_search_in(struct session_job* session, const struct sluice_flow* flow, uint32_t listener,
+                            uint64_t hash) {
   if (!session || !flow) return 0;
   for (uint32_t second = 0; second < 2; second++) {
     const uint32_t place = session->owner * sluice_session_buckets + sluice_owned_place(&session->own, hash, second);
@@ -58,6 +58,24 @@ STAGE int session_find_in(struct session_job* session, const struct sluice_flow*
   return 0;
 }
 
+// The same where it is the first one that looks like it, as it almost always is.
+static __always_inline int session_find_in(struct session_job* session, const struct sluice_flow* flow,
+                                           uint32_t listener, uint64_t hash) {
+  SLUICE_UNROLL
+  for (uint32_t second = 0; second < 2; second++) {
+    const uint32_t place = session->owner * sluice_session_buckets + sluice_owned_place(&session->own, hash, second);
+    struct sluice_bucket* bucket = bpf_map_lookup_elem(&sluice_session_buckets_map, &place);
+    if (!bucket) return 0;
+    const uint64_t* at = sluice_bucket_find(bucket, hash);
+    if (!at) continue;
+    const uint64_t entry = SLUICE_LOAD_ENTRY(at);
+    const bool found = sluice_entry_matches(entry, hash) && session_take(session, flow, listener, (uint32_t)entry) &&
+                       SLUICE_LOAD_ENTRY(at) == entry;
+    return found || session_search_in(session, flow, listener, hash);
+  }
+  return 0;
+}
+
 // Whether the owner has no session: one look for two at buckets.
 static __always_inline bool session_has_none(uint32_t owner) {
   const struct sluice_session_owner* state = bpf_map_lookup_elem(&sluice_session_owners_map, &owner);
@@ -65,16 +83,15 @@ static __always_inline bool session_has_none(uint32_t owner) {
 }
 
 // Whether the session that was found is neither over nor its backend gone.
-STAGE int session_lives(const struct session_job* session) {
-  if (!session) return 0;
+static __always_inline int session_lives(const struct session_job* session) {
   const struct sluice_session* record = &session->session;
   return !sluice_session_is_over(&session->own.tables, record, record->forward, record->reverse, session->own.tick);
 }
 
 // What the packet makes of the session that it has found.
 enum session_use { SESSION_OVER, SESSION_GOES_ON, SESSION_REPLACED };
-STAGE int session_use(const struct engine_job* job, const struct session_job* session) {
-  if (!job || !session || !session_lives(session)) return SESSION_OVER;
+static __always_inline int session_use(const struct engine_job* job, const struct session_job* session) {
+  if (!session_lives(session)) return SESSION_OVER;
   if (job->reverse) return SESSION_GOES_ON;
   const struct sluice_session* record = &session->session;
   const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, record->backend);
@@ -82,6 +99,11 @@ STAGE int session_use(const struct engine_job* job, const struct session_job* se
   if (!backend || !listener || !sluice_backend_serves(&job->tables, backend, listener->pool)) return SESSION_OVER;
   const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
   return opens && sluice_session_is_replaced(record, backend) ? SESSION_REPLACED : SESSION_GOES_ON;
+}
+
+// Of one that another owner has: to the verifier a stage of its own.
+STAGE int session_use_theirs(const struct engine_job* job, const struct session_job* session) {
+  return job && session ? session_use(job, session) : SESSION_OVER;
 }
 
 // Who may have the session of an answer that is not ours: the port says it.
@@ -107,8 +129,8 @@ STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job
   for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < among && than != SLUICE_RANK_SETTLED; i++) {
     session->owner = owner;
     if (owner != job->session_own && !session_has_none(owner) &&
-        session_find_in(session, &job->packet.flow, job->listener, job->hash) && session_rank(session) > than &&
-        session_use(job, session) == SESSION_GOES_ON) {
+        session_search_in(session, &job->packet.flow, job->listener, job->hash) && session_rank(session) > than &&
+        session_use_theirs(job, session) == SESSION_GOES_ON) {
       than = session_rank(session);
       best = owner;
     }
@@ -126,8 +148,7 @@ STAGE uint32_t session_find_elsewhere(struct engine_job* job, struct session_job
 // another queue has an entry of is new all the same: it has come here for good. But a worker gets its flows back, and
 // the flow may have gone on elsewhere before it came back to us, or come here in the midst of it: one of a higher rank
 // goes before ours.
-STAGE uint32_t session_find(struct engine_job* job, struct session_job* session) {
-  if (!job || !session) return NOT_FOUND;
+static __always_inline uint32_t session_find(struct engine_job* job, struct session_job* session) {
   session->owner = job->session_own;
   uint32_t own = SLUICE_RANK_NONE;
   if (session_find_in(session, &job->packet.flow, job->listener, job->hash)) {
@@ -141,7 +162,7 @@ STAGE uint32_t session_find(struct engine_job* job, struct session_job* session)
   if (session_find_elsewhere(job, session, own) == FOUND) return FOUND;
   session->owner = job->session_own;
   const bool goes_on = own != SLUICE_RANK_NONE;
-  return goes_on && session_find_in(session, &job->packet.flow, job->listener, job->hash) ? FOUND : NOT_FOUND;
+  return goes_on && session_search_in(session, &job->packet.flow, job->listener, job->hash) ? FOUND : NOT_FOUND;
 }
 
 // Answers go where the client's last packet came from.
@@ -160,6 +181,13 @@ STAGE int count_opening(uint32_t at, bool reverse, uint64_t before, uint64_t aft
   answers->answered += opening == SLUICE_OPENING_ANSWERED;
   answers->failed += opening == SLUICE_OPENING_FAILED;
   return 0;
+}
+
+// The window scale that a SYN offers.
+STAGE uint32_t session_scale(struct xdp_md* context, const struct engine_job* job) {
+  if (!job) return SLUICE_NO_SCALE;
+  uint8_t* l4 = (uint8_t*)packet_data(context) + SLUICE_BOUND(job->packet.l4_offset, 0xfff);
+  return l4 + SLUICE_TCP_BYTES > packet_end(context) ? SLUICE_NO_SCALE : sluice_syn_scale(l4, packet_end(context));
 }
 
 // What a packet says about its session, whose record is `live`.
@@ -181,7 +209,7 @@ static __always_inline uint32_t note_packet(struct xdp_md* context, const struct
     if (l4 + SLUICE_TCP_BYTES > end) return SLUICE_VERDICT_truncated_transport;
     const struct sluice_segment segment = sluice_segment_read(l4);
     if (job->reverse && (segment.flags & SLUICE_TCP_SYN)) {
-      const uint32_t scale = sluice_syn_scale(l4, end);
+      const uint32_t scale = session_scale(context, job);
       SLUICE_STORE(&live->scales, (uint8_t)((record->scales & 0xf) | scale << 4));
     }
     const bool believed =
@@ -204,8 +232,8 @@ static __always_inline uint32_t note_packet(struct xdp_md* context, const struct
   return SLUICE_CONTINUE;
 }
 
-STAGE uint32_t session_note(struct xdp_md* context, const struct engine_job* job, const struct session_job* session) {
-  if (!job || !session) return SLUICE_VERDICT_no_table;
+static __always_inline uint32_t session_note(struct xdp_md* context, const struct engine_job* job,
+                                             const struct session_job* session) {
   struct sluice_session* live = session_record(session->owner, session->found);
   return live ? note_packet(context, job, session, live) : SLUICE_VERDICT_no_table;
 }

@@ -20,7 +20,7 @@ STAGE int session_is_taken(const struct engine_job* job, struct session_job* ses
   for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {
     other->owner = i;
     if (i == job->session_own || session_has_none(i)) continue;
-    if (!session_find_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
+    if (!session_search_in(other, answer, SLUICE_NO_LISTENER, hash)) continue;
     if (sluice_session_is_of_client(&job->tables, &other->session, &session->session)) continue;
     if (session_lives(other)) return 1;
   }
@@ -42,10 +42,20 @@ STAGE uint32_t session_begin(struct xdp_md* context, struct engine_job* job, str
   return whole ? SLUICE_CONTINUE : SLUICE_VERDICT_truncated_transport;
 }
 
+// Another queue has entered one at the same moment: both see that, and neither keeps its source. As
+// sluice_session_enter.
+STAGE int session_enter_again(struct engine_job* job, struct session_job* session, uint32_t index, uint32_t* verdict) {
+  if (!job || !session || !verdict) return -1;
+  sluice_session_close(&session->own, index);
+  *verdict = (uint32_t)sluice_session_take_source(&session->own, &session->session, job->hash);
+  if (*verdict != SLUICE_CONTINUE) return -1;
+  *verdict = SLUICE_VERDICT_sessions_full;
+  return sluice_session_enter(&session->own, &session->session, &job->packet.flow, job->hash);
+}
+
 // As SessionPath::Open: FOUND, with the session that the packet's flow has from here on, or why it has none.
-STAGE uint32_t session_open(struct xdp_md* context, struct engine_job* job, struct session_job* session,
-                            struct session_job* other) {
-  if (!job || !session || !other) return SLUICE_VERDICT_no_table;
+static __always_inline uint32_t session_open(struct xdp_md* context, struct engine_job* job,
+                                             struct session_job* session, struct session_job* other) {
   struct sluice_session* wanted = &session->session;
   uint32_t verdict = session_begin(context, job, session);
   if (verdict != SLUICE_CONTINUE) return verdict;
@@ -54,15 +64,11 @@ STAGE uint32_t session_open(struct xdp_md* context, struct engine_job* job, stru
     verdict = (uint32_t)sluice_session_take_source(&session->own, wanted, job->hash);
     if (verdict != SLUICE_CONTINUE) return verdict;
   }
+  verdict = SLUICE_VERDICT_sessions_full;
   int index = sluice_session_enter(&session->own, wanted, &job->packet.flow, job->hash);
-  // Another queue may have entered one at the same moment: both see that, and neither keeps its source.
-  if (index >= 0 && keeps && session_is_taken(job, session, other)) {
-    sluice_session_close(&session->own, (uint32_t)index);
-    verdict = (uint32_t)sluice_session_take_source(&session->own, wanted, job->hash);
-    if (verdict != SLUICE_CONTINUE) return verdict;
-    index = sluice_session_enter(&session->own, wanted, &job->packet.flow, job->hash);
-  }
-  if (index < 0) return SLUICE_VERDICT_sessions_full;
+  if (index >= 0 && keeps && session_is_taken(job, session, other))
+    index = session_enter_again(job, session, (uint32_t)index, &verdict);
+  if (index < 0) return verdict;
   session->found = (uint32_t)index;
   session->owner = job->session_own;
   job->opened = 1;

@@ -112,26 +112,35 @@ SLUICE_STAGE uint32_t sluice_session_try_next(struct sluice_owned* of, uint32_t 
   return port != 0 && sluice_session_try_port(of, (uint16_t)port) ? port : 0;
 }
 
-/* A source port for scratch.toward, which goes from a NAT address (its source) to a server: one of the owner's that no
- * session toward this server has. `early`: else the oldest closed session of those looked at gives its port up before
- * its time. Host order; 0: none. Ports of other owners are passed over without a look; there are as many times more as
- * there are owners. */
-SLUICE_STAGE uint32_t sluice_session_take_port(struct sluice_owned* of, uint32_t early) {
+/* A search for a port for scratch.toward begins: where, and what the answers are. In the kernel it is none of the calls
+ * that the search goes deep by, which have a short stack. */
+SLUICE_STAGE uint64_t sluice_session_aim(struct sluice_owned* of) {
   if (SLUICE_MISSING(of)) return 0;
   const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
-  const uint32_t count = of->ports.count;
-  if (SLUICE_MISSING(settings) || count == 0) return 0;
+  if (SLUICE_MISSING(settings)) return 0;
   struct sluice_owner_scratch* search = &of->scratch;
   search->toward.source_port = 0;
-  const uint64_t place = sluice_hash_flow(settings, &search->toward);
-  const uint32_t cursor = (uint32_t)place & (SLUICE_PORT_CURSORS - 1);
-  const uint32_t start = sluice_scale((uint32_t)(place >> 32), count);
   search->answer.source = search->toward.destination;
   search->answer.destination = search->toward.source;
   search->answer.source_port = search->toward.destination_port;
   search->answer.protocol = search->toward.protocol;
   search->oldest = -1;
   sluice_owned_aim(of, &search->answer);
+  return sluice_hash_flow(settings, &search->toward);
+}
+
+/* A source port for scratch.toward, which goes from a NAT address (its source) to a server: one of the owner's that no
+ * session toward this server has. `early`: else the oldest closed session of those looked at gives its port up before
+ * its time. Host order; 0: none. Ports of other owners are passed over without a look; there are as many times more as
+ * there are owners. */
+SLUICE_STAGE uint32_t sluice_session_take_port(struct sluice_owned* of, uint32_t early) {
+  if (SLUICE_MISSING(of)) return 0;
+  const uint32_t count = of->ports.count;
+  if (count == 0) return 0;
+  const struct sluice_owner_scratch* search = &of->scratch;
+  const uint64_t place = sluice_session_aim(of);
+  const uint32_t cursor = (uint32_t)place & (SLUICE_PORT_CURSORS - 1);
+  const uint32_t start = sluice_scale((uint32_t)(place >> 32), count);
   const uint32_t most = SLUICE_PORTS_TRIED * of->owners < count ? SLUICE_PORTS_TRIED * of->owners : count;
   for (uint32_t passed = 0; passed < SLUICE_MOST_PORTS_PASSED && passed < most; passed++) {
     const uint32_t port = sluice_session_try_next(of, cursor, start);
@@ -248,7 +257,7 @@ SLUICE_STAGE int sluice_session_add_sums(struct sluice_owned* of, struct sluice_
   return 1;
 }
 
-/* Of the answers in the scratch. In the kernel a stage of its own, as what is opened then goes six calls deep. */
+/* Of the answers in the scratch. In the kernel a stage of its own: what is opened goes deep. */
 SLUICE_STAGE uint64_t sluice_session_answer_hash(struct sluice_owned* of) {
   if (SLUICE_MISSING(of)) return 0;
   const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
@@ -256,8 +265,8 @@ SLUICE_STAGE uint64_t sluice_session_answer_hash(struct sluice_owned* of) {
 }
 
 /* Opens `wanted` for `forward`, its client's flow of this hash. As sluice_session_open. */
-SLUICE_STAGE int sluice_session_enter(struct sluice_owned* of, struct sluice_session* wanted,
-                                      const struct sluice_flow* forward, uint64_t hash) {
+SLUICE_INLINE int sluice_session_enter(struct sluice_owned* of, struct sluice_session* wanted,
+                                       const struct sluice_flow* forward, uint64_t hash) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted) || SLUICE_MISSING(forward)) return -1;
   if (!sluice_session_add_sums(of, wanted, forward)) return -1;
   return sluice_session_open(of, wanted, hash, sluice_session_answer_hash(of));

@@ -236,12 +236,9 @@ SLUICE_INLINE bool sluice_translate_icmp_error(uint8_t* l3, const uint8_t* end, 
   return true;
 }
 
-/* Writes the packet whose IP header is at `l3` and which ends at `end` (without the frame's padding) as it goes on.
- * False when it is shorter than its headers, which only the verifier believes possible. */
-SLUICE_INLINE bool sluice_translate(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
-                                    const struct sluice_endpoints* to) {
-  if (SLUICE_UNLIKELY(packet->kind == SLUICE_PACKET_ICMP_ERROR))
-    return sluice_translate_icmp_error(l3, end, packet, to);
+/* sluice_translate of what is no ICMP error: to the verifier those are a stage of their own. */
+SLUICE_INLINE bool sluice_translate_flow(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                         const struct sluice_endpoints* to) {
   if (packet->flags & SLUICE_PACKET_IPV6) {
     if (l3 + SLUICE_IPV6_BYTES > end) return false;
     sluice_translate_ipv6(l3, to, 1);
@@ -257,6 +254,15 @@ SLUICE_INLINE bool sluice_translate(uint8_t* l3, const uint8_t* end, const struc
     return true;
   }
   return sluice_translate_transport(l4, end, packet->flow.protocol, to);
+}
+
+/* Writes the packet whose IP header is at `l3` and which ends at `end` (without the frame's padding) as it goes on.
+ * False when it is shorter than its headers, which only the verifier believes possible. */
+SLUICE_INLINE bool sluice_translate(uint8_t* l3, const uint8_t* end, const struct sluice_packet* packet,
+                                    const struct sluice_endpoints* to) {
+  if (SLUICE_UNLIKELY(packet->kind == SLUICE_PACKET_ICMP_ERROR))
+    return sluice_translate_icmp_error(l3, end, packet, to);
+  return sluice_translate_flow(l3, end, packet, to);
 }
 
 #endif /* SLUICE_TRANSLATE_H_ */
