@@ -207,18 +207,21 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
   const uint32_t state = moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW;
   const uint64_t entry = sluice_entry_make(job->hash, job->slot, state, sluice_tick(job->now));
   job->new_flow = !moved;
-  if (!at) return engine_insert(job, own->primary, own->secondary, entry);
-  // In place of the flow's own unusable entry, so that no flow is in the table twice.
-  SLUICE_STORE_ENTRY(at, entry);
+  if (at) {
+    // In place of the flow's own unusable entry, so that no flow is in the table twice.
+    SLUICE_STORE_ENTRY(at, entry);
+  } else if (!sluice_bucket_put_early(own->primary, entry)) {
+    return engine_insert(job, own->primary, own->secondary, entry);
+  }
   struct sluice_counters* counters = counters_of(job);
-  if (counters) counters->inserted_over[SLUICE_VICTIM_EXPIRED]++;
+  if (counters) counters->inserted_over[at ? SLUICE_VICTIM_EXPIRED : SLUICE_VICTIM_EMPTY]++;
   return SLUICE_CONTINUE;
 }
 
 // A flow without a usable entry of its own in this partition. Its buckets, and in them what entry it has, if any.
 STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
                       uint64_t* at) {
-  if (!job) return SLUICE_VERDICT_no_table;
+  if (!job || !primary) return SLUICE_VERDICT_no_table;
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }

@@ -8,7 +8,7 @@
 // Whether another queue has a session with the same answers. One of the same flow, which has moved here, is no
 // obstacle: its answers are translated alike.
 STAGE int session_is_taken(const struct engine_job* job, struct session_job* session, struct session_job* other) {
-  if (!job || !session || !other || sluice_session_partitions == 1) return 0;
+  if (!job || !session || !other) return 0;
   session_job_begin(other, job);
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   struct sluice_session_owner* own = sluice_owned_state(&session->own);
@@ -59,14 +59,17 @@ static __always_inline uint32_t session_open(struct xdp_md* context, struct engi
   struct sluice_session* wanted = &session->session;
   uint32_t verdict = session_begin(context, job, session);
   if (verdict != SLUICE_CONTINUE) return verdict;
-  const bool keeps = sluice_session_keeps_source(&session->own, wanted) && !session_is_taken(job, session, other);
+  // With others there may be one of theirs in its way.
+  const bool shared = sluice_session_partitions != 1;
+  const bool keeps =
+      sluice_session_keeps_source(&session->own, wanted) && !(shared && session_is_taken(job, session, other));
   if (!keeps) {
     verdict = (uint32_t)sluice_session_take_source(&session->own, wanted, job->hash);
     if (verdict != SLUICE_CONTINUE) return verdict;
   }
   verdict = SLUICE_VERDICT_sessions_full;
   int index = sluice_session_enter(&session->own, wanted, &job->packet.flow, job->hash);
-  if (index >= 0 && keeps && session_is_taken(job, session, other))
+  if (index >= 0 && keeps && shared && session_is_taken(job, session, other))
     index = session_enter_again(job, session, (uint32_t)index, &verdict);
   if (index < 0) return verdict;
   session->found = (uint32_t)index;

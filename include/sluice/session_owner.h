@@ -266,7 +266,7 @@ SLUICE_INLINE int sluice_session_push(struct sluice_owned* of, uint64_t hash, ui
 }
 
 /* The entry into one of the two buckets, where there is room. */
-SLUICE_STAGE int sluice_session_put(struct sluice_owned* of, uint64_t hash, uint64_t entry) {
+SLUICE_INLINE int sluice_session_put(struct sluice_owned* of, uint64_t hash, uint64_t entry) {
   if (SLUICE_MISSING(of)) return 0;
   struct sluice_bucket* bucket = sluice_owned_bucket(of, sluice_owned_place(of, hash, 0));
   struct sluice_bucket* other = sluice_owned_bucket(of, sluice_owned_place(of, hash, 1));
