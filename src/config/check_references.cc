@@ -62,14 +62,15 @@ void CheckAffinity(const v1::Config& config, int listener_index, int pool_index,
                    "; remove affinity, or set algorithm: maglev"));
 }
 
-// Flows are counted by backend: those of a listener are all that its pools have.
+// Flows are counted by backend: those that count for a listener are all that its pools have.
 void CheckLimit(const v1::Config& config, int listener_index, int pool, int other, Report& report) {
   const std::string& name = config.listeners(listener_index).name();
-  report.AddError(At("listeners", listener_index, "max_connections"),
-                  absl::StrCat("max_connections of listener \"", name, "\" counts all flows of its pool \"",
-                               config.pools(pool).name(), "\", and listener \"", config.listeners(other).name(), "\" (",
-                               report.Where(At("listeners", other, "")), ") uses that too; give listener \"", name,
-                               "\" a pool of its own, it may have the same backends"));
+  report.AddWarning(At("listeners", listener_index, "max_connections"),
+                    absl::StrCat("max_connections of listener \"", name, "\" counts all flows of its pool \"",
+                                 config.pools(pool).name(), "\", and listener \"", config.listeners(other).name(),
+                                 "\" (", report.Where(At("listeners", other, "")),
+                                 ") opens some there too; for its own alone give listener \"", name,
+                                 "\" a pool of its own, it may have the same backends"));
 }
 
 void CheckLimits(const v1::Config& config, Report& report, const Facts& facts) {

@@ -1,5 +1,5 @@
-// How many active flows listeners have that have a limit of them: those of the backends which serve each alone, as of
-// the last sweep. Workers go by the same, and by what they have counted since (engine/loads.h).
+// How many active flows count for listeners that have a limit of them: those of all backends of their pools, as of the
+// last sweep. Workers go by the same, and by what they have counted since (engine/loads.h).
 //
 // Thread-safety: the control thread's.
 #pragma once
@@ -17,7 +17,7 @@ struct ListenerLoad {
   uint32_t max_connections = 0;
 };
 
-// By listener index; those with a limit and backends.
+// By listener index; those with a limit.
 absl::flat_hash_map<uint32_t, ListenerLoad> ReadListenerLoads(const Engine& engine, const Tables& tables);
 
 }  // namespace sluice

@@ -68,8 +68,9 @@ int64_t Loads::Backend::Active(const Count& count) const {
   return std::max<int64_t>(0, count.active() + std::llround(missed));
 }
 
-void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<LoadedWorker>& workers,
-                   absl::Span<const sluice_traffic> gone) {
+void Loads::Follow(const std::vector<LoadTerms>& all, const std::vector<ListenerTerms>& listeners,
+                   const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone) {
+  listeners_ = listeners;
   absl::flat_hash_map<uint32_t, Backend> before;
   for (const Backend& backend : backends_) before.emplace(backend.terms.slot, backend);
   backends_.clear();
@@ -125,14 +126,20 @@ void Loads::TellLimit(const Backend& backend, const Pool& pool, const std::vecto
   }
 }
 
-void Loads::TellLimits(const std::vector<LoadedWorker>& workers) {
+void Loads::SumUp() {
   pools_.clear();
   for (const Backend& backend : backends_) {
     if (backend.terms.pool >= pools_.size()) pools_.resize(backend.terms.pool + 1);
+    Pool& pool = pools_[backend.terms.pool];
+    pool.active_of_all += backend.active;
     if (!backend.terms.takes_flows) continue;
-    pools_[backend.terms.pool].active += backend.active;
-    pools_[backend.terms.pool].weight += backend.terms.weight;
+    pool.active += backend.active;
+    pool.weight += backend.terms.weight;
   }
+}
+
+void Loads::TellLimits(const std::vector<LoadedWorker>& workers) {
+  SumUp();
   for (const Backend& backend : backends_) TellLimit(backend, pools_[backend.terms.pool], workers);
 }
 
@@ -150,11 +157,14 @@ void Loads::TellListener(uint32_t listener, const Limit& limit, const std::vecto
 // What is told of a listener whose limit is gone would be wrong when it comes back.
 void Loads::TellListeners(const std::vector<LoadedWorker>& workers) {
   std::fill(limits_.begin(), limits_.end(), Limit{});
-  for (const Backend& backend : backends_) {
-    if (backend.terms.listener_max_connections == 0) continue;
-    if (backend.terms.listener >= limits_.size()) limits_.resize(backend.terms.listener + 1);
-    limits_[backend.terms.listener].max_connections = backend.terms.listener_max_connections;
-    limits_[backend.terms.listener].active += backend.active;
+  for (const ListenerTerms& terms : listeners_) {
+    if (terms.listener >= limits_.size()) limits_.resize(terms.listener + 1);
+    Limit& limit = limits_[terms.listener];
+    limit.max_connections = terms.max_connections;
+    for (const uint32_t pool : terms.pools) {
+      // Of one without backends nothing is known.
+      if (pool < pools_.size()) limit.active += pools_[pool].active_of_all;
+    }
   }
   for (uint32_t i = 0; i < limits_.size(); i++) TellListener(i, limits_[i], workers);
 }

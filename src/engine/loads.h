@@ -44,8 +44,8 @@ class Loads {
 
   // Of tables that workers are about to get: the weights and limits of their backends and listeners. `gone` are counts
   // of workers that are no more, by slot.
-  void Follow(const std::vector<LoadTerms>& terms, const std::vector<LoadedWorker>& workers,
-              absl::Span<const sluice_traffic> gone);
+  void Follow(const std::vector<LoadTerms>& backends, const std::vector<ListenerTerms>& listeners,
+              const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone);
   // About a hundred times a second, behind the sweep: active flows.
   void Tell(const std::vector<LoadedWorker>& workers, absl::Span<const sluice_traffic> gone,
             const Engine::Occupancy& connections, const Engine::SessionOccupancy& sessions);
@@ -85,9 +85,10 @@ class Loads {
     Step Advance(uint64_t swept);
   };
 
-  // Of a pool whose backends have limits by what all of them have.
   struct Pool {
+    // Of backends that take flows, and of all.
     int64_t active = 0;
+    int64_t active_of_all = 0;
     uint64_t weight = 0;
   };
 
@@ -100,11 +101,13 @@ class Loads {
   static void TellOf(const Backend& backend, const std::vector<LoadedWorker>& workers);
   static void TellActive(const Backend& backend, const std::vector<LoadedWorker>& workers);
   static void TellLimit(const Backend& backend, const Pool& pool, const std::vector<LoadedWorker>& workers);
+  void SumUp();
   void TellLimits(const std::vector<LoadedWorker>& workers);
   static void TellListener(uint32_t listener, const Limit& limit, const std::vector<LoadedWorker>& workers);
   void TellListeners(const std::vector<LoadedWorker>& workers);
 
   std::vector<Backend> backends_;
+  std::vector<ListenerTerms> listeners_;
   // By pool index.
   std::vector<Pool> pools_;
   // By listener; those that are told of one, or have been until now.

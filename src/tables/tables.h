@@ -49,9 +49,13 @@ struct LoadTerms {
   uint32_t hash_balance_factor = 0;
   // Else its flows are only counted.
   bool takes_flows = true;
-  // The listener that it serves alone, and the most active flows that all backends of that may have; 0: any number.
+};
+
+// A listener with a limit: it opens no flow while the backends of its pools (indices) have so many active ones.
+struct ListenerTerms {
   uint32_t listener = 0;
-  uint32_t listener_max_connections = 0;
+  uint32_t max_connections = 0;
+  std::vector<uint32_t> pools;
 };
 
 class Tables {
@@ -78,6 +82,7 @@ class Tables {
   // Of backends that take flows, in pools that go by load or have limits; and of all that may have flows of a listener
   // with a limit.
   const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
+  const std::vector<ListenerTerms>& listener_terms() const { return listener_terms_; }
   // Slots of backends whose sessions are to end, as they take no new ones.
   const std::vector<uint32_t>& reset_slots() const { return reset_slots_; }
   // Where answers to clients' own addresses come from, each once.
@@ -105,6 +110,7 @@ class Tables {
   std::vector<VirtualAddress> virtual_addresses_;
   std::vector<Service> services_;
   std::vector<LoadTerms> load_terms_;
+  std::vector<ListenerTerms> listener_terms_;
   std::vector<uint32_t> reset_slots_;
   bool limits_sources_ = false;
 };

@@ -110,22 +110,35 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
   return {services.begin(), services.end()};
 }
 
-// By pool: the listener with a limit that has it for itself; SLUICE_NO_LISTENER for none.
-std::vector<uint32_t> LimitedListeners(const DesiredState& state) {
-  std::vector<uint32_t> listeners(state.pools.size(), SLUICE_NO_LISTENER);
-  for (uint32_t i = 0; i < state.listeners.size(); i++) {
-    if (state.listeners[i].config->max_connections() == 0) continue;
-    for (const uint32_t pool : state.listeners[i].pools) listeners[pool] = i;
+std::vector<ListenerTerms> ListenerTermsOf(const TablesPlan& plan, const DesiredState& state) {
+  std::vector<ListenerTerms> all;
+  for (size_t i = 0; i < state.listeners.size(); i++) {
+    const DesiredListener& listener = state.listeners[i];
+    if (listener.config->max_connections() == 0) continue;
+    ListenerTerms& terms = all.emplace_back();
+    terms.listener = plan.listeners.indices[i];
+    terms.max_connections = listener.config->max_connections();
+    for (const uint32_t pool : listener.pools) terms.pools.push_back(plan.pools.indices[pool]);
   }
-  return listeners;
+  return all;
+}
+
+// By pool: whether a listener of it has a limit.
+std::vector<bool> LimitedPools(const DesiredState& state) {
+  std::vector<bool> limited(state.pools.size());
+  for (const DesiredListener& listener : state.listeners) {
+    if (listener.config->max_connections() == 0) continue;
+    for (const uint32_t pool : listener.pools) limited[pool] = true;
+  }
+  return limited;
 }
 
 std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& state) {
   std::vector<LoadTerms> terms;
-  const std::vector<uint32_t> listeners = LimitedListeners(state);
+  const std::vector<bool> limited_pools = LimitedPools(state);
   for (size_t at = 0; at < state.pools.size(); at++) {
     const DesiredPool& pool = state.pools[at];
-    const bool limited = listeners[at] != SLUICE_NO_LISTENER;
+    const bool limited = limited_pools[at];
     if (!limited && !GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) continue;
     for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
       const DesiredBackend& backend = state.backends[i];
@@ -139,9 +152,6 @@ std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& s
       of.max_connections = backend.config->max_connections();
       of.pool = plan.pools.indices[at];
       of.hash_balance_factor = pool.config->hash_balance_factor();
-      if (!limited) continue;
-      of.listener = plan.listeners.indices[listeners[at]];
-      of.listener_max_connections = state.listeners[listeners[at]].config->max_connections();
     }
   }
   return terms;
@@ -251,6 +261,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPl
   }
   WritePools(plan, state, maglev, tables->pools_.As<sluice_pool>());
   tables->load_terms_ = LoadTermsOf(plan, state);
+  tables->listener_terms_ = ListenerTermsOf(plan, state);
   if (maglev.arena != nullptr) view.maglev = maglev.arena->region().As<uint32_t>();
   tables->virtual_addresses_ = std::move(state.virtual_addresses);
   return tables;

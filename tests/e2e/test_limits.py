@@ -14,6 +14,7 @@ from lab.site import VIRTUAL, Site
 
 LIMITS = {"web1": 5, "web2": 6}
 HELD = 60
+OTHER_PORT = 8000
 
 
 def limit(balancer, limits):
@@ -74,7 +75,7 @@ MOST = 20
 
 
 def limit_listener(balancer, most, on_refused="drop"):
-    # Its pool is no other's.
+    # No other one opens flows in its pool.
     del balancer.configuration["listeners"][1:]
     balancer.configuration["listeners"][0].update(max_connections=most, access={"on_refused": on_refused})
 
@@ -118,6 +119,32 @@ def test_a_full_listener_refuses_new_connections(lab, engine, forwarding):
         assert connections.ask()["broken"] == {} and connections.ask()["moved"] == 0
     held.close()
     one_more.close()
+    wait_until(lambda: not is_refused(client), "connections that have ended to make room")
+    balancer.stop()
+
+
+def test_what_others_open_in_its_pool_counts(lab, engine):
+    """Flows are counted by backend: so a listener without a limit takes the room of one that has one."""
+    site = Site(lab, "nat", engine=engine)
+    client = site.add_client()
+    site.add_backends(3)
+    balancer = site.balancer(site.configuration(4))
+    limit_listener(balancer, MOST)
+    first = balancer.configuration["listeners"][0]
+    for backend in balancer.configuration["pools"][0]["backends"]:
+        backend["port"] = 80
+    balancer.configuration["listeners"].append(
+        {"name": "beside", "address": VIRTUAL[4], "ports": [OTHER_PORT], "protocol": "tcp", "pool": first["pool"]})
+    balancer.start()
+    assert f'counts all flows of its pool "{first["pool"]}", and listener "beside"' in balancer.process.output()
+    held = clients.HeldConnections(client, VIRTUAL[4], MOST, port=OTHER_PORT)
+    wait_until(lambda: is_refused(client), "the listener to be full of the other one's flows")
+    wait_until(lambda: listed(balancer) == (str(MOST), str(MOST)), "the list to show it")
+    more = clients.HeldConnections(client, VIRTUAL[4], 5, port=OTHER_PORT)
+    assert sum(more.first["spread"].values()) == 5, more.first
+    for connections in (held, more):
+        assert connections.ask()["broken"] == {}
+        connections.close()
     wait_until(lambda: not is_refused(client), "connections that have ended to make room")
     balancer.stop()
 

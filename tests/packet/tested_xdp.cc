@@ -67,7 +67,7 @@ class TestedXdp : public TestedEngine {
       status = Load(*tables);
       if (status.ok()) status = path_->Publish(tables);
     }
-    if (status.ok()) loads_.Follow(tables->load_terms(), path_->loaded_workers(), {});
+    if (status.ok()) loads_.Follow(tables->load_terms(), tables->listener_terms(), path_->loaded_workers(), {});
     tables_ = std::move(tables);
     return status;
   }

@@ -312,7 +312,7 @@ void DpdkEngine::FollowLocalAddresses(EngineNews* news) {
 
 // All workers run `tables` from here on, and have left the old ones, which a worker that hangs keeps alive.
 void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
-  loads_.Follow(tables->load_terms(), LoadedWorkers(), CountedByTheGone());
+  loads_.Follow(tables->load_terms(), tables->listener_terms(), LoadedWorkers(), CountedByTheGone());
   std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
   view_.store(&current_->view(), std::memory_order_release);
   if (launched_ == 0 || WaitForWorkers()) {

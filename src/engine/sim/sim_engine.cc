@@ -121,7 +121,7 @@ class Simulation : public SimEngine {
 // There is one thread, so no worker is in the old tables.
 absl::Status Simulation::Publish(std::shared_ptr<const Tables> tables) {
   if (closed_) return absl::FailedPreconditionError("the engine is closed; open another one to publish to");
-  loads_.Follow(tables->load_terms(), Workers(), {});
+  loads_.Follow(tables->load_terms(), tables->listener_terms(), Workers(), {});
   tables_ = std::move(tables);
   return absl::OkStatus();
 }

@@ -112,7 +112,8 @@ absl::Status XdpEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (sessions_ != nullptr) sessions_->Settle(*tables);
   if (absl::Status status = forwarding_->Publish(tables); !status.ok()) return status;
   // Its room may have grown with the tables.
-  loads_.Follow(tables->load_terms(), forwarding_->loaded_workers(), forwarding_->counted_before());
+  loads_.Follow(tables->load_terms(), tables->listener_terms(), forwarding_->loaded_workers(),
+                forwarding_->counted_before());
   current_ = std::move(tables);
   return absl::OkStatus();
 }

@@ -76,18 +76,23 @@ TEST(ValidateRoles, LimitsOfListeners) {
   // So that no pool is without a listener.
   const std::string third = "- {name: third, address: 203.0.113.10, ports: [444], protocol: tcp, pool: own}\n";
   const std::string rest =
-      " counts all flows of its pool \"web\", and listener \"web\" (f.yaml:3:3) uses that too; give listener \"tls\" "
-      "a pool of its own, it may have the same backends";
-  Check(
-      "",
-      {
-          {list("", shared + ", max_connections: 5}\n" + third), {"4:95: max_connections of listener \"tls\"" + rest}},
-          {list("", split + "max_connections: 5}\n"), {"4:119: max_connections of listener \"tls\"" + rest}},
-          {list(", max_connections: 5", shared + "}\n" + third),
-           {"3:94: max_connections of listener \"web\" counts all flows of its pool \"web\", and listener \"tls\" "
-            "(f.yaml:4:3) uses that too; give listener \"web\" a pool of its own, it may have the same backends"}},
-      },
-      "");
+      " counts all flows of its pool \"web\", and listener \"web\" (f.yaml:3:3) opens some there too; for its own "
+      "alone "
+      "give listener \"tls\" a pool of its own, it may have the same backends";
+  const std::vector<Case> cases = {
+      {list("", shared + ", max_connections: 5}\n" + third),
+       {"f.yaml:4:95: max_connections of listener \"tls\"" + rest}},
+      {list("", split + "max_connections: 5}\n"), {"f.yaml:4:119: max_connections of listener \"tls\"" + rest}},
+      {list(", max_connections: 5", shared + "}\n" + third),
+       {"f.yaml:3:94: max_connections of listener \"web\" counts all flows of its pool \"web\", and listener \"tls\" "
+        "(f.yaml:4:3) opens some there too; for its own alone give listener \"web\" a pool of its own, it may have the "
+        "same backends"}},
+  };
+  for (const Case& one : cases) {
+    const absl::StatusOr<LoadedConfig> loaded = LoadConfigText(one.text, "f.yaml");
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(loaded->warnings, one.errors) << one.text;
+  }
 }
 
 TEST(ValidateRoles, Zones) {

@@ -22,7 +22,7 @@ class LoadsTest : public ::testing::Test {
     return {{traffic_[0].data(), told_[0].data(), 8}, {traffic_[1].data(), told_[1].data(), 8}};
   }
   void Follow(uint32_t weight, bool translates = false) {
-    loads_.Follow(std::vector<LoadTerms>{{kSlot, weight, translates}}, Workers(), gone_);
+    loads_.Follow({{kSlot, weight, translates}}, {}, Workers(), gone_);
   }
   void Tell() { loads_.Tell(Workers(), gone_, connections_, sessions_); }
   void Open(uint32_t worker, uint64_t flows) { traffic_.at(worker)[kSlot].new_flows += flows; }
@@ -228,7 +228,7 @@ TEST_F(LoadsTest, LatenciesStayUntilTheyAreToldAnew) {
 TEST_F(LoadsTest, AWorkerWithoutRoomForTheSlot) {
   std::vector<LoadedWorker> workers = Workers();
   workers[1].slots = kSlot;
-  loads_.Follow(std::vector<LoadTerms>{{kSlot, 9, false}}, workers, gone_);
+  loads_.Follow({{kSlot, 9, false}}, {}, workers, gone_);
   loads_.Tell(workers, gone_, connections_, sessions_);
   EXPECT_EQ(told_[0][kSlot].weight, 9u);
   EXPECT_EQ(told_[1][kSlot].weight, 0u);
@@ -238,11 +238,11 @@ TEST_F(LoadsTest, ALimitHoldsFromTheFirstPacketOn) {
   LoadTerms terms;
   terms.slot = kSlot;
   terms.max_connections = 40;
-  loads_.Follow({terms}, Workers(), gone_);
+  loads_.Follow({terms}, {}, Workers(), gone_);
   EXPECT_EQ(told_[0][kSlot].limit, 40u);
   EXPECT_EQ(told_[1][kSlot].limit, 40u);
   terms.max_connections = 0;
-  loads_.Follow({terms}, Workers(), gone_);
+  loads_.Follow({terms}, {}, Workers(), gone_);
   EXPECT_EQ(told_[1][kSlot].limit, 0u) << "the limit is gone";
 }
 
@@ -256,7 +256,7 @@ TEST_F(LoadsTest, TheBoundOfAShareGoesWithThePool) {
   }
   all[0].max_connections = 50;
   all[2].max_connections = 50;
-  loads_.Follow(all, Workers(), gone_);
+  loads_.Follow(all, {}, Workers(), gone_);
   EXPECT_EQ(told_[0][0].limit, 1 | SLUICE_LIMIT_SOFT) << "of the one flow that asks";
   Tell();
   traffic_[0][0].new_flows = 10;
@@ -278,6 +278,7 @@ TEST_F(LoadsTest, TheBoundOfAShareGoesWithThePool) {
 class ListenerLoadsTest : public LoadsTest {
  protected:
   static constexpr uint32_t kListener = 5;
+  static constexpr uint32_t kPool = 3;
   static constexpr uint32_t kFirst = 1;
   static constexpr uint32_t kSecond = 2;
 
@@ -290,17 +291,18 @@ class ListenerLoadsTest : public LoadsTest {
     }
     return workers;
   }
-  static LoadTerms Terms(uint32_t slot, uint32_t limit, bool takes_flows = true) {
+  static LoadTerms Terms(uint32_t slot, bool takes_flows = true) {
     LoadTerms terms;
     terms.slot = slot;
     terms.weight = 1;
     terms.translates = slot == kSecond;
     terms.takes_flows = takes_flows;
-    terms.listener = kListener;
-    terms.listener_max_connections = limit;
+    terms.pool = kPool;
     return terms;
   }
-  void FollowLimit(uint32_t limit) { loads_.Follow({Terms(kFirst, limit), Terms(kSecond, limit)}, Workers(), gone_); }
+  void FollowLimit(uint32_t limit) {
+    loads_.Follow({Terms(kFirst), Terms(kSecond)}, {{kListener, limit, {kPool}}}, Workers(), gone_);
+  }
   void Tell() { loads_.Tell(Workers(), gone_, connections_, sessions_); }
   void OpenOne(uint32_t worker, uint32_t slot) {
     traffic_.at(worker)[slot].new_flows++;
@@ -386,26 +388,41 @@ TEST_F(ListenerLoadsTest, ChangesBetweenTwoCalls) {
 TEST_F(ListenerLoadsTest, WhatIsToldGoesWithTheLimit) {
   FollowLimit(9);
   Tell();
-  loads_.Follow({Terms(kFirst, 0)}, Workers(), gone_);
+  loads_.Follow({Terms(kFirst)}, {}, Workers(), gone_);
   EXPECT_EQ(listener_told_[0][kListener].told, 0u);
   EXPECT_EQ(listener_told_[1][kListener].told, 0u);
   FollowLimit(9);
-  loads_.Follow({}, Workers(), gone_);
+  loads_.Follow({}, {}, Workers(), gone_);
   EXPECT_EQ(listener_told_[0][kListener].told, 0u);
 }
 
 TEST_F(ListenerLoadsTest, BackendsThatGetNoNewFlowsCountAndHaveNoShare) {
-  LoadTerms drained = Terms(kFirst, 90, false);
-  drained.pool = 4;
-  LoadTerms ready = Terms(kSecond, 90);
-  ready.pool = 4;
+  LoadTerms ready = Terms(kSecond);
   ready.hash_balance_factor = 150;
-  loads_.Follow({drained, ready}, Workers(), gone_);
+  loads_.Follow({Terms(kFirst, /*takes_flows=*/false), ready}, {{kListener, 90, {kPool}}}, Workers(), gone_);
   for (int i = 0; i < 10; i++) OpenOne(0, kFirst);
   for (int i = 0; i < 3; i++) OpenOne(0, kSecond);
   Tell();
   EXPECT_EQ(Seen(1), 13);
   EXPECT_EQ(told_[1][kSecond].limit, 6 | SLUICE_LIMIT_SOFT) << "of four: its three and the one that asks";
+}
+
+TEST_F(ListenerLoadsTest, FlowsOfOthersThatUseItsPoolsCount) {
+  constexpr uint32_t kOther = 6;
+  LoadTerms alone = Terms(kSecond);
+  alone.pool = kPool + 1;
+  loads_.Follow({Terms(kFirst), alone}, {{kListener, 9, {kPool, kPool + 1}}, {kOther, 8, {kPool}}}, Workers(), gone_);
+  OpenOne(0, kSecond);
+  traffic_[0][kFirst].new_flows = 4;
+  listener_traffic_[0][kOther].new_flows = 4;
+  Tell();
+  EXPECT_EQ(Seen(0), 5);
+  EXPECT_EQ(Seen(1), 5);
+  EXPECT_EQ(sluice_told_others(listener_told_[1][kOther].told), 4) << "not those of a pool that it does not use";
+  EXPECT_EQ(sluice_told_limit(listener_told_[1][kOther].told), 8u);
+  loads_.Follow({Terms(kFirst), alone}, {{kListener, 9, {kPool, 77}}}, Workers(), gone_);
+  EXPECT_EQ(Seen(1), 4) << "of a pool without backends there are none";
+  EXPECT_EQ(listener_told_[1][kOther].told, 0u);
 }
 
 TEST_F(ListenerLoadsTest, AWorkerThatIsNoMore) {
@@ -429,7 +446,7 @@ TEST_F(ListenerLoadsTest, AWorkerThatIsNoMore) {
 TEST_F(ListenerLoadsTest, AWorkerWithoutRoomForIt) {
   std::vector<LoadedWorker> workers = Workers();
   workers[1].listeners = kListener;
-  loads_.Follow({Terms(kFirst, 9)}, workers, gone_);
+  loads_.Follow({Terms(kFirst)}, {{kListener, 9, {kPool}}}, workers, gone_);
   EXPECT_EQ(Limit(0), 9u);
   EXPECT_EQ(listener_told_[1][kListener].told, 0u);
 }

@@ -422,13 +422,15 @@ TEST(BuilderAlgorithmTest, AListenerWithALimit) {
   std::vector<uint32_t> slots;
   for (const LoadTerms& terms : tables->load_terms()) {
     slots.push_back(terms.slot);
-    EXPECT_EQ(terms.listener, ListenerOf(*tables, "few"));
-    EXPECT_EQ(terms.listener_max_connections, 7u);
     EXPECT_EQ(terms.takes_flows, terms.slot == SlotOf(*tables, "few", "a"));
     EXPECT_EQ(terms.by_time, terms.takes_flows);
   }
   EXPECT_EQ(slots, (std::vector<uint32_t>{SlotOf(*tables, "few", "a"), SlotOf(*tables, "few", "b"),
                                           SlotOf(*tables, "few", "c")}));
+  ASSERT_EQ(tables->listener_terms().size(), 1u);
+  EXPECT_EQ(tables->listener_terms()[0].listener, ListenerOf(*tables, "few"));
+  EXPECT_EQ(tables->listener_terms()[0].max_connections, 7u);
+  EXPECT_EQ(tables->listener_terms()[0].pools, std::vector<uint32_t>{tables->load_terms()[0].pool});
 }
 
 }  // namespace
