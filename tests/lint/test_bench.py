@@ -1,0 +1,186 @@
+"""tools/bench: table and charts of figures that are given, rows from what the programs say, and what it refuses."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from figures import groups, machine  # noqa: E402
+
+FIGURES = pathlib.Path(__file__).with_name("figures.json")
+TABLE = """\
+Median of 7 runs in turns (least to most), 0.5 s each.
+
+| machine | |
+|---|---|
+| cpu | a CPU, family 1, model 2 |
+| kernel | Linux 6.1 |
+
+### path: stages of the path and whole bursts, natively
+| | ns a packet, or as it says | beside it | ratio |
+|---|---|---|---|
+| Floor/4 | 6.00 (5.90 to 6.20) |  |  |
+| BurstDsrL2/10000000 | 24.0 (23.0 to 30.0) | Floor/4: 6.00 (5.90 to 6.20) | 4.00 |
+| BurstDsrL2/1000 | 15.0 (14.0 to 16.0) | Floor/4: 6.00 (5.90 to 6.20) | 2.50 |
+| FullNatForward/1000 | 21.0 (20.0 to 22.0) | Floor/4: 6.00 (5.90 to 6.20) | 3.50 |
+
+### maglev: one pool's table
+| | ns a packet, or as it says | beside it | ratio |
+|---|---|---|---|
+| BuildTable/entries:65537/backends:10/weights:1 | 1,234 (0.12 to 2,000) ms |  |  |
+
+### engine: the whole dpdk engine over rings, beside its floor
+| | ns a packet, or as it says | beside it | ratio |
+|---|---|---|---|
+| full_nat, 1,000,000 flows | 125 (120 to 130) | floor: 50.0 (49.0 to 51.0) | 2.50 |
+| memory of 10,000,000 flows | 120 (120 to 120) MB |  |  |
+"""
+
+
+def bench(*options, environment=None):
+    return subprocess.run([ROOT / "tools/bench", *options], capture_output=True, text=True, check=False, timeout=60,
+                          stdin=subprocess.DEVNULL, env=os.environ | (environment or {}))
+
+
+def draw(folder):
+    ran = bench(f"--draw={FIGURES}", f"--output={folder}")
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def words_of(path):
+    """What can be read in a chart."""
+    return ["".join(text.itertext()).strip() for text in xml.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_table(tmp_path):
+    ran = draw(tmp_path)
+    assert ran.stdout == TABLE + "\n"
+    assert (tmp_path / "figures.md").read_text() == TABLE
+    assert json.loads((tmp_path / "figures.json").read_text()) == json.loads(FIGURES.read_text())
+
+
+def test_charts_say_what_there_is(tmp_path):
+    draw(tmp_path)
+    flows = words_of(tmp_path / "flows.svg")
+    assert [word for word in flows if word in ("floor", "dsr_l2", "nat", "full_nat", "new flows")] == \
+        ["floor", "dsr_l2", "full_nat"]
+    assert {"1k", "10M", "flows", "ns a packet"} <= set(flows)
+    rates = words_of(tmp_path / "engine.svg")
+    assert {"full_nat, 1M", "engine", "floor", "Mpps"} <= set(rates)
+    # 8 beside 20 Mpps.
+    assert "20" in rates
+    assert not [word for word in rates if "memory" in word]
+
+
+def test_charts_show_the_figures(tmp_path):
+    """More time is higher up, whatever the order of the rows."""
+    draw(tmp_path)
+    text = (tmp_path / "flows.svg").read_text()
+    series = text[text.index("<text>dsr_l2</text>"):text.index("<text>full_nat</text>")]
+    marks = re.findall(r"<use xlink:href='#gpPt6' transform='translate\(([\d.]+),([\d.]+)\)", series)
+    (left, low), (right, high) = [(float(x), float(y)) for x, y in marks[:2]]
+    assert left < right and low > high
+
+
+def test_the_same_figures_make_the_same_charts(tmp_path):
+    for name in ("a", "b"):
+        draw(tmp_path / name)
+    for chart in ("flows.svg", "engine.svg"):
+        assert (tmp_path / "a" / chart).read_bytes() == (tmp_path / "b" / chart).read_bytes()
+
+
+def test_charts_in_the_docs_are_those_of_their_figures(tmp_path):
+    docs = ROOT / "docs/figures"
+    ran = bench(f"--draw={docs}/figures.json", f"--output={tmp_path}")
+    assert ran.returncode == 0, ran.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in docs.iterdir()}
+    assert (tmp_path / "figures.md").read_text() == (docs / "figures.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"rows": []}', '{"machine": {}, "rows": 3}'])
+def test_what_is_no_figures_is_refused(tmp_path, content):
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    ran = bench(f"--draw={path}", f"--output={tmp_path}/out")
+    assert ran.returncode == 1 and f"bench: {path} has no figures of tools/bench" in ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_benchmark_is_refused():
+    ran = bench("--only=path,magle")
+    assert ran.returncode == 2
+    assert "no benchmark is called magle; there are path, xdp, maglev, builder, publish, engine, testpmd" in ran.stderr
+
+
+def test_without_gnuplot(tmp_path):
+    ran = subprocess.run([sys.executable, "-B", ROOT / "tools/bench", f"--draw={FIGURES}", f"--output={tmp_path}"],
+                         capture_output=True, text=True, check=False, env={"PATH": str(tmp_path)})
+    assert ran.returncode == 1 and "apt-get install gnuplot-nox" in ran.stderr
+
+
+def test_all_that_is_missing_is_said_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(groups, "BUILD", tmp_path)
+    monkeypatch.setattr(groups.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(groups.shutil, "which", lambda command: None)
+    words = [word for name in ("xdp", "testpmd") for word in groups.GROUPS[name].missing()]
+    assert words == ["xdp: build/bench/xdp_bench is not built; run: ninja -C build bench/xdp_bench",
+                     "xdp: it loads BPF programs, which needs root; run with sudo, or choose others with --only",
+                     "testpmd: build/sluicebench is not built; run: ninja -C build sluicebench",
+                     "testpmd: no dpdk-testpmd; apt-get install dpdk-dev"]
+
+
+def program(monkeypatch, tmp_path, benchmarks):
+    """A Google Benchmark that has measured these."""
+    monkeypatch.setattr(groups, "BUILD", tmp_path)
+    script = tmp_path / "some_bench"
+    script.write_text("#!/bin/sh\nfor word; do case $word in --benchmark_out=*) cat >${word#*=} <<'EOF'\n"
+                      f"{json.dumps({'benchmarks': benchmarks})}\nEOF\n;; esac; done\n")
+    script.chmod(0o755)
+
+
+def measured(name, index, **values):
+    return {"name": f"{name}/manual_time", "run_name": f"{name}/manual_time", "run_type": "iteration",
+            "family_index": 0, "per_family_instance_index": index, "time_unit": "ms", **values}
+
+
+def test_rows_of_a_benchmark_in_its_order(monkeypatch, tmp_path):
+    mean = measured("B/2", 1, real_time=99, build=99) | {"run_type": "aggregate"}
+    program(monkeypatch, tmp_path, [measured("B/2", 1, real_time=3, build=2), measured("B/1", 0, real_time=1, build=1),
+                                    measured("B/2", 1, real_time=5, build=4), measured("B/1", 0, real_time=2, build=1),
+                                    measured("B/2", 1, real_time=4, build=1), measured("B/1", 0, real_time=9, build=1),
+                                    mean])
+    rows = groups.times("some", "some_bench", ("build", "publish"))(groups.Runs(3, 0.1))
+    assert [(row["name"], row["unit"], row["min"], row["median"], row["max"]) for row in rows] == [
+        ("B/1", "ms", 1, 2, 9), ("B/1, build", "ms", 1, 1, 1), ("B/2", "ms", 3, 4, 5), ("B/2, build", "ms", 1, 2, 4)]
+
+
+def test_a_row_that_failed_is_an_error(monkeypatch, tmp_path):
+    program(monkeypatch, tmp_path, [measured("B/1", 0, error_occurred=True, error_message="not all were forwarded")])
+    with pytest.raises(groups.Failed, match="some_bench, B/1/manual_time: not all were forwarded"):
+        groups.google("some_bench", groups.Runs(1, 0.1))
+
+
+def test_rates_of_testpmd_become_times():
+    table = ("| flows | testpmd 5tswap | ns | balancer | ns | balancer to testpmd |\n|---|---|---|---|---|---|\n"
+             "| 64000 | 20.00 (10.00 to 25.00) | 50.0 | 12.50 (10.00 to 20.00) | 80.0 | 62 % |\n")
+    assert groups.testpmd_rows(table) == [
+        {"group": "testpmd", "name": "dsr_l2, 64,000 flows", "unit": "ns/packet", "median": 80, "min": 50, "max": 100,
+         "beside": {"name": "5tswap", "median": 50, "min": 40, "max": 100}, "ratio": 1.6}]
+    with pytest.raises(groups.Failed, match="no line of figures"):
+        groups.testpmd_rows("| flows |\n")
+
+
+def test_the_machine_is_described():
+    said = machine.describe()
+    assert all(said.values())
+    assert said["kernel"] == f"Linux {os.uname().release}"
+    assert re.fullmatch(r"L1d \S+, .*", said["caches of a core"])

@@ -1,0 +1,1 @@
+"""What tools/bench does: measure, describe the machine, write a table, draw charts."""
