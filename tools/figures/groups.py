@@ -183,7 +183,7 @@ GROUPS = {group.name: group for group in (
     Group("maglev", "one pool's table", "bench/maglev_bench", times("maglev", "bench/maglev_bench")),
     Group("builder", "desired state to tables", "bench/builder_bench", times("builder", "bench/builder_bench")),
     Group("publish", "a change until workers and kernel have it", "bench/publish_bench",
-          times("publish", "bench/publish_bench", ("build", "publish")), root=True),
+          times("publish", "bench/publish_bench", ("build", "publish", "grace")), root=True),
     Group("engine", "the whole dpdk engine over rings, beside its floor", "sluicebench", engine),
     Group("testpmd", "the whole dpdk engine beside dpdk-testpmd", "sluicebench", testpmd,
           commands=(("dpdk-testpmd", "dpdk-dev"),)),
