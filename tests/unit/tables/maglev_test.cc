@@ -149,6 +149,15 @@ TEST(MaglevTest, EqualWeightsGiveThePapersTable) {
   }
 }
 
+TEST(MaglevTest, LargeTablesAreThePapersToo) {
+  for (const auto& [count, size] : {std::pair{50, kSmall}, {5, kLarge}}) {
+    std::vector<Backend> backends = Pool(count);
+    std::sort(backends.begin(), backends.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    // Not ASSERT_EQ, which would print both.
+    ASSERT_TRUE(Build(backends, size) == PaperOracle(backends, size, SomeHashKey())) << count << " in " << size;
+  }
+}
+
 TEST(MaglevTest, WeightsAgreeWithTheOracle) {
   std::mt19937 random(34);
   for (int round = 0; round < 300; round++) {
