@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "histogram.h"
 #include "memif_server.h"
 #include "sluice/types.h"
 
@@ -15,8 +16,13 @@ constexpr int kPatienceMs = 60'000;
 constexpr uint64_t kSilenceNs = 5'000'000'000;
 // As many as the generator of this process has (generator.h). The ring back to here has room for all of them.
 constexpr uint64_t kMostOnTheirWay = 1023;
-// Of time, from one look at whether the client is still there to the next.
-constexpr uint32_t kTurnsUnwatched = 1024;
+// Turns between two looks at the clock.
+constexpr uint32_t kTurnsUnwatched = 16;
+// Shorter than what a scheduler gives to a program at a time.
+constexpr uint64_t kMomentNs = 300'000;
+constexpr double kUndisturbed = 0.99;
+// Rates of moments are counted in thousandths.
+constexpr uint64_t kPerMpps = 1000;
 
 class Peer {
  public:
@@ -108,16 +114,24 @@ absl::Status Peer::OpenFlows() {
 
 Generated Peer::Run() {
   double on_their_way = 0;
-  uint64_t looks = 0;
+  Histogram moments;
   bool sound = true;
+  uint64_t since = MonotonicNow();
+  uint64_t before = returned_;
   while (sound && server_.Connected()) {
-    for (uint32_t i = 0; sound && i < kTurnsUnwatched; i++) {
-      sound = Turn(false, [this](uint8_t* at) { return traffic_.Write(at); });
+    uint64_t now = since;
+    for (; sound && now < since + kMomentNs; now = MonotonicNow()) {
+      for (uint32_t i = 0; sound && i < kTurnsUnwatched; i++) {
+        sound = Turn(false, [this](uint8_t* at) { return traffic_.Write(at); });
+      }
     }
+    moments.Record((returned_ - before) * kPerMpps * 1000 / (now - since));
     on_their_way += static_cast<double>(OnTheirWay());
-    looks++;
+    since = now;
+    before = returned_;
   }
-  return {sent_, looks == 0 ? 0 : on_their_way / static_cast<double>(looks)};
+  const double undisturbed = static_cast<double>(moments.Quantile(kUndisturbed)) / static_cast<double>(kPerMpps);
+  return {sent_, moments.count() == 0 ? 0 : on_their_way / static_cast<double>(moments.count()), undisturbed};
 }
 
 }  // namespace

@@ -265,8 +265,9 @@ absl::Status Generate() {
       sluice::bench::Generate(options, ShowProgress(), [] { std::cout << "flows are open" << std::endl; });
   ShowProgress()("");
   if (!generated.ok()) return generated.status();
-  std::cout << generated->sent << " packets sent; " << absl::StrFormat("%.0f", generated->on_their_way)
-            << " of 1023 were on their way\n";
+  std::cout << generated->sent << " packets sent; "
+            << absl::StrFormat("%.0f of 1023 were on their way; %.2f Mpps while undisturbed\n", generated->on_their_way,
+                               generated->undisturbed_mpps);
   return absl::OkStatus();
 }
 

@@ -37,17 +37,20 @@ class AgainstTestpmd(unittest.TestCase):
 
     def test_over_a_cable_to_a_generator(self):
         for forwarding in ("dsr_l2", "full_nat"):
-            ran = run("--over=memif", "--flows=1000", f"--forwarding={forwarding}")
+            undisturbed = ["--undisturbed", "--seconds=0.5"] if forwarding == "dsr_l2" else []
+            ran = run("--over=memif", "--flows=1000", f"--forwarding={forwarding}", *undisturbed)
             self.assertEqual(ran.returncode, 0, ran.stderr)
             self.assertIn("over net_memif", ran.stdout)
+            self.assertEqual("while undisturbed" in ran.stdout, bool(undisturbed))
             (flows, theirs, ours, _), = re.findall(LINE, ran.stdout, re.MULTILINE)
             self.assertEqual(flows, "1000")
             self.assertGreater(min(float(theirs), float(ours)), 0)
 
-    def test_a_file_has_no_handshakes(self):
-        ran = run("--forwarding=nat")
-        self.assertEqual((ran.returncode, ran.stdout), (2, ""))
-        self.assertIn("--over=memif", ran.stderr)
+    def test_what_a_file_has_not(self):
+        for option in ("--forwarding=nat", "--undisturbed"):
+            ran = run(option)
+            self.assertEqual((ran.returncode, ran.stdout), (2, ""))
+            self.assertIn("--over=memif", ran.stderr)
 
     def test_without_testpmd(self):
         with tempfile.TemporaryDirectory() as folder:

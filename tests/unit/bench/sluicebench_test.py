@@ -197,9 +197,11 @@ class Generates(unittest.TestCase):
                     self.assertGreater(result["mpps_max"], 0)
                     self.assertEqual((result["lost"], result["not_forwarded"]), (0, 0))
                     self.assertEqual(process.returncode, 0, errors)
-                    sent = re.fullmatch(r"flows are open\n(\d+) packets sent; (\d+) of 1023 were on their way\n", said)
+                    sent = re.fullmatch(r"flows are open\n(\d+) packets sent; (\d+) of 1023 were on their way; "
+                                        r"([\d.]+) Mpps while undisturbed\n", said)
                     self.assertGreaterEqual(int(sent[1]), result["sent"])
                     self.assertLessEqual(int(sent[2]), 1023)
+                    self.assertGreater(float(sent[3]), 0)
 
     def test_clients_that_make_no_sense(self):
         for says, words in ((b"x", "is another one"), (bytes(128), "has gone"),
