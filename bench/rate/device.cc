@@ -17,14 +17,16 @@ namespace {
 // Until the flows are established and the tables are warm: packets of each.
 constexpr uint64_t kPacketsOfFlow = 3;
 constexpr uint64_t kPatienceNs = 30'000'000'000;
+constexpr uint64_t kPatienceNsOfFlow = 10'000;
 
 absl::Status WaitForFlows(Balancer& balancer, const Settings& settings) {
-  const uint64_t deadline = MonotonicNow() + kPatienceNs;
+  const uint64_t patience = kPatienceNs + kPatienceNsOfFlow * settings.traffic.flows;
+  const uint64_t deadline = MonotonicNow() + patience;
   while (balancer.ReadCounters().received < kPacketsOfFlow * settings.workers * settings.traffic.flows) {
     if (MonotonicNow() > deadline) {
-      return absl::DeadlineExceededError(absl::StrCat("after 30 s the device has brought fewer packets than ",
-                                                      kPacketsOfFlow, " of each of ", settings.traffic.flows,
-                                                      " flows; is there a generator, and is --flows right?"));
+      return absl::DeadlineExceededError(absl::StrCat(
+          "after ", patience / 1'000'000'000, " s the device has brought fewer packets than ", kPacketsOfFlow,
+          " of each of ", settings.traffic.flows, " flows; is there a generator, and is --flows right?"));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "histogram.h"
 #include "memif_server.h"
+#include "moments.h"
 #include "sluice/types.h"
 
 namespace sluice::bench {
@@ -17,13 +17,7 @@ constexpr uint64_t kSilenceNs = 5'000'000'000;
 // As many as the generator of this process has (generator.h). The ring back to here has room for all of them.
 constexpr uint64_t kMostOnTheirWay = 1023;
 // Turns between two looks at the clock.
-constexpr uint32_t kTurnsUnwatched = 16;
-// Shorter than what a scheduler gives to a program at a time.
-constexpr uint64_t kMomentNs = 300'000;
-constexpr double kUndisturbed = 0.99;
-// Rates of moments are counted in thousandths.
-constexpr uint64_t kPerMpps = 1000;
-
+constexpr uint32_t kTurnsUnwatched = 4;
 class Peer {
  public:
   Peer(const GenerateOptions& options, MemifServer& server)
@@ -114,24 +108,19 @@ absl::Status Peer::OpenFlows() {
 
 Generated Peer::Run() {
   double on_their_way = 0;
-  Histogram moments;
+  uint64_t looks = 0;
+  Moments moments(1000, MonotonicNow(), returned_);
   bool sound = true;
-  uint64_t since = MonotonicNow();
-  uint64_t before = returned_;
   while (sound && server_.Connected()) {
-    uint64_t now = since;
-    for (; sound && now < since + kMomentNs; now = MonotonicNow()) {
+    while (sound && !moments.Look(MonotonicNow(), returned_)) {
       for (uint32_t i = 0; sound && i < kTurnsUnwatched; i++) {
         sound = Turn(false, [this](uint8_t* at) { return traffic_.Write(at); });
       }
     }
-    moments.Record((returned_ - before) * kPerMpps * 1000 / (now - since));
     on_their_way += static_cast<double>(OnTheirWay());
-    since = now;
-    before = returned_;
+    looks++;
   }
-  const double undisturbed = static_cast<double>(moments.Quantile(kUndisturbed)) / static_cast<double>(kPerMpps);
-  return {sent_, moments.count() == 0 ? 0 : on_their_way / static_cast<double>(moments.count()), undisturbed};
+  return {sent_, looks == 0 ? 0 : on_their_way / static_cast<double>(looks), moments.Undisturbed()};
 }
 
 }  // namespace

@@ -25,8 +25,7 @@ struct Generated {
   // When flows were established, the mean of packets that were on their way, of at most 1,023: few when the generator
   // was the slower one.
   double on_their_way = 0;
-  // The rate that 99 % of all moments of 0.3 ms did not exceed, Mpps: where other programs take the CPUs away for
-  // milliseconds, that of the moments in which both sides had theirs.
+  // By moments (moments.h).
   double undisturbed_mpps = 0;
 };
 
