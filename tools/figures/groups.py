@@ -117,12 +117,14 @@ def xdp(runs):
             for name, ones in found.items()]
 
 
-def times(group, program, parts=()):
-    """Of a benchmark whose rows are times; counters that are parts of them have rows of their own."""
+def times(group, program, value, parts=()):
+    """Of a benchmark whose rows are times, of the clock (`real_time`) or, where one thread computes, of its CPU
+    (`cpu_time`); counters that are parts of them have rows of their own.
+    """
     def measure(runs):
         rows = []
         for name, ones in google(program, runs).items():
-            rows.append(row(group, name, ones[0]["time_unit"], [one["real_time"] for one in ones]))
+            rows.append(row(group, name, ones[0]["time_unit"], [one[value] for one in ones]))
             rows += [row(group, f"{name}, {part}", "ms", [one[part] for one in ones]) for part in parts if
                      part in ones[0]]
         return rows
@@ -180,10 +182,12 @@ def testpmd_rows(table):
 GROUPS = {group.name: group for group in (
     Group("path", "stages of the path and whole bursts, natively", "bench/path_bench", path),
     Group("xdp", "the engine in the kernel, beside an LRU hash", "bench/xdp_bench", xdp, root=True),
-    Group("maglev", "one pool's table", "bench/maglev_bench", times("maglev", "bench/maglev_bench")),
-    Group("builder", "desired state to tables", "bench/builder_bench", times("builder", "bench/builder_bench")),
+    Group("maglev", "one pool's table, CPU time", "bench/maglev_bench",
+          times("maglev", "bench/maglev_bench", "cpu_time")),
+    Group("builder", "desired state to tables, CPU time", "bench/builder_bench",
+          times("builder", "bench/builder_bench", "cpu_time")),
     Group("publish", "a change until workers and kernel have it", "bench/publish_bench",
-          times("publish", "bench/publish_bench", ("build", "publish", "grace")), root=True),
+          times("publish", "bench/publish_bench", "real_time", ("build", "publish", "grace")), root=True),
     Group("engine", "the whole dpdk engine over rings, beside its floor", "sluicebench", engine),
     Group("testpmd", "the whole dpdk engine beside dpdk-testpmd", "sluicebench", testpmd,
           commands=(("dpdk-testpmd", "dpdk-dev"),)),
