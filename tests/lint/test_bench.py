@@ -1,5 +1,7 @@
 """tools/bench: table and charts of figures that are given, rows from what the programs say, and what it refuses."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -136,6 +138,24 @@ def test_all_that_is_missing_is_said_at_once(monkeypatch, tmp_path):
                      "xdp: it loads BPF programs, which needs root; run with sudo, or choose others with --only",
                      "testpmd: build/sluicebench is not built; run: ninja -C build sluicebench",
                      "testpmd: no dpdk-testpmd; apt-get install dpdk-dev"]
+
+
+def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path, capsys):
+    loader = importlib.machinery.SourceFileLoader("bench", str(ROOT / "tools/bench"))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
+    loader.exec_module(tool)
+
+    def fails(runs):
+        raise groups.Failed("no packets")
+
+    made = {name: groups.Group(name, "what", "", measure) for name, measure in
+            (("bad", fails), ("good", lambda runs: [groups.row("good", "a", "ms", [float(runs.repetitions)])]))}
+    monkeypatch.setattr(tool, "GROUPS", made)
+    monkeypatch.setattr(sys, "argv", ["bench", "--repetitions=3", f"--output={tmp_path}"])
+    with pytest.raises(SystemExit, match="bench: the rest is measured, but not these:\nbad: no packets"):
+        tool.main()
+    assert "| a | 3.00 (3.00 to 3.00) ms |" in capsys.readouterr().out
+    assert [row["name"] for row in json.loads((tmp_path / "figures.json").read_text())["rows"]] == ["a"]
 
 
 def program(monkeypatch, tmp_path, benchmarks):
