@@ -138,7 +138,9 @@ std::vector<PortDescription> Controller::DescribePorts() const {
 absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
   const uint64_t begin = MonotonicNow();
   if (absl::Status status = options_.engine->Publish(tables); !status.ok()) return status;
-  publish_timing_.Add(MonotonicNow() - begin);
+  const uint64_t end = MonotonicNow();
+  publish_timing_.Add(end - begin);
+  switched_at_ = options_.engine->switched_at() != 0 ? options_.engine->switched_at() : end;
   tables_ = std::move(tables);
   generation_ = tables_->generation();
   traffic_.Follow(*tables_, options_.engine);

@@ -95,6 +95,8 @@ class Controller {
   };
   const Timing& build_timing() const { return build_timing_; }
   const Timing& publish_timing() const { return publish_timing_; }
+  // When every worker had the tables, ns of MonotonicNow.
+  uint64_t switched_at() const { return switched_at_; }
 
  private:
   // A backend's slot or a listener's index, and how many sweeps there had been of each kind.
@@ -128,6 +130,7 @@ class Controller {
   Traffic traffic_;
   Timing build_timing_;
   Timing publish_timing_;
+  uint64_t switched_at_ = 0;
   std::shared_ptr<const v1::Config> config_ = std::make_shared<const v1::Config>();
   Effective effective_;
   std::vector<EnginePort> ports_;

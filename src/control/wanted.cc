@@ -181,8 +181,8 @@ v1::WantedState Wanted::Current() const {
   return current;
 }
 
-void Wanted::SetTook(uint64_t begin, v1::ChangeReply* reply) {
-  const uint64_t took = MonotonicNow() - begin;
+void Wanted::SetTook(uint64_t begin, v1::ChangeReply* reply) const {
+  const uint64_t took = controller_->switched_at() - begin;
   reply->mutable_took()->set_seconds(static_cast<int64_t>(took / 1'000'000'000));
   reply->mutable_took()->set_nanos(static_cast<int32_t>(took % 1'000'000'000));
 }

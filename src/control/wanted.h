@@ -74,7 +74,7 @@ class Wanted {
  private:
   struct Draft;
   // Since `begin`, of MonotonicNow.
-  static void SetTook(uint64_t begin, v1::ChangeReply* reply);
+  void SetTook(uint64_t begin, v1::ChangeReply* reply) const;
   absl::Status CheckOptions(const v1::ChangeOptions& options, uint64_t revision) const;
   absl::StatusOr<v1::ChangeReply> Replace(const char* what, v1::Config base, v1::StoredState next, Merged merged,
                                           bool dry_run);

@@ -87,6 +87,9 @@ class Engine {
 
   // All workers run `tables`, or the old ones stay and the error says why. Returns when every worker has left the old.
   virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
+  // When every worker had left the old ones, ns of MonotonicNow, where there is more to do until Publish returns; else
+  // 0.
+  virtual uint64_t switched_at() const { return 0; }
 
   virtual EngineCounters ReadCounters() = 0;
   virtual std::vector<EnginePort> ports() = 0;

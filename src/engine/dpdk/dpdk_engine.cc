@@ -79,6 +79,7 @@ class DpdkEngine : public Engine {
   ~DpdkEngine() override { Close(); }
 
   absl::Status Publish(std::shared_ptr<const Tables> tables) override;
+  uint64_t switched_at() const override { return switched_at_; }
   EngineCounters ReadCounters() override;
   std::vector<EnginePort> ports() override;
   void Sweep() override;
@@ -124,6 +125,7 @@ class DpdkEngine : public Engine {
   // Lcores that run a worker; fewer than all when one could not be started.
   uint32_t launched_ = 0;
   std::atomic<const sluice_tables*> view_ = nullptr;
+  uint64_t switched_at_ = 0;
   std::shared_ptr<const Tables> current_;
   Loads loads_;
   // Generations that a worker may still be reading because it did not answer in time.
@@ -315,7 +317,9 @@ void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
   loads_.Follow(tables->load_terms(), tables->listener_terms(), LoadedWorkers(), CountedByTheGone());
   std::shared_ptr<const Tables> old = std::exchange(current_, std::move(tables));
   view_.store(&current_->view(), std::memory_order_release);
-  if (launched_ == 0 || WaitForWorkers()) {
+  const bool all_left = launched_ == 0 || WaitForWorkers();
+  switched_at_ = MonotonicNow();
+  if (all_left) {
     unreleased_.clear();
     return;
   }
