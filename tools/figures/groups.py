@@ -142,7 +142,7 @@ def engine(runs):
     for forwarding, flows, new in ENGINE_ROWS:
         said = json.loads(run([BUILD / "sluicebench", f"--forwarding={forwarding}", f"--flows={flows}",
                                f"--new_flows={new}", f"--seconds={runs.seconds}", "--json=-",
-                               f"--repetitions={runs.repetitions}"]))
+                               f"--repetitions={runs.repetitions}", "--trial_seconds=0", "--rate=0"]))
         name = f"{forwarding}, {flows:,} flows" + (", all new" if new else "")
         rows.append(engine_row(name, said))
         if flows == 10_000_000:
