@@ -111,7 +111,7 @@ def test_established_flows_go_on_with_a_drained_backend(site, balancer):
 
 
 def test_a_disabled_backend_serves_nobody_and_comes_back(site, balancer):
-    held = clients.HeldConnections(site.client, VIRTUAL[4], 30, timeout=1)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 30, timeout=4)
     balancer.ctl("backend", "disable", "web/web3")
     answer = held.ask()
     assert "web3" not in answer["spread"] and answer["moved"] == 0, answer

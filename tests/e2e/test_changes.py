@@ -174,7 +174,7 @@ def test_a_thousand_changes_come_to_what_the_model_says(lab, engine):
     balancer = site.balancer(configuration)
     changes = Changes(site, balancer, seed)
     changes.begin()
-    held = clients.HeldConnections(client, VIRTUAL[4], 200, timeout=1)
+    held = clients.HeldConnections(client, VIRTUAL[4], 200, timeout=4)
     load = clients.HttpLoad(client, VIRTUAL[4], concurrency=CONCURRENCY, timeout=5)
     crashes = changes.random.sample(range(1, CHANGES), 2)
     for number in range(CHANGES):

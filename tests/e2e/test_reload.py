@@ -76,7 +76,7 @@ def test_open_connections_survive_changes_of_other_backends(site):
 
 def test_removing_a_backend_breaks_only_its_own_connections(site):
     balancer = site.balancer(site.configuration(4, backends=site.backends[:3])).start()
-    held = clients.HeldConnections(site.client, VIRTUAL[4], 60, timeout=1)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 60, timeout=4)
     pool(balancer).pop(2)
     assert "generation=" in balancer.reload()
     answer = held.ask()

@@ -89,7 +89,7 @@ def test_a_next_instance_with_other_backends_keeps_their_sessions(site):
 def other_backends(site):
     configuration = site.configuration(4)
     balancer = site.balancer(configuration).start()
-    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=1)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=4)
     balancer.stop()
     removed = configuration["pools"][0]["backends"].pop(0)["name"]
     configuration["pools"][1]["backends"] = [dict(configuration["pools"][0]["backends"][0])]
@@ -106,7 +106,7 @@ def other_backends(site):
 def test_what_is_of_another_layout_is_not_gone_on_with(site):
     """As after an upgrade to a version with other records: it says so, and flows begin anew at once."""
     balancer = site.balancer(site.configuration(4)).start()
-    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=1)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 300, timeout=4)
     balancer.stop()
     # 15 characters of sluice_state_map; its first word is the version.
     state, = (one["id"] for one in maps_of(program(site.node)) if one["name"] == "sluice_state_ma")
