@@ -9,6 +9,7 @@
 #include "sluice/dispatch.h"
 #include "sluice/follow.h"
 #include "sluice/unfinished.h"
+#include "sluice/unplaced.h"
 
 // A packet and its surroundings; who composes fills those in first.
 struct engine_job {
@@ -41,6 +42,8 @@ struct engine_job {
 
 // Not a verdict: the packet may be of a session.
 #define LOOK_FOR_SESSION (SLUICE_VERDICT_COUNT + 1)
+// Nor this: the connection table has no place for the flow.
+#define NO_PLACE (SLUICE_VERDICT_COUNT + 2)
 
 // The two buckets of a flow in one partition.
 struct places {
@@ -137,7 +140,7 @@ STAGE int engine_finish_checksum(struct xdp_md* context, struct engine_job* job)
   return sluice_finish_checksum((uint8_t*)packet_data(context), packet_end(context), &job->packet);
 }
 
-// The entry goes where one gives way; the flow is in neither of its buckets.
+// The entry goes where one gives way; the flow is in neither of its buckets. NO_PLACE when nobody does.
 STAGE int engine_insert(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
                         uint64_t entry) {
   if (!job || !primary || !secondary) return SLUICE_VERDICT_no_table;
@@ -146,7 +149,18 @@ STAGE int engine_insert(struct engine_job* job, struct sluice_bucket* primary, s
   if (!settings || !counters) return SLUICE_VERDICT_no_table;
   const uint32_t victim = sluice_connection_insert(primary, secondary, entry, settings->longest_idle);
   counters->inserted_over[SLUICE_BOUND(victim, SLUICE_COUNTED_VICTIMS - 1)]++;
-  return SLUICE_CONTINUE;
+  return victim == SLUICE_VICTIM_NONE ? NO_PLACE : SLUICE_CONTINUE;
+}
+
+// The verdict for the packet of a flow without a place; it goes to a backend that the next ones find without an entry.
+STAGE int engine_go_unplaced(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_selector selector = {job->own, job->now};
+  struct sluice_unplaced flow = {job->hash, job->listener, job->slot};
+  const int verdict = sluice_admit_unplaced(&job->tables, &selector, &job->packet, &flow);
+  job->new_flow = false;
+  job->slot = flow.slot;
+  return verdict;
 }
 
 // Whether the flow's entry in `bucket` is usable; job->slot is its backend. *at is the entry, usable or not, and stays
@@ -211,7 +225,8 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
     // In place of the flow's own unusable entry, so that no flow is in the table twice.
     SLUICE_STORE_ENTRY(at, entry);
   } else if (!sluice_bucket_put_early(own->primary, entry)) {
-    return engine_insert(job, own->primary, own->secondary, entry);
+    const int inserted = engine_insert(job, own->primary, own->secondary, entry);
+    return inserted == NO_PLACE ? engine_go_unplaced(job) : inserted;
   }
   struct sluice_counters* counters = counters_of(job);
   if (counters) counters->inserted_over[at ? SLUICE_VICTIM_EXPIRED : SLUICE_VICTIM_EMPTY]++;
@@ -259,7 +274,10 @@ STAGE int engine_remember_fragment(struct engine_job* job) {
   if (!find_places(job->own, hash, &own)) return SLUICE_VERDICT_no_table;
   uint64_t* at = sluice_bucket_find(own.primary, hash);
   if (!at) at = sluice_bucket_find(own.secondary, hash);
-  if (!at) return engine_insert(job, own.primary, own.secondary, entry);
+  if (!at) {
+    const int inserted = engine_insert(job, own.primary, own.secondary, entry);
+    return inserted == NO_PLACE ? SLUICE_CONTINUE : inserted;
+  }
   SLUICE_STORE_ENTRY(at, entry);
   return SLUICE_CONTINUE;
 }

@@ -66,12 +66,6 @@ SLUICE_INLINE int sluice_refuse(const struct sluice_access* access, const struct
   return (int)(tells ? told : silent);
 }
 
-/* Whether a packet without a flow opens one that counts: not one in the midst of what has begun elsewhere. */
-SLUICE_INLINE bool sluice_packet_opens(const struct sluice_packet* packet) {
-  return packet->kind == SLUICE_PACKET_FLOW &&
-         (packet->flow.protocol != SLUICE_IP_TCP || (packet->flags & SLUICE_PACKET_SYN));
-}
-
 /* Whether the listener has as many active flows as it may have: those that the worker has been told of, and what it has
  * opened and seen end itself. */
 SLUICE_INLINE bool sluice_listener_is_full(const struct sluice_selector* selector, uint32_t listener) {

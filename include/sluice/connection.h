@@ -41,6 +41,9 @@ enum sluice_connection_state {
  * 8200 section 4.5); TIME-WAIT is 2 MSL, in practice 60 s. */
 #define SLUICE_CLOSING_TICKS 28
 #define SLUICE_FRAGMENT_TICKS 28
+/* A confirmed flow that was seen so many ticks ago (32 to 34 s) or later keeps its entry, whoever comes: those that say
+ * something every 30 s do (docs/decisions/connection-table.md). */
+#define SLUICE_KEPT_TICKS 15
 
 #define SLUICE_PRIMARY_FILL 5
 
@@ -150,14 +153,16 @@ SLUICE_INLINE uint64_t sluice_entry_touch(uint64_t entry, uint32_t tick, bool sy
   return (entry & ~changing) | (uint64_t)state << SLUICE_ENTRY_STATE_SHIFT | tick;
 }
 
-/* Who gives way, worst first: the counters of an insertion go by these. */
+/* Who gives way, worst first: the counters of an insertion go by these. SLUICE_VICTIM_NONE: nobody does, and the flow
+ * has no entry. */
 enum sluice_victim {
   SLUICE_VICTIM_CONFIRMED = 0,
   SLUICE_VICTIM_NEW = 1,
   SLUICE_VICTIM_CLOSING = 2,
   SLUICE_VICTIM_EXPIRED = 3,
   SLUICE_VICTIM_EMPTY = 4,
-  SLUICE_VICTIM_COUNT = 5,
+  SLUICE_VICTIM_NONE = 5,
+  SLUICE_VICTIM_COUNT = 6,
 };
 
 struct sluice_choice {
@@ -211,7 +216,8 @@ SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, uint64_
   return true;
 }
 
-/* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. */
+/* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. A new one finds no
+ * place where all that there is are confirmed flows that were seen lately. */
 SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* primary,
                                                           struct sluice_bucket* secondary, uint64_t entry,
                                                           uint32_t longest_idle) {
@@ -223,6 +229,8 @@ SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* 
     const bool both_full = choice.occupied == SLUICE_BUCKET_ENTRIES && other.occupied == SLUICE_BUCKET_ENTRIES;
     if (both_full ? other.score > choice.score : other.occupied < choice.occupied) choice = other;
   }
+  /* What scores so low is a confirmed flow of that age. */
+  if (choice.score <= SLUICE_KEPT_TICKS && sluice_entry_state(entry) == SLUICE_STATE_NEW) return SLUICE_VICTIM_NONE;
   SLUICE_STORE_ENTRY(choice.entry, entry);
   return (enum sluice_victim)(choice.score >> 12);
 }

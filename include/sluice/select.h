@@ -233,6 +233,19 @@ SLUICE_STAGE uint32_t sluice_select_with_room(const struct sluice_tables* tables
   return otherwise.slot;
 }
 
+/* Whether a packet without a flow opens one that counts: not one in the midst of what has begun elsewhere. */
+SLUICE_INLINE bool sluice_packet_opens(const struct sluice_packet* packet) {
+  return packet->kind == SLUICE_PACKET_FLOW &&
+         (packet->flow.protocol != SLUICE_IP_TCP || (packet->flags & SLUICE_PACKET_SYN));
+}
+
+/* Whether the packet, whose flow has no entry, is one more of a flow that may be with a backend already. By its hash it
+ * goes where it went before, if that was by hash; by turns or by load it would part from its flow for certain. */
+SLUICE_INLINE bool sluice_packet_follows(const struct sluice_packet* packet) {
+  return (packet->kind == SLUICE_PACKET_FLOW || packet->kind == SLUICE_PACKET_ICMP_ERROR) &&
+         !sluice_packet_opens(packet);
+}
+
 /* Whether the flow alone says where it goes. */
 SLUICE_INLINE bool sluice_selects_by_hash(const struct sluice_pool* pool) {
   return pool->algorithm == SLUICE_MAGLEV || pool->algorithm == SLUICE_SOURCE_HASH;
@@ -249,12 +262,14 @@ SLUICE_INLINE uint32_t sluice_select_by_hash(const struct sluice_tables* tables,
 SLUICE_INLINE uint32_t sluice_select_by_algorithm(const struct sluice_tables* tables,
                                                   const struct sluice_selector* selector, uint32_t listener_flags,
                                                   uint32_t pool_index, const struct sluice_pool* pool,
-                                                  const struct sluice_flow* flow, uint64_t hash) {
+                                                  const struct sluice_packet* packet, uint64_t hash) {
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
   if (SLUICE_MISSING(settings)) return SLUICE_NO_BACKEND;
-  if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_ROUND_ROBIN)) return sluice_select_next(tables, selector, pool_index);
-  if (SLUICE_UNLIKELY(pool->algorithm >= SLUICE_RANDOM)) return sluice_select_least(tables, selector, pool_index, hash);
-  return sluice_select_by_hash(tables, settings, pool, listener_flags, flow, hash);
+  if (SLUICE_UNLIKELY(!sluice_selects_by_hash(pool)) && !sluice_packet_follows(packet)) {
+    if (pool->algorithm == SLUICE_ROUND_ROBIN) return sluice_select_next(tables, selector, pool_index);
+    return sluice_select_least(tables, selector, pool_index, hash);
+  }
+  return sluice_select_by_hash(tables, settings, pool, listener_flags, &packet->flow, hash);
 }
 
 /* What a flow asks a pool for. */
@@ -273,7 +288,7 @@ SLUICE_SHARED uint32_t sluice_select_in(const struct sluice_tables* tables, cons
   const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, wanted->pool);
   if (SLUICE_MISSING(pool) || pool->size == 0) return SLUICE_NO_BACKEND;
   const uint32_t slot =
-      sluice_select_by_algorithm(tables, selector, wanted->flags, wanted->pool, pool, &packet->flow, wanted->hash);
+      sluice_select_by_algorithm(tables, selector, wanted->flags, wanted->pool, pool, packet, wanted->hash);
   if (SLUICE_LIKELY(pool->members == 0)) return slot;
   if (packet->flow.protocol == SLUICE_IP_TCP && !(packet->flags & SLUICE_PACKET_SYN)) return slot;
   return sluice_select_with_room(tables, selector, wanted->pool, slot, wanted->hash);

@@ -19,6 +19,15 @@ constexpr Other kOthers[] = {
      [](const EngineCounters& c) { return c.port_transmit_dropped; }},
     {"kernel_dropped", "lost between a DPDK device and its tap",
      [](const EngineCounters& c) { return c.kernel_dropped; }},
+    {"flows_evicted", "flows that were forgotten for a new one, the connection table being full",
+     [](const EngineCounters& c) {
+       return c.inserted_over[SLUICE_VICTIM_CONFIRMED] + c.inserted_over[SLUICE_VICTIM_NEW] +
+              c.inserted_over[SLUICE_VICTIM_CLOSING];
+     }},
+    {"flows_evicted_confirmed", "those of them that were established",
+     [](const EngineCounters& c) { return c.inserted_over[SLUICE_VICTIM_CONFIRMED]; }},
+    {"flows_unplaced", "packets that no entry was made for, the connection table being full of established flows",
+     [](const EngineCounters& c) { return c.inserted_over[SLUICE_VICTIM_NONE]; }},
     {"sessions_opened", "NAT sessions", [](const EngineCounters& c) { return c.sessions.opened; }},
     {"sessions_expired", "NAT sessions over by their timeouts, or because listener or backend are gone",
      [](const EngineCounters& c) { return c.sessions.expired; }},

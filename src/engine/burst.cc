@@ -10,6 +10,7 @@
 #include "sluice/reply.h"
 #include "sluice/rewrite.h"
 #include "sluice/select.h"
+#include "sluice/unplaced.h"
 
 namespace sluice {
 BurstPath::BurstPath(std::vector<Partition> partitions) : partitions_(std::move(partitions)) {
@@ -276,8 +277,9 @@ SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job) {
     if (!moved) SelectBackend(burst, job);
     if (job.verdict != SLUICE_CONTINUE) return false;
     if (sluice_makes_entry(&job.packet)) {
-      new_flow = !moved;
-      Insert(burst, job, moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW);
+      const bool placed = Insert(burst, job, moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW);
+      if (SLUICE_UNLIKELY(!placed) && !GoUnplaced(burst, job)) return false;
+      new_flow = placed && !moved;
     }
   }
   if (flow && (job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) InsertFragment(burst, job);
@@ -350,17 +352,29 @@ SLUICE_APART bool BurstPath::FollowElsewhere(const Burst& burst, Job& job) {
   return job.backend != nullptr;
 }
 
-// In place of the flow's own unusable entry when it has one, so that no flow is in the table twice.
-SLUICE_HOT void BurstPath::Insert(const Burst& burst, Job& job, uint32_t state) {
+// In place of the flow's own unusable entry when it has one, so that no flow is in the table twice. False when there is
+// no place for it.
+SLUICE_HOT bool BurstPath::Insert(const Burst& burst, Job& job, uint32_t state) {
   const uint64_t entry = sluice_entry_make(job.hash, job.slot, state, burst.tick);
   if (job.at != nullptr) {
     SLUICE_STORE_ENTRY(job.at, entry);
     Add(counters_.inserted_over[SLUICE_VICTIM_EXPIRED], 1);
-    return;
+    return true;
   }
-  Add(counters_.inserted_over[sluice_connection_insert(burst.Primary(job.hash), burst.Secondary(job.hash), entry,
-                                                       burst.settings->longest_idle)],
-      1);
+  const sluice_victim victim =
+      sluice_connection_insert(burst.Primary(job.hash), burst.Secondary(job.hash), entry, burst.settings->longest_idle);
+  Add(counters_.inserted_over[victim], 1);
+  return SLUICE_LIKELY(victim != SLUICE_VICTIM_NONE);
+}
+
+// Whether the packet goes on, to a backend that the flow's next ones find without an entry.
+SLUICE_COLD bool BurstPath::GoUnplaced(const Burst& burst, Job& job) {
+  sluice_unplaced flow{job.hash, job.listener, job.slot};
+  job.verdict = static_cast<sluice_verdict>(sluice_admit_unplaced(&burst.tables, &burst.selector, &job.packet, &flow));
+  if (job.verdict != SLUICE_CONTINUE) return false;
+  job.slot = flow.slot;
+  job.backend = &burst.tables.backends[flow.slot];
+  return true;
 }
 
 SLUICE_COLD void BurstPath::InsertFragment(const Burst& burst, const Job& job) {

@@ -161,7 +161,8 @@ class BurstPath {
   bool FollowOwn(const Burst& burst, Job& job);
   bool FollowElsewhere(const Burst& burst, Job& job);
   void SelectBackend(const Burst& burst, Job& job);
-  void Insert(const Burst& burst, Job& job, uint32_t state);
+  bool Insert(const Burst& burst, Job& job, uint32_t state);
+  static bool GoUnplaced(const Burst& burst, Job& job);
   void InsertFragment(const Burst& burst, const Job& job);
   sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
   sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);

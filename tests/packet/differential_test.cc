@@ -147,6 +147,7 @@ TEST_F(DifferentialTest, CrowdedDirectServerReturn) {
   if (counters.received < kPacketsOneByOne) return;
   const auto& over = counters.inserted_over;
   EXPECT_NE(over[SLUICE_VICTIM_CONFIRMED] + over[SLUICE_VICTIM_NEW] + over[SLUICE_VICTIM_CLOSING], 0);
+  EXPECT_NE(over[SLUICE_VICTIM_NONE], 0);
 }
 
 TEST_F(DifferentialTest, EveryForwarding) {

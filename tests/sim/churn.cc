@@ -301,13 +301,15 @@ void Churn::Summarize(uint32_t seconds) {
   const Evictions& evicted = counters.inserted_over;
   std::printf(
       "churn: %u s, %lu packets, %lu flows, %lu changes, %u generations; stayed %lu, might change %lu; evicted %lu "
-      "confirmed, %lu new, %lu closing; at most %u entries; %u RSS tables, %u slots reused, %lu fragments lost\n",
+      "confirmed, %lu new, %lu closing; %lu without a place; at most %u entries; %u RSS tables, %u slots reused, %lu "
+      "fragments lost\n",
       seconds, received_, flows_made_, changes_, controller_->generation(), oracle_.stays(), oracle_.changes(),
-      evicted[SLUICE_VICTIM_CONFIRMED], evicted[SLUICE_VICTIM_NEW], evicted[SLUICE_VICTIM_CLOSING], fullest_,
-      rss_epoch_, engine_->slots_reused(), oracle_.lost_fragments());
+      evicted[SLUICE_VICTIM_CONFIRMED], evicted[SLUICE_VICTIM_NEW], evicted[SLUICE_VICTIM_CLOSING],
+      evicted[SLUICE_VICTIM_NONE], fullest_, rss_epoch_, engine_->slots_reused(), oracle_.lost_fragments());
   if (seconds < 2 * kRoundSeconds) return;
   EXPECT_GT(oracle_.stays(), oracle_.changes());
-  for (const sluice_victim victim : {SLUICE_VICTIM_CONFIRMED, SLUICE_VICTIM_NEW, SLUICE_VICTIM_CLOSING}) {
+  for (const sluice_victim victim :
+       {SLUICE_VICTIM_CONFIRMED, SLUICE_VICTIM_NEW, SLUICE_VICTIM_CLOSING, SLUICE_VICTIM_NONE}) {
     EXPECT_GT(evicted[victim], 0u) << victim;
   }
   EXPECT_GT(rss_epoch_, 5u);

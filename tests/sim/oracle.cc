@@ -32,7 +32,7 @@ bool Oracle::MustStay(const Flow& flow, Kind kind) const {
   if (kind == Kind::kSyn && flow.state == SLUICE_STATE_CLOSING) return false;
   const uint64_t idle = site_.listeners()[flow.listener].idle_seconds * kSecond;
   const uint64_t most = flow.state == SLUICE_STATE_CLOSING ? std::min(idle, kClosingNs) : idle;
-  return now_ - flow.last_seen <= most && !Evicted(flow.evictions, flow.state);
+  return now_ - flow.last_seen <= most && !flow.unplaced && !Evicted(flow.evictions, flow.state);
 }
 
 const SiteBackend* Oracle::Recipient(const SimResult& result) {
@@ -112,9 +112,11 @@ void Oracle::Note(Flow& flow, Kind kind, bool stayed, const SiteBackend* recipie
   }
   flow.last_seen = now_;
   flow.evictions = before_;
+  flow.unplaced = !stayed && Unplaced();
   if (kind != Kind::kFirstFragment) return;
   flow.fragment_incarnation = flow.incarnation;
   flow.fragment_evictions = before_;
+  flow.fragment_unplaced = Unplaced();
 }
 
 // A fragment's entry is one of a new flow for as long as it lives.
@@ -125,7 +127,7 @@ void Oracle::JudgeFragment(Flow& flow, const SimResult& result) {
   if (backend == nullptr) return;
   const bool lives = backend->present && backend->incarnation == flow.fragment_incarnation;
   if (result.verdict == SLUICE_VERDICT_unknown_fragment) {
-    EXPECT_TRUE(!lives || Evicted(flow.fragment_evictions, SLUICE_STATE_NEW));
+    EXPECT_TRUE(!lives || flow.fragment_unplaced || Evicted(flow.fragment_evictions, SLUICE_STATE_NEW));
     lost_fragments_++;
   } else if (result.verdict == SLUICE_VERDICT_no_next_hop) {
     EXPECT_FALSE(backend->reachable);

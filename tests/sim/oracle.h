@@ -29,6 +29,8 @@ struct Flow {
   sluice_connection_state state = SLUICE_STATE_NEW;
   uint64_t last_seen = 0;
   Evictions evictions{};
+  // Its last packet may have found no place in the table.
+  bool unplaced = false;
   // Ended for good.
   bool over = false;
 
@@ -40,6 +42,7 @@ struct Flow {
   const SiteBackend* fragment_backend = nullptr;
   uint32_t fragment_incarnation = 0;
   Evictions fragment_evictions{};
+  bool fragment_unplaced = false;
 };
 
 class Oracle {
@@ -62,6 +65,7 @@ class Oracle {
  private:
   bool MustStay(const Flow& flow, Kind kind) const;
   bool Evicted(const Evictions& since, sluice_connection_state state) const;
+  bool Unplaced() const { return after_[SLUICE_VICTIM_NONE] != before_[SLUICE_VICTIM_NONE]; }
   const SiteBackend* Recipient(const SimResult& result);
   void JudgeFragment(Flow& flow, const SimResult& result);
   void CheckNew(uint32_t listener, const SiteBackend* old, const SiteBackend* recipient, const SimResult& result);

@@ -1,4 +1,6 @@
 // Which backend a packet of a flow goes to, and what becomes of the flow's entry.
+#include <map>
+
 #include "sluice/reply.h"
 #include "tests/unit/engine/burst_testbed.h"
 
@@ -265,6 +267,50 @@ TEST_F(BurstFullTest, NewFlowsGiveWayBeforeConfirmedOnes) {
   for (uint32_t port = 1; port <= 7; port++) EXPECT_TRUE(Remembers(port)) << port;
   EXPECT_EQ(counters().inserted_over[SLUICE_VICTIM_NEW], 99u);
   EXPECT_EQ(counters().inserted_over[SLUICE_VICTIM_CONFIRMED], 0u);
+}
+
+// SYNs and what follows them are forwarded, in a pool that goes by turns too, and none is counted as a flow.
+TEST_F(BurstFullTest, AFloodTakesNoEntryOfAnEstablishedFlow) {
+  tables_.TakeTurns(0, 1, 2);
+  for (uint32_t port = 1; port <= 8; port++) Send({Tcp(port, "syn"), Tcp(port, "ack")});
+  const uint64_t opened = ListenerTraffic(0).new_flows;
+  std::map<uint32_t, uint32_t> flows_of;
+  for (uint32_t port = 100; port < 200; port++) {
+    const uint32_t slot = SendOne(Tcp(port, "syn")).slot();
+    for (const Outcome& next : Send({Tcp(port, "ack"), Tcp(port, "ack"), IcmpError(port), Tcp(port, "fin, ack")})) {
+      EXPECT_EQ(next.verdict, "forwarded");
+      EXPECT_EQ(next.slot(), slot) << port;
+    }
+    flows_of[slot]++;
+  }
+  for (const uint32_t slot : {1, 2}) EXPECT_GT(flows_of[slot], 20u);
+  for (uint32_t port = 1; port <= 8; port++) EXPECT_TRUE(Remembers(port)) << port;
+  EXPECT_EQ(counters().inserted_over[SLUICE_VICTIM_NONE], 300u);
+  EXPECT_EQ(counters().inserted_over[SLUICE_VICTIM_CONFIRMED], 0u);
+  EXPECT_EQ(ListenerTraffic(0).new_flows, opened);
+  EXPECT_EQ(ListenerTraffic(0).ended, 0u);
+  now_ += 16 * kTickNs;
+  SendOne(Tcp(200, "syn"));
+  EXPECT_TRUE(Remembers(200)) << "those that were silent for half a minute give way";
+  EXPECT_EQ(counters().inserted_over[SLUICE_VICTIM_CONFIRMED], 1u);
+}
+
+// Where they are counted, what can't be is refused.
+TEST_F(BurstFullTest, AFloodDoesNotPassALimit) {
+  for (uint32_t port = 1; port <= 8; port++) Send({Tcp(port, "syn"), Tcp(port, "ack")});
+  tables_.LimitActive(0);
+  paths_[0].loaded().listener_loads[0].told = sluice_listener_told(0, 1000);
+  EXPECT_EQ(SendOne(Tcp(100, "syn")).verdict, "listener_full");
+  EXPECT_EQ(SendOne(Tcp(100, "ack")).verdict, "forwarded");
+  EXPECT_EQ(counters().verdicts[SLUICE_VERDICT_listener_full], 1u);
+}
+
+// The later pieces of a datagram whose first has found no place are nobody's.
+TEST_F(BurstFullTest, AFloodOfFragmentsTakesNoEntryOfAnEstablishedFlow) {
+  for (uint32_t port = 1; port <= 8; port++) Send({Tcp(port, "syn"), Tcp(port, "ack")});
+  EXPECT_EQ(SendOne(FirstFragment(9, 77)).verdict, "forwarded");
+  EXPECT_EQ(SendOne(LaterFragment(9, 77)).verdict, "unknown_fragment");
+  for (uint32_t port = 1; port <= 8; port++) EXPECT_TRUE(Remembers(port)) << port;
 }
 
 TEST_F(BurstFullTest, ClosingFlowsGiveWayBeforeNewOnes) {

@@ -88,6 +88,11 @@ class HandTables {
     for (uint32_t i = 0; i < kMaglevSize; i++) maglev_[pools_[pool].offset + i] = slot;
     pools_[pool].size = slot == SLUICE_NO_BACKEND ? 0 : kMaglevSize;
   }
+  // From now on new flows of the pool go there by turns.
+  void TakeTurns(uint32_t pool, uint32_t one, uint32_t other) {
+    pools_[pool].algorithm = SLUICE_ROUND_ROBIN;
+    for (uint32_t i = 0; i < kMaglevSize; i++) maglev_[pools_[pool].offset + i] = i % 2 == 0 ? one : other;
+  }
   // dsr_l2 by port 0, to a MAC address that ends with the slot.
   sluice_backend& AddBackend(uint32_t slot, uint32_t pool, uint16_t idle) {
     sluice_backend& backend = backends[slot];

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "sluice/unplaced.h"
 #include "tests/packet/hand_tables.h"
 
 namespace sluice::path_test {
@@ -36,6 +37,15 @@ class SelectTest : public ::testing::Test {
     const sluice_selector selector{own,     0,      cursors_.at(own).data(), loads_.data(), traffic_.data(), nullptr, 0,
                                    nullptr, nullptr};
     return sluice_select(&tables_.view(), &selector, listener, &packet, hash);
+  }
+  // The verdict for a new flow without a place; *slot is what it has selected, and then where it goes.
+  int Unplaced(uint32_t listener, uint64_t hash, const sluice_packet& packet, uint32_t* slot) {
+    const sluice_selector selector{0,       0,      cursors_[0].data(), loads_.data(), traffic_.data(), nullptr, 0,
+                                   nullptr, nullptr};
+    sluice_unplaced flow{hash, listener, *slot};
+    const int verdict = sluice_admit_unplaced(&tables_.view(), &selector, &packet, &flow);
+    *slot = flow.slot;
+    return verdict;
   }
   void Open(uint32_t slot) { traffic_[slot].new_flows++; }
 
@@ -318,6 +328,63 @@ TEST_F(SelectTest, WhoFindsAPoolOfASplitFullGoesToTheNextThatTakesFlows) {
   Open(2);
   for (uint32_t i = 0; i < 100; i++) EXPECT_EQ(Select(listener, random_()), 3u);
   for (uint32_t i = 0; i < 100; i++) EXPECT_EQ(Select(closed, random_()), kFull) << "white has no share";
+}
+
+// Packets in the midst of a flow and ICMP errors about it, of which none finds an entry, follow its first one, whatever
+// has happened to loads and turns meanwhile.
+TEST_F(SelectTest, PacketsOfAFlowWithoutAPlaceGoTheSameWay) {
+  std::vector<uint32_t> listeners;
+  for (const sluice_algorithm algorithm : kAll) {
+    listeners.push_back(AddPool({0, 1, 2, 3, 4, 5, 6}, algorithm));
+    listeners.push_back(AddListener(tables_.AddLimitedPool({0, 1, 2, 3, 4, 5, 6}, algorithm)));
+  }
+  const uint32_t turns = tables_.AddPool({0, 1, 2}, SLUICE_ROUND_ROBIN);
+  const uint32_t least = tables_.AddPool({3, 4, 5}, SLUICE_LEAST_CONNECTIONS);
+  listeners.push_back(AddListener(tables_.AddSplit({turns, least, turns}, {turns, least}, 2)));
+  for (const uint32_t listener : listeners) {
+    std::array<uint32_t, 7> count{};
+    for (int i = 0; i < 500; i++) {
+      const uint64_t hash = random_();
+      sluice_packet packet{};
+      packet.flow.source = sluice_ipv4(static_cast<uint32_t>(random_()));
+      packet.flow.protocol = SLUICE_IP_TCP;
+      packet.flags = SLUICE_PACKET_SYN;
+      loads_.at(random_() % 7) = {static_cast<int32_t>(random_() % 9), 0, 0, 5 | SLUICE_LIMIT_SOFT};
+      uint32_t first = SelectFor(listener, hash, packet);
+      ASSERT_EQ(Unplaced(listener, hash, packet, &first), SLUICE_CONTINUE);
+      count.at(first)++;
+      packet.flags = 0;
+      loads_.at(first) = {1000, 0, 0, 5 | SLUICE_LIMIT_SOFT};
+      for (const uint8_t kind : {SLUICE_PACKET_FLOW, SLUICE_PACKET_ICMP_ERROR}) {
+        packet.kind = kind;
+        uint32_t next = SelectFor(listener, hash, packet);
+        ASSERT_EQ(next, first) << listener;
+        ASSERT_EQ(Unplaced(listener, hash, packet, &next), SLUICE_CONTINUE);
+        ASSERT_EQ(next, first) << listener;
+      }
+    }
+    for (uint32_t slot = 0; slot < 6; slot++) EXPECT_GT(count.at(slot), 30u) << listener;
+  }
+}
+
+// Nobody would count them.
+TEST_F(SelectTest, FlowsWithoutAPlaceAreRefusedWhereTheyAreToBeCounted) {
+  const uint32_t limited = AddListener(tables_.AddLimitedPool({3}, SLUICE_MAGLEV));
+  const uint32_t listener = AddPool({3}, SLUICE_MAGLEV);
+  sluice_packet packet{};
+  uint32_t slot = 3;
+  loads_[3] = {0, 0, 0, 5};
+  EXPECT_EQ(Unplaced(limited, 1, packet, &slot), SLUICE_VERDICT_backends_full);
+  loads_[3].limit |= SLUICE_LIMIT_SOFT;
+  EXPECT_EQ(Unplaced(limited, 1, packet, &slot), SLUICE_CONTINUE);
+  tables_.Admit(listener, {.flags = SLUICE_ACCESS_LIMITED}, {});
+  EXPECT_EQ(Unplaced(listener, 1, packet, &slot), SLUICE_VERDICT_listener_full);
+  tables_.Admit(listener, {.flags = SLUICE_ACCESS_LIMITED | SLUICE_ACCESS_TELLS}, {});
+  EXPECT_EQ(Unplaced(listener, 1, packet, &slot), SLUICE_VERDICT_replied_listener_full);
+  packet.flow.protocol = SLUICE_IP_TCP;
+  EXPECT_EQ(Unplaced(listener, 1, packet, &slot), SLUICE_CONTINUE) << "in the midst of what was counted elsewhere";
+  packet.flags = SLUICE_PACKET_SYN;
+  EXPECT_EQ(Unplaced(AddPool({}, SLUICE_MAGLEV), 1, packet, &slot), SLUICE_VERDICT_no_backend);
 }
 
 TEST_F(SelectTest, ASplitWithoutPlaces) {
