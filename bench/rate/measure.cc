@@ -6,6 +6,7 @@
 #include <rte_mbuf.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -26,6 +27,8 @@ constexpr unsigned kGeneratorLcore = 2;
 constexpr unsigned kFloorLcore = 3;
 constexpr std::chrono::milliseconds kLook(5);
 constexpr uint32_t kPacketMemoryMib = 192;
+// Of the run that says what a share of the balancer's rate is.
+constexpr double kProbeSeconds = 0.1;
 // New flows for each entry of a table, so that next to none is left empty: each may have but 16 of them.
 constexpr uint64_t kFillings = 4;
 
@@ -101,7 +104,9 @@ class Bench {
   absl::Status OpenFlows();
   absl::Status FillTable();
   absl::StatusOr<Run> OnFloor(const std::function<Run()>& measure);
-  absl::Status InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure);
+  absl::Status InTurns(
+      const std::string& what, const std::function<absl::Status(Side)>& measure,
+      const std::function<absl::Status()>& before = [] { return absl::OkStatus(); });
   absl::StatusOr<Run> On(Side side, const std::function<Run(const Ends&)>& measure);
   absl::Status MeasureRates(Results* results);
   absl::Status MeasureLatencies(Results* results);
@@ -172,10 +177,12 @@ absl::StatusOr<Run> Bench::OnFloor(const std::function<Run()>& measure) {
   return run;
 }
 
-// Each is the first one in turn, so that what drifts (heat, neighbours) falls on both.
-absl::Status Bench::InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure) {
+// Each is the first one in turn, so that what drifts (heat, neighbours) falls on both. `before` comes before each turn.
+absl::Status Bench::InTurns(const std::string& what, const std::function<absl::Status(Side)>& measure,
+                            const std::function<absl::Status()>& before) {
   for (uint32_t i = 0; i < settings_.repetitions; i++) {
     progress_(absl::StrCat(what, ", run ", i + 1, " of ", settings_.repetitions));
+    if (absl::Status status = before(); !status.ok()) return status;
     for (const Side side : {i % 2 == 0 ? kFloor : kBalancer, i % 2 == 0 ? kBalancer : kFloor}) {
       if (absl::Status status = measure(side); !status.ok()) return status;
     }
@@ -210,16 +217,25 @@ absl::Status Bench::MeasureRates(Results* results) {
   return absl::OkStatus();
 }
 
+// A share is of what the balancer does at the time: on a machine whose speed changes from minute to minute half of an
+// earlier rate may be more than all of this one, and a latency that of a queue which is always full.
 absl::Status Bench::MeasureLatencies(Results* results) {
   double mpps = settings_.offered_mpps;
-  if (settings_.offered_share > 0) mpps = settings_.offered_share * FigureOf(results->balancer, &Run::mpps).median;
-  if (mpps == 0) return absl::OkStatus();
-  return InTurns("latency", [&](Side side) {
+  if (mpps == 0 && settings_.offered_share == 0) return absl::OkStatus();
+  const auto probe = [&]() -> absl::Status {
+    if (settings_.offered_share == 0) return absl::OkStatus();
+    const double seconds = std::min(settings_.seconds, kProbeSeconds);
+    const absl::StatusOr<Run> run = On(kBalancer, [&](const Ends& ends) { return generator_->Measure(ends, seconds); });
+    if (run.ok()) mpps = settings_.offered_share * run->mpps();
+    return run.status();
+  };
+  const auto offer = [&](Side side) {
     const absl::StatusOr<Run> run =
         On(side, [&](const Ends& ends) { return generator_->Offer(ends, mpps, settings_.seconds); });
     if (run.ok()) (side == kFloor ? results->floor_offered : results->balancer_offered).push_back(*run);
     return run.status();
-  });
+  };
+  return InTurns("latency", offer, probe);
 }
 
 absl::Status Bench::MeasureThroughput(Results* results) {

@@ -7,6 +7,7 @@
 #include <rte_prefetch.h>
 #include <rte_rcu_qsbr.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "engine/dpdk/nap.h"
 #include "engine/session_tables.h"
 #include "engine/words.h"
 
@@ -22,12 +24,10 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kInjectedPackets = 1024;
-// Empty rounds before a worker thinks of sleeping: some tens of microseconds.
-constexpr uint32_t kPatience = 256;
-// A worker that can be woken by its queues sleeps for so long at most, others for so short: what a packet may wait.
-constexpr int kLongestSleepMs = 50;
-constexpr long kShortSleepNs = 50'000;
-constexpr long kLongestShortSleepNs = 500'000;
+// Its queues' and its own.
+constexpr size_t kMostHandles = 1 + 2 * SLUICE_PORTS;
+// The kernel may let a nap be longer by so much. 50 us unless somebody asks.
+constexpr unsigned long kTimerSlackNs = 1'000;
 // How often a worker says that it lives. Less often while it sleeps.
 constexpr uint64_t kHeartbeatNs = 5'000'000;
 // The most bursts that are taken from its rings to empty them.
@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options, std::vec
   }
   for (const Queue& queue : worker->options_.queues) {
     const int handle = queue.port->WaitHandle(queue.queue);
-    if (handle < 0) {
+    if (handle < 0 || worker->wait_handles_.size() + 1 == kMostHandles) {
       worker->wait_handles_.clear();
       break;
     }
@@ -89,14 +89,17 @@ Worker::~Worker() {
 }
 
 void Worker::Run() {
+  // Of this thread alone. Without it naps are longer, and that is all.
+  prctl(PR_SET_TIMERSLACK, kTimerSlackNs);
   rte_rcu_qsbr_thread_online(options_.qsbr, options_.index);
-  uint32_t idle_rounds = 0;
+  uint64_t busy = Now();
   while (!stop_.load(std::memory_order_relaxed)) {
     const sluice_tables* tables = options_.tables->load(std::memory_order_acquire);
-    if (Round(*tables, Now()) > 0) {
-      idle_rounds = 0;
-    } else if (++idle_rounds > kPatience && !options_.spin) {
-      Sleep(idle_rounds - kPatience);
+    const uint64_t now = Now();
+    if (Round(*tables, now) > 0) {
+      busy = now;
+    } else if (const uint64_t nap = NapNs(now - busy, !wait_handles_.empty()); nap > 0 && !options_.spin) {
+      Sleep(nap);
     }
     rte_rcu_qsbr_quiescent(options_.qsbr, options_.index);
   }
@@ -271,19 +274,17 @@ void Worker::Flush(uint16_t port_index) {
 }
 
 // Off the quiescent-state protocol, so that nobody waits for a sleeper.
-void Worker::Sleep(uint32_t idle_rounds) {
+void Worker::Sleep(uint64_t nap_ns) {
   rte_rcu_qsbr_thread_offline(options_.qsbr, options_.index);
   asleep_.store(true, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (rte_ring_empty(injected_) && !stop_.load(std::memory_order_relaxed)) {
-    std::array<pollfd, 1 + 2 * SLUICE_PORTS> handles;
-    const size_t count = std::min(wait_handles_.size(), handles.size() - 1);
+    std::array<pollfd, kMostHandles> handles;
     handles[0] = {wake_, POLLIN, 0};
-    for (size_t i = 0; i < count; i++) handles[i + 1] = {wait_handles_[i], POLLIN, 0};
-    const long nap = std::min(kShortSleepNs * static_cast<long>(idle_rounds), kLongestShortSleepNs);
-    const timespec patience =
-        count > 0 && count == wait_handles_.size() ? timespec{0, kLongestSleepMs * 1'000'000L} : timespec{0, nap};
-    ppoll(handles.data(), count + 1, &patience, nullptr);
+    size_t count = 1;
+    for (const int handle : wait_handles_) handles[count++] = {handle, POLLIN, 0};
+    const timespec patience{0, static_cast<long>(nap_ns)};
+    ppoll(handles.data(), count, &patience, nullptr);
   }
   asleep_.store(false, std::memory_order_relaxed);
   uint64_t ignored = 0;

@@ -47,7 +47,7 @@ class Worker : private Outlet {
     rte_rcu_qsbr* qsbr = nullptr;
     // For frames of the path's own making.
     rte_mempool* pool = nullptr;
-    // Poll always; else sleep when there is nothing to do.
+    // Poll always; else sleep when there has been nothing to do for a while (nap.h).
     bool spin = false;
     // Where queues have owners: returns when what the kernel has given to them so far is in their rings.
     std::function<void()> wait_for_kernel;
@@ -94,7 +94,7 @@ class Worker : private Outlet {
   uint32_t SendInjected();
   void Send(uint16_t port_index, rte_mbuf* packet);
   void Flush(uint16_t port_index);
-  void Sleep(uint32_t idle_rounds);
+  void Sleep(uint64_t nap_ns);
   uint64_t Now();
   void Wake();
 
@@ -104,7 +104,7 @@ class Worker : private Outlet {
   rte_ring* injected_ = nullptr;
   // Readable when somebody wants the worker awake.
   int wake_ = -1;
-  // Every queue's wait handle, or empty when one of them has none.
+  // Every queue's wait handle, or empty when one of them has none, or there are too many.
   std::vector<int> wait_handles_;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> asleep_ = false;
