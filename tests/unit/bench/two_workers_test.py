@@ -4,6 +4,7 @@
 usage: two_workers_test.py PATH_TO_SLUICEBENCH
 """
 
+import json
 import os
 import pathlib
 import re
@@ -32,6 +33,14 @@ class TwoWorkers(unittest.TestCase):
         for _, one, two, ratio in lines:
             self.assertGreater(float(one), 0)
             self.assertAlmostEqual(float(two) / float(one), float(ratio), delta=0.1)
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "SKIPPED: it measures with two CPUs")
+    def test_every_rate_as_json(self):
+        ran = run(f"--program={PROGRAM}", "--flows=1000", "--json", "--repetitions=2")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        (found,) = json.loads(ran.stdout)
+        self.assertEqual((found["flows"], {side: len(rates) for side, rates in found["mpps"].items()}),
+                         (1000, {"1": 2, "2": 2}))
 
     def test_without_the_program(self):
         ran = run("--program=/nonexistent/sluicebench")
