@@ -15,7 +15,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from figures import groups, machine  # noqa: E402
+from figures import engine, goals, groups, machine, peers, rows, table  # noqa: E402
 
 FIGURES = pathlib.Path(__file__).with_name("figures.json")
 TABLE = """\
@@ -120,7 +120,8 @@ def test_what_is_no_figures_is_refused(tmp_path, content):
 def test_an_unknown_benchmark_is_refused():
     ran = bench("--only=path,magle")
     assert ran.returncode == 2
-    assert "no benchmark is called magle; there are path, xdp, maglev, builder, publish, engine, testpmd" in ran.stderr
+    assert f"no benchmark is called magle; there are {', '.join(groups.GROUPS)}" in ran.stderr
+    assert {"path", "xdp", "engine", "new_flows", "testpmd", "memif", "workers"} <= set(groups.GROUPS)
 
 
 def test_without_gnuplot(tmp_path):
@@ -130,7 +131,7 @@ def test_without_gnuplot(tmp_path):
 
 
 def test_all_that_is_missing_is_said_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(groups, "BUILD", tmp_path)
+    monkeypatch.setattr(rows, "BUILD", tmp_path)
     monkeypatch.setattr(groups.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(groups.shutil, "which", lambda command: None)
     words = [word for name in ("xdp", "testpmd") for word in groups.GROUPS[name].missing()]
@@ -146,11 +147,12 @@ def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path, capsys):
     loader.exec_module(tool)
 
     def fails(runs):
-        raise groups.Failed("no packets")
+        raise rows.Failed("no packets")
 
     made = {name: groups.Group(name, "what", "", measure) for name, measure in
-            (("bad", fails), ("good", lambda runs: [groups.row("good", "a", "ms", [float(runs.repetitions)])]))}
+            (("bad", fails), ("good", lambda runs: [rows.row("good", "a", "ms", [float(runs.repetitions)])]))}
     monkeypatch.setattr(tool, "GROUPS", made)
+    monkeypatch.setattr(tool, "SECTIONS", {name: group.what for name, group in made.items()})
     monkeypatch.setattr(sys, "argv", ["bench", "--repetitions=3", f"--output={tmp_path}"])
     with pytest.raises(SystemExit, match="bench: the rest is measured, but not these:\nbad: no packets"):
         tool.main()
@@ -160,7 +162,7 @@ def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path, capsys):
 
 def program(monkeypatch, tmp_path, benchmarks):
     """A Google Benchmark that has measured these."""
-    monkeypatch.setattr(groups, "BUILD", tmp_path)
+    monkeypatch.setattr(rows, "BUILD", tmp_path)
     script = tmp_path / "some_bench"
     script.write_text("#!/bin/sh\nfor word; do case $word in --benchmark_out=*) cat >${word#*=} <<'EOF'\n"
                       f"{json.dumps({'benchmarks': benchmarks})}\nEOF\n;; esac; done\n")
@@ -178,25 +180,94 @@ def test_rows_of_a_benchmark_in_its_order(monkeypatch, tmp_path):
                                     measured("B/2", 1, real_time=5, build=4), measured("B/1", 0, real_time=2, build=1),
                                     measured("B/2", 1, real_time=4, build=1), measured("B/1", 0, real_time=9, build=1),
                                     mean])
-    rows = groups.times("some", "some_bench", "real_time", ("build", "publish"))(groups.Runs(3, 0.1))
-    assert [(row["name"], row["unit"], row["min"], row["median"], row["max"]) for row in rows] == [
+    made = groups.timed("some", rows.google("some_bench", rows.Runs(3, 0.1)), "real_time", ("build", "publish"))
+    assert [(row["name"], row["unit"], row["min"], row["median"], row["max"]) for row in made] == [
         ("B/1", "ms", 1, 2, 9), ("B/1, build", "ms", 1, 1, 1), ("B/2", "ms", 3, 4, 5), ("B/2, build", "ms", 1, 2, 4)]
+
+
+def test_packets_meet_new_tables_before_the_grace_period():
+    made = groups.published({"K": [{"time_unit": "ms", "real_time": 12, "build": 1, "publish": 11, "grace": 8}]})
+    assert {row["name"]: row["median"] for row in made} == {"K": 12, "K, build": 1, "K, publish": 11, "K, grace": 8,
+                                                            "K, seen": 4}
 
 
 def test_a_row_that_failed_is_an_error(monkeypatch, tmp_path):
     program(monkeypatch, tmp_path, [measured("B/1", 0, error_occurred=True, error_message="not all were forwarded")])
-    with pytest.raises(groups.Failed, match="some_bench, B/1/manual_time: not all were forwarded"):
-        groups.google("some_bench", groups.Runs(1, 0.1))
+    with pytest.raises(rows.Failed, match="some_bench, B/1/manual_time: not all were forwarded"):
+        rows.google("some_bench", rows.Runs(1, 0.1))
 
 
-def test_rates_of_testpmd_become_times():
-    table = ("| flows | testpmd 5tswap | ns | balancer | ns | balancer to testpmd |\n|---|---|---|---|---|---|\n"
-             "| 64000 | 20.00 (10.00 to 25.00) | 50.0 | 12.50 (10.00 to 20.00) | 80.0 | 62 % |\n")
-    assert groups.testpmd_rows(table) == [
-        {"group": "testpmd", "name": "dsr_l2, 64,000 flows", "unit": "ns/packet", "median": 80, "min": 50, "max": 100,
-         "beside": {"name": "5tswap", "median": 50, "min": 40, "max": 100}, "ratio": 1.6}]
-    with pytest.raises(groups.Failed, match="no line of figures"):
-        groups.testpmd_rows("| flows |\n")
+def test_rates_beside_testpmd_and_the_first_way_of_forwarding():
+    found = {64000: {"testpmd 5tswap": [20.0, 10.0, 25.0], "dsr_l2": [10.0, 12.0, 8.0], "ipip": [9.0, 8.0, 4.0]}}
+    made = engine.beside_testpmd("memif", found)
+    assert made[0] == {"group": "memif", "name": "dsr_l2, 64,000 flows", "unit": "Mpps", "median": 10, "min": 8,
+                       "max": 12, "ratio": 0.5,
+                       "beside": {"name": "testpmd 5tswap", "median": 20, "min": 10, "max": 25}}
+    assert [(row["name"], row["ratio"]) for row in made[1:]] == [("ipip, 64,000 flows", 0.4),
+                                                                 ("ipip, 64,000 flows, beside dsr_l2", 0.8)]
+
+
+def said(**medians):
+    return {key: value for name, median in medians.items() for key, value in
+            ((name, median), (f"{name}_min", median / 2), (f"{name}_max", median * 2))}
+
+
+def test_new_flows_are_told_beside_established_ones(monkeypatch):
+    asked = []
+
+    def sluicebench(_runs, *options):
+        asked.append(options)
+        return said(mpps=20.0, flooded_mpps=8.0, flooded_established_mpps=5.0, new_in_place_of_established=3)
+
+    monkeypatch.setattr(engine, "sluicebench", sluicebench)
+    made = {row["name"]: row for row in engine.new_flows(rows.Runs(7, 0.1))}
+    assert made["dsr_l2, all new"]["ratio"] == made["dsr_l2, all new, a full table"]["ratio"] == 0.4
+    assert made["dsr_l2, established beside as many SYNs"]["median"] == 5
+    assert made["established flows whose entries those took"]["median"] == 3
+    assert (made["full_nat, all new"]["min"], made["full_nat, all new"]["max"]) == (10, 40)
+    # Two million a second in seven runs and more.
+    assert "--room=5250000" in asked[-1]
+    assert goals.add(list(made.values()), ["new_flows"]) == []
+
+
+def test_the_kernels_figures_beside_those_that_are_listed():
+    def ones(ns, reference, **peer):
+        return [{"ns": ns, "reference": reference, **peer}] * 3
+
+    made = peers.made({"established/ipip/ipv4/tcp/flows:64000/room:1000000": ones(100, 250, peer=200),
+                       "established/nat/ipv4/tcp/flows:64000/room:1000000": ones(300, 350),
+                       "not_ours/ipv4": ones(10, 11, peer=40)})
+    listed = {row["name"]: row for row in made if row["group"] == "peers"}
+    assert [(name, row.get("ratio")) for name, row in listed.items()] == [
+        ("established/ipip/ipv4/tcp/flows:64000/room:1000000", 0.5), ("not_ours/ipv4", 0.25), (peers.REFERENCE, None)]
+    # What the machine has in it: its LRU hash takes a quarter more than is listed.
+    assert listed[peers.REFERENCE]["median"] == 1.25
+    assert [row["name"] for row in made if row["group"] == "xdp"] == [
+        "established/ipip/ipv4/tcp/flows:64000/room:1000000", "established/nat/ipv4/tcp/flows:64000/room:1000000",
+        "not_ours/ipv4"]
+
+
+def kernel_row(group, name, ratio):
+    return rows.row(group, name, "ns/packet", [ratio * 100.0], ("listed", [100.0]))
+
+
+def test_what_is_asked_for():
+    made = [kernel_row("peers", "new/ipip/ipv4/tcp/full", 0.34), kernel_row("peers", "new/ipip/ipv4/tcp/fresh", 0.34),
+            kernel_row("peers", "established/ipip/ipv4/tcp/flows:64000/room:128000", 0.34),
+            kernel_row("peers", "established/ipip/ipv4/tcp/flows:1000000/room:2000000", 0.9),
+            kernel_row("xdp", "established/nat/ipv4/tcp/flows:64000/room:1000000", 0.69),
+            kernel_row("xdp", "established/nat/ipv4/tcp/flows:1000/room:1000000", 0.9),
+            rows.row("new_flows", "dsr_l2, all new", "Mpps", [4.0], ("established alone", [7.0]))]
+    missing = goals.add(made, ["memif", "peers"])
+    assert "memif: no row is called dsr_l2, 64,000 flows, of which something is asked" in missing
+    assert [goals.holds(row) if "asked" in row else None for row in made] == \
+        [False, True, False, None, True, None, False]
+    text = table.markdown({"repetitions": 7, "seconds": 1, "machine": {}, "rows": made}, groups.SECTIONS, groups.NOTES)
+    lines = text.splitlines()
+    assert "| new_flows: dsr_l2, all new | 4.00 Mpps, 0.57 of established alone | at least 0.50, at least 5.00 Mpps " \
+        "| **no** |" in lines
+    assert "| peers: new/ipip/ipv4/tcp/fresh | 34.0 ns/packet, 0.34 of listed | at most 0.50 | yes |" in lines
+    assert peers.NOTE in lines
 
 
 def test_the_machine_is_described():

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from figures.groups import Failed
+from figures.rows import Failed
 
 # Okabe and Ito's colours, which people who see fewer of them can tell apart too.
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")

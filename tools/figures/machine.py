@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from figures.groups import BUILD, ROOT
+from figures.rows import BUILD, ROOT
 
 
 def _said(*command):
