@@ -33,20 +33,28 @@ uint8_t* Ip(const Frame& frame) {
 
 }  // namespace
 
-NatPath::NatPath(Tables& tables, uint64_t flows)
+NatPath::NatPath(Tables& tables, uint64_t flows, bool established)
     : tables_(tables),
       flows_(flows),
       clients_(false, flows),
       seen_(flows),
       sessions_(MustCreateSessions(flows)),
       path_(MustCreatePath({buckets_.As<sluice_bucket>(), 2}, sessions_)) {
-  for (uint64_t first = 0; first < flows; first += SLUICE_BURST) Open(first);
+  // Pages come with the first write to them, and that is not to be timed.
+  const SessionPartition& all = sessions();
+  std::memset(all.sessions, 0, sizeof(*all.sessions) * all.session_count);
+  std::memset(all.buckets, 0, sizeof(*all.buckets) * all.bucket_count);
+  for (uint64_t first = 0; established && first < flows; first += SLUICE_BURST) Open(first);
+}
+
+void NatPath::FillSyns(uint64_t first) {
+  clients_.Fill(first);
+  for (uint32_t i = 0; i < SLUICE_BURST; i++) Ip(clients_.frames()[i])[SLUICE_IPV4_BYTES + 13] = kSyn;
 }
 
 void NatPath::Open(uint64_t first) {
-  clients_.Fill(first);
+  FillSyns(first);
   Frame* frames = clients_.frames();
-  for (uint32_t i = 0; i < SLUICE_BURST; i++) Ip(frames[i])[SLUICE_IPV4_BYTES + 13] = kSyn;
   Process(frames);
   for (uint32_t i = 0; i < SLUICE_BURST; i++) {
     const uint8_t* ip = Ip(frames[i]);

@@ -11,16 +11,21 @@
 
 namespace sluice::bench {
 
-// A path that owns `flows` IPv4 TCP sessions (`tables` translate), opened by a SYN, its answer and an ACK each.
+// A path that has room for `flows` IPv4 TCP sessions (`tables` translate); all of them are opened, by a SYN, its answer
+// and an ACK each, when `established`.
 class NatPath {
  public:
-  NatPath(Tables& tables, uint64_t flows);
+  NatPath(Tables& tables, uint64_t flows, bool established = true);
 
   // Puts 32 packets of flows drawn at random into the frames: clients' or servers'.
   void NextForward() { clients_.Next(); }
   void NextReverse();
+  // The SYNs of the flows first, first + 1, ... in turn.
+  void FillSyns(uint64_t first);
   void ProcessForward() { Process(clients_.frames()); }
   void ProcessReverse() { Process(answer_frames_); }
+  Packets& clients() { return clients_; }
+  const SessionPartition& sessions() const { return sessions_.partitions()[0]; }
   // How many packets had this verdict so far.
   uint64_t Count(sluice_verdict verdict) const { return path_.counters().verdicts[verdict]; }
   // Of everything that a session needs.

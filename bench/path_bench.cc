@@ -1,52 +1,15 @@
 // ns a packet, for each stage of the path and for the whole staged burst, beside a floor measured in the same run:
-// parse and MAC rewrite to a fixed backend, no look-ups. Only the stage itself is timed (the burst's packets are laid
-// out between), one reading of the cycle counter around 32 packets.
+// parse and MAC rewrite to a fixed backend, no look-ups. What new flows and translated ones have besides:
+// path_stages.cc.
 
-#include <benchmark/benchmark.h>
-#include <valgrind/callgrind.h>
-
-#include <chrono>
-#include <random>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "nat_fixture.h"
 #include "path_fixture.h"
+#include "path_measure.h"
 #include "sluice/dispatch.h"
 #include "sluice/parse.h"
 
 namespace sluice::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Runs `prepare` untimed and `work` timed, and reports ns a packet. Callgrind (tools/checks/instructions.py) counts
-// what is timed, each pass for itself; without it the requests are a few instructions outside of the time.
-template <typename Prepare, typename Work>
-void Measure(benchmark::State& state, Prepare prepare, Work work) {
-  CALLGRIND_ZERO_STATS;
-  for (auto _ : state) {
-    prepare();
-    CALLGRIND_TOGGLE_COLLECT;
-    const Clock::time_point start = Clock::now();
-    work();
-    const Clock::time_point end = Clock::now();
-    CALLGRIND_TOGGLE_COLLECT;
-    state.SetIterationTime(std::chrono::duration<double>(end - start).count());
-  }
-  CALLGRIND_DUMP_STATS_AT(absl::StrCat(state.iterations(), " iterations").c_str());
-  state.counters["ns/packet"] = benchmark::Counter(static_cast<double>(state.iterations()) * SLUICE_BURST * 1e-9,
-                                                   benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
-}
-
-std::vector<sluice_packet> Parsed(Packets& packets) {
-  std::vector<sluice_packet> parsed(SLUICE_BURST);
-  for (uint32_t i = 0; i < SLUICE_BURST; i++) {
-    const Frame& frame = packets.frames()[i];
-    sluice_parse(frame.data, frame.data + frame.length, &parsed[i]);
-  }
-  return parsed;
-}
 
 void Floor(benchmark::State& state) {
   Tables tables(SLUICE_DSR_L2);
@@ -174,25 +137,6 @@ void Rewrite(benchmark::State& state) {
   state.SetLabel(state.range(0) == SLUICE_DSR_L2 ? "dsr_l2" : state.range(0) == SLUICE_IPIP ? "ipip" : "gue");
 }
 BENCHMARK(Rewrite)->Arg(SLUICE_DSR_L2)->Arg(SLUICE_IPIP)->Arg(SLUICE_GUE)->UseManualTime();
-
-// So many prefixes of random lengths and places; the clients' own, which is allowed, is the longest of those that hold
-// one.
-AccessTree RandomAccess(bool ipv6, uint32_t prefixes) {
-  std::mt19937 random(prefixes);
-  v1::Access access;
-  access.add_allow(ipv6 ? "2001:db8::/32" : "11.0.0.0/8");
-  for (uint32_t i = 1; i < prefixes; i++) {
-    const uint32_t length = 16 + random() % 9;
-    // Bits behind the length are taken away again.
-    const uint32_t at = (0x0c000000u + random() % 0xd0000000u) & ~0u << (32 - length);
-    (random() % 2 == 0 ? access.add_allow() : access.add_deny())
-        ->assign(ipv6 ? absl::StrFormat("%x:%x::/%d", at >> 16, at & 0xffff, length)
-                      : absl::StrFormat("%d.%d.%d.%d/%d", at >> 24, at >> 16 & 255, at >> 8 & 255, at & 255, length));
-  }
-  absl::StatusOr<AccessTree> tree = BuildAccessTree(access, !ipv6);
-  if (!tree.ok()) std::abort();
-  return *std::move(tree);
-}
 
 void Burst(benchmark::State& state, sluice_forwarding forwarding, bool ipv6, bool established, uint32_t prefixes = 0) {
   const auto flows = static_cast<uint64_t>(state.range(0));

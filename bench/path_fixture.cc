@@ -1,7 +1,9 @@
 #include "path_fixture.h"
 
 #include <cstdlib>
+#include <random>
 
+#include "absl/strings/str_format.h"
 #include "sluice/listener.h"
 
 namespace sluice::bench {
@@ -33,6 +35,23 @@ Tables::Tables(sluice_forwarding forwarding) {
   view_ = {&settings_,     index_.data(),       nullptr,       listeners_.data(),     pools_.data(),
            maglev_.data(), backends_,           ports_.data(), session_terms_.data(), nat_addresses_.data(),
            access_.data(), access_nodes_.data()};
+}
+
+AccessTree RandomAccess(bool ipv6, uint32_t prefixes) {
+  std::mt19937 random(prefixes);
+  v1::Access access;
+  access.add_allow(ipv6 ? "2001:db8::/32" : "11.0.0.0/8");
+  for (uint32_t i = 1; i < prefixes; i++) {
+    const uint32_t length = 16 + random() % 9;
+    // Bits behind the length are taken away again.
+    const uint32_t at = (0x0c000000u + random() % 0xd0000000u) & ~0u << (32 - length);
+    (random() % 2 == 0 ? access.add_allow() : access.add_deny())
+        ->assign(ipv6 ? absl::StrFormat("%x:%x::/%d", at >> 16, at & 0xffff, length)
+                      : absl::StrFormat("%d.%d.%d.%d/%d", at >> 24, at >> 16 & 255, at >> 8 & 255, at & 255, length));
+  }
+  absl::StatusOr<AccessTree> tree = BuildAccessTree(access, !ipv6);
+  if (!tree.ok()) std::abort();
+  return *std::move(tree);
 }
 
 void Tables::Admit(const AccessTree& tree) {

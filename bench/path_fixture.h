@@ -32,6 +32,7 @@ class Tables {
   const sluice_tables& view() const { return view_; }
   sluice_backend* backend(uint32_t slot) { return &backends_[slot]; }
 
+  void SetAlgorithm(sluice_algorithm algorithm) { pools_[0].algorithm = static_cast<uint16_t>(algorithm); }
   // New flows of both listeners from here on go by these prefixes.
   void Admit(const AccessTree& tree);
 
@@ -56,6 +57,10 @@ class Tables {
   std::vector<sluice_access_node> access_nodes_;
   sluice_tables view_{};
 };
+
+// So many prefixes of random lengths and places; the clients' own, which is allowed, is the longest of those that hold
+// one.
+AccessTree RandomAccess(bool ipv6, uint32_t prefixes);
 
 // A burst of packets whose flows change from burst to burst.
 class Packets {

@@ -15,7 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from figures import engine, goals, groups, machine, peers, rows, table  # noqa: E402
+from checks import instructions  # noqa: E402
+from figures import engine, goals, groups, machine, model, peers, rows, table  # noqa: E402
 
 FIGURES = pathlib.Path(__file__).with_name("figures.json")
 TABLE = """\
@@ -245,6 +246,27 @@ def test_the_kernels_figures_beside_those_that_are_listed():
     assert [row["name"] for row in made if row["group"] == "xdp"] == [
         "established/ipip/ipv4/tcp/flows:64000/room:1000000", "established/nat/ipv4/tcp/flows:64000/room:1000000",
         "not_ours/ipv4"]
+
+
+def test_the_model_has_instructions_and_lines_of_each_stage():
+    made = model.made({"Hash/4": {"Ir": 40.0, "D1mr": 0.5, "D1mw": 0.25}})
+    assert [(row["name"], row["unit"], row["median"]) for row in made] == [
+        ("Hash/4", "instructions", 40), ("Hash/4, lines", "cache lines", 0.75)]
+
+
+def a_program_that_counts(folder, dump):
+    """Stands in for valgrind: writes what callgrind would."""
+    script = folder / "valgrind"
+    script.write_text("#!/bin/sh\nfor word; do case $word in --callgrind-out-file=*) cat > ${word#*=}.1 <<'EOF'\n"
+                      f"{dump}\nEOF\n;; esac; done\n")
+    script.chmod(0o755)
+
+
+def test_events_of_a_packet(monkeypatch, tmp_path):
+    a_program_that_counts(tmp_path, "desc: Trigger: Client Request: 10 iterations\nevents: Ir Dr D1mr D1mw\n"
+                                    "totals: 6400 960 320\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert instructions.count("Hash/4") == {"Ir": 20, "Dr": 3, "D1mr": 1, "D1mw": 0}
 
 
 def kernel_row(group, name, ratio):

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 
-from figures import engine, peers, rows
+from figures import engine, model, peers, rows
 from figures.rows import google, row
 
 
@@ -71,6 +71,8 @@ def published(found):
 TESTPMD = (("dpdk-testpmd", "dpdk-dev"),)
 GROUPS = {group.name: group for group in (
     Group("path", "stages of the path and whole bursts, natively", "bench/path_bench", path),
+    Group("model", "what a packet takes of each stage: instructions, cache lines from beyond the first level",
+          "bench/path_bench", model.count, commands=(("valgrind", "valgrind"),)),
     Group("xdp", "the engine in the kernel, beside an LRU hash", "bench/xdp_bench", peers.xdp, root=True),
     Group("maglev", "one pool's table, CPU time", "bench/maglev_bench",
           times("maglev", "bench/maglev_bench")),
