@@ -99,21 +99,47 @@ SLUICE_INLINE bool sluice_entry_expired(uint64_t entry, uint32_t tick, uint32_t 
   return age > most;
 }
 
-/* Which entries of a bucket have the tag: bit i for entry i. All are compared together, without a branch; with SSE2,
- * which every x86-64 has, four at a time. */
+/* What entries of a bucket have the tag: bit i for entry i; and how many are empty, and the last of those. All are
+ * compared together, without a branch; with SSE2, which every x86-64 has, four at a time. */
+struct sluice_vacancy {
+  uint32_t empty;
+  /* Of no meaning when none is. */
+  uint32_t last;
+};
 #if defined(__SSE2__) && !defined(SLUICE_THREAD_SANITIZER)
+#  define SLUICE_BUCKET_VECTORS 1
+/* Of entries 4 * half to 4 * half + 3: tag and state. */
+SLUICE_INLINE __m128i sluice_bucket_upper(const struct sluice_bucket* bucket, int half) {
+  const __m128i* entries = (const __m128i*)bucket->entries + 2 * half;
+  const __m128 a = _mm_castsi128_ps(_mm_load_si128(entries));
+  const __m128 b = _mm_castsi128_ps(_mm_load_si128(entries + 1));
+  return _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+/* Of them: slot and time. */
+SLUICE_INLINE __m128i sluice_bucket_lower(const struct sluice_bucket* bucket, int half) {
+  const __m128i* entries = (const __m128i*)bucket->entries + 2 * half;
+  const __m128 a = _mm_castsi128_ps(_mm_load_si128(entries));
+  const __m128 b = _mm_castsi128_ps(_mm_load_si128(entries + 1));
+  return _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
+}
 SLUICE_INLINE uint32_t sluice_bucket_match(const struct sluice_bucket* bucket, uint32_t tag) {
-  const __m128i* entries = (const __m128i*)bucket->entries;
   const __m128i wanted = _mm_set1_epi32((int)tag);
   __m128i equal[2];
   for (int half = 0; half < 2; half++) {
-    const __m128 a = _mm_castsi128_ps(_mm_load_si128(entries + 2 * half));
-    const __m128 b = _mm_castsi128_ps(_mm_load_si128(entries + 2 * half + 1));
-    /* The upper words of four entries: tag and state. */
-    const __m128i upper = _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+    const __m128i upper = sluice_bucket_upper(bucket, half);
     equal[half] = _mm_cmpeq_epi32(_mm_srli_epi32(upper, SLUICE_ENTRY_TAG_SHIFT - 32), wanted);
   }
   return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), _mm_setzero_si128()));
+}
+SLUICE_INLINE struct sluice_vacancy sluice_bucket_vacancy(const struct sluice_bucket* bucket) {
+  const __m128i zero = _mm_setzero_si128();
+  __m128i equal[2];
+  for (int half = 0; half < 2; half++) equal[half] = _mm_cmpeq_epi32(sluice_bucket_upper(bucket, half), zero);
+  /* A byte of all ones for each empty entry. */
+  const __m128i empty = _mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), zero);
+  const uint32_t count = (uint32_t)_mm_cvtsi128_si32(_mm_sad_epu8(_mm_sub_epi8(zero, empty), zero));
+  const struct sluice_vacancy room = {count, 31u - (uint32_t)__builtin_clz((uint32_t)_mm_movemask_epi8(empty) | 1)};
+  return room;
 }
 #else
 SLUICE_INLINE uint32_t sluice_bucket_match(const struct sluice_bucket* bucket, uint32_t tag) {
@@ -123,6 +149,16 @@ SLUICE_INLINE uint32_t sluice_bucket_match(const struct sluice_bucket* bucket, u
     match |= (uint32_t)((uint32_t)(entry >> SLUICE_ENTRY_TAG_SHIFT) == tag) << i;
   }
   return match;
+}
+SLUICE_INLINE struct sluice_vacancy sluice_bucket_vacancy(const struct sluice_bucket* bucket) {
+  struct sluice_vacancy room = {0, 0};
+  for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
+    const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+    const bool empty = entry == SLUICE_ENTRY_EMPTY;
+    room.empty = (uint32_t)SLUICE_FORGET(room.empty + empty, 0xf, entry);
+    room.last = (uint32_t)SLUICE_FORGET(empty ? i : room.last, SLUICE_BUCKET_ENTRIES - 1, entry);
+  }
+  return room;
 }
 #endif
 
@@ -165,13 +201,7 @@ enum sluice_victim {
   SLUICE_VICTIM_COUNT = 6,
 };
 
-struct sluice_choice {
-  uint64_t* entry;
-  /* victim << 12 | age: the larger gives way first. */
-  uint32_t score;
-  uint32_t occupied;
-};
-
+/* victim << 12 | age: the larger gives way first. */
 SLUICE_INLINE uint32_t sluice_entry_score(uint64_t entry, uint32_t tick, uint32_t longest_idle) {
   const uint32_t state = sluice_entry_state(entry);
   const uint32_t age = sluice_age(tick, sluice_entry_seen(entry));
@@ -183,37 +213,77 @@ SLUICE_INLINE uint32_t sluice_entry_score(uint64_t entry, uint32_t tick, uint32_
   return victim << 12 | age;
 }
 
-SLUICE_INLINE struct sluice_choice sluice_bucket_choose(struct sluice_bucket* bucket, uint32_t tick,
-                                                        uint32_t longest_idle) {
-  /* The index below the score: the largest of both is found without a branch. */
+/* The entry of a bucket that gives way first: its score, and below it (SLUICE_BUCKET_SHIFT bits) its index, so that the
+ * largest of both is found without a branch. */
+#ifdef SLUICE_BUCKET_VECTORS
+SLUICE_INLINE __m128 sluice_bucket_ranks(const struct sluice_bucket* bucket, int half, uint32_t tick,
+                                         uint32_t longest_idle) {
+  const uint32_t closing_idle = longest_idle < SLUICE_CLOSING_TICKS ? longest_idle : SLUICE_CLOSING_TICKS;
+  const __m128i seen = sluice_bucket_lower(bucket, half);
+  const __m128i age = _mm_and_si128(_mm_sub_epi32(_mm_set1_epi32((int)tick), seen), _mm_set1_epi32(SLUICE_TICK_MASK));
+  const __m128i state = _mm_and_si128(sluice_bucket_upper(bucket, half), _mm_set1_epi32(3));
+  const __m128i fresh = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_NEW));
+  const __m128i closing = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_CLOSING));
+  const __m128i empty = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_EMPTY));
+  const __m128i most = _mm_or_si128(_mm_and_si128(closing, _mm_set1_epi32((int)closing_idle)),
+                                    _mm_andnot_si128(closing, _mm_set1_epi32((int)longest_idle)));
+  /* EXPIRED has the bits of NEW and of CLOSING. */
+  __m128i victim = _mm_or_si128(_mm_and_si128(fresh, _mm_set1_epi32(SLUICE_VICTIM_NEW << 12)),
+                                _mm_and_si128(closing, _mm_set1_epi32(SLUICE_VICTIM_CLOSING << 12)));
+  const __m128i expired = _mm_cmpgt_epi32(age, most);
+  victim = _mm_or_si128(victim, _mm_and_si128(expired, _mm_set1_epi32(SLUICE_VICTIM_EXPIRED << 12)));
+  victim =
+      _mm_or_si128(_mm_andnot_si128(empty, victim), _mm_and_si128(empty, _mm_set1_epi32(SLUICE_VICTIM_EMPTY << 12)));
+  const __m128i index = _mm_add_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(4 * half));
+  /* SSE2 compares no such integers for the larger one; these are exact as floats. */
+  return _mm_cvtepi32_ps(_mm_or_si128(_mm_slli_epi32(_mm_or_si128(victim, age), SLUICE_BUCKET_SHIFT), index));
+}
+SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* bucket, uint32_t tick,
+                                                 uint32_t longest_idle) {
+  const __m128 of_four = _mm_max_ps(sluice_bucket_ranks(bucket, 0, tick, longest_idle),
+                                    sluice_bucket_ranks(bucket, 1, tick, longest_idle));
+  const __m128 of_two = _mm_max_ps(of_four, _mm_movehl_ps(of_four, of_four));
+  return (uint32_t)_mm_cvttss_si32(_mm_max_ss(of_two, _mm_shuffle_ps(of_two, of_two, 1)));
+}
+#else
+SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* bucket, uint32_t tick,
+                                                 uint32_t longest_idle) {
   uint32_t best = 0;
-  uint32_t occupied = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
     const uint32_t score = (uint32_t)SLUICE_FORGET(sluice_entry_score(entry, tick, longest_idle), 0x7fff, entry);
     const uint32_t ranked = score << SLUICE_BUCKET_SHIFT | i;
-    occupied = (uint32_t)SLUICE_FORGET(occupied + (score < (uint32_t)SLUICE_VICTIM_EXPIRED << 12), 0xf, entry);
     best = (uint32_t)SLUICE_FORGET(ranked > best ? ranked : best, 0x3ffff, entry);
   }
-  const struct sluice_choice choice = {&bucket->entries[best & (SLUICE_BUCKET_ENTRIES - 1)],
-                                       best >> SLUICE_BUCKET_SHIFT, occupied};
-  return choice;
+  return best;
+}
+#endif
+
+/* Where most flows of a table with room go: the last empty place of a primary bucket that has fewer than
+ * SLUICE_PRIMARY_FILL entries. */
+SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, struct sluice_vacancy room, uint64_t entry) {
+  if (room.empty <= SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL) return false;
+  SLUICE_STORE_ENTRY(&bucket->entries[room.last & (SLUICE_BUCKET_ENTRIES - 1)], entry);
+  return true;
 }
 
-/* Most buckets of a table with room: fewer than SLUICE_PRIMARY_FILL entries, and an empty place, of which the last one
- * would be chosen. Places are taken from the last one on, so the first ones tell. */
-SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, uint64_t entry) {
-  uint64_t first = 0;
-  for (uint32_t i = 0; i <= SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL; i++) {
-    first |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+/* In place of who gives way first in the two full buckets. */
+SLUICE_INLINE enum sluice_victim sluice_connection_push_out(struct sluice_bucket* primary,
+                                                            struct sluice_bucket* secondary, uint64_t entry,
+                                                            uint32_t longest_idle) {
+  const uint32_t tick = sluice_entry_seen(entry);
+  struct sluice_bucket* bucket = primary;
+  uint32_t first = sluice_bucket_first_to_go(primary, tick, longest_idle);
+  const uint32_t other = sluice_bucket_first_to_go(secondary, tick, longest_idle);
+  if (other >> SLUICE_BUCKET_SHIFT > first >> SLUICE_BUCKET_SHIFT) {
+    bucket = secondary;
+    first = other;
   }
-  if (first != SLUICE_ENTRY_EMPTY) return false;
-  uint32_t last = SLUICE_BUCKET_ENTRIES - 1;
-  for (; last > SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL; last--) {
-    if (SLUICE_LOAD_ENTRY(&bucket->entries[last]) == SLUICE_ENTRY_EMPTY) break;
-  }
-  SLUICE_STORE_ENTRY(&bucket->entries[last], entry);
-  return true;
+  const uint32_t score = first >> SLUICE_BUCKET_SHIFT;
+  /* What scores so low is a confirmed flow of that age. */
+  if (score <= SLUICE_KEPT_TICKS && sluice_entry_state(entry) == SLUICE_STATE_NEW) return SLUICE_VICTIM_NONE;
+  SLUICE_STORE_ENTRY(&bucket->entries[first & (SLUICE_BUCKET_ENTRIES - 1)], entry);
+  return (enum sluice_victim)(score >> 12);
 }
 
 /* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. A new one finds no
@@ -221,18 +291,17 @@ SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, uint64_
 SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* primary,
                                                           struct sluice_bucket* secondary, uint64_t entry,
                                                           uint32_t longest_idle) {
-  if (sluice_bucket_put_early(primary, entry)) return SLUICE_VICTIM_EMPTY;
-  const uint32_t tick = sluice_entry_seen(entry);
-  struct sluice_choice choice = sluice_bucket_choose(primary, tick, longest_idle);
-  if (choice.occupied >= SLUICE_PRIMARY_FILL) {
-    const struct sluice_choice other = sluice_bucket_choose(secondary, tick, longest_idle);
-    const bool both_full = choice.occupied == SLUICE_BUCKET_ENTRIES && other.occupied == SLUICE_BUCKET_ENTRIES;
-    if (both_full ? other.score > choice.score : other.occupied < choice.occupied) choice = other;
+  struct sluice_vacancy room = sluice_bucket_vacancy(primary);
+  if (SLUICE_LIKELY(sluice_bucket_put_early(primary, room, entry))) return SLUICE_VICTIM_EMPTY;
+  struct sluice_bucket* bucket = primary;
+  const struct sluice_vacancy other = sluice_bucket_vacancy(secondary);
+  if (other.empty > room.empty) {
+    bucket = secondary;
+    room = other;
   }
-  /* What scores so low is a confirmed flow of that age. */
-  if (choice.score <= SLUICE_KEPT_TICKS && sluice_entry_state(entry) == SLUICE_STATE_NEW) return SLUICE_VICTIM_NONE;
-  SLUICE_STORE_ENTRY(choice.entry, entry);
-  return (enum sluice_victim)(choice.score >> 12);
+  if (room.empty == 0) return sluice_connection_push_out(primary, secondary, entry, longest_idle);
+  SLUICE_STORE_ENTRY(&bucket->entries[room.last & (SLUICE_BUCKET_ENTRIES - 1)], entry);
+  return SLUICE_VICTIM_EMPTY;
 }
 
 /* Empties the entry if it is still the expired one that the sweep has seen. Any thread. */

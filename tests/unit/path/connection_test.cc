@@ -126,10 +126,14 @@ std::pair<int, uint32_t> Worth(uint64_t entry, uint32_t tick, uint32_t longest_i
   }
 }
 
-uint32_t Live(const sluice_bucket& bucket, uint32_t tick) {
-  return static_cast<uint32_t>(std::count_if(std::begin(bucket.entries), std::end(bucket.entries), [&](uint64_t entry) {
-    return Worth(entry, tick, kIdle).first < SLUICE_VICTIM_EXPIRED;
-  }));
+int64_t Empty(const sluice_bucket& bucket) {
+  return std::count(std::begin(bucket.entries), std::end(bucket.entries), SLUICE_ENTRY_EMPTY);
+}
+
+std::pair<int, uint32_t> MostWorth(const sluice_bucket& bucket, uint32_t tick) {
+  std::pair<int, uint32_t> most{};
+  for (const uint64_t entry : bucket.entries) most = std::max(most, Worth(entry, tick, kIdle));
+  return most;
 }
 
 // About half a minute ago, or later.
@@ -186,17 +190,15 @@ TEST(InsertTest, LikeTheRulesInWords) {
     const auto gone = Worth(before[b].entries[e], tick, kIdle);
     ASSERT_EQ(gone.first, victim);
     for (const uint64_t other : before[b].entries) ASSERT_LE(Worth(other, tick, kIdle), gone);
-    const uint32_t live[2] = {Live(before[0], tick), Live(before[1], tick)};
-    const bool full[2] = {live[0] == 8, live[1] == 8};
-    if (full[0] && full[1]) {
-      for (const uint64_t other : before[1 - b].entries) ASSERT_LE(Worth(other, tick, kIdle), gone);
-    } else {
-      ASSERT_GE(gone.first, SLUICE_VICTIM_EXPIRED) << "nobody gives way while there is room";
-    }
-    if (live[0] < SLUICE_PRIMARY_FILL) {
+    const int64_t empty[2] = {Empty(before[0]), Empty(before[1])};
+    if (empty[0] > SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL) {
       ASSERT_EQ(b, 0);
-    } else if (!(full[0] && full[1])) {
-      ASSERT_EQ(b, live[1] < live[0] ? 1 : 0);
+    } else if (empty[0] + empty[1] > 0) {
+      ASSERT_EQ(gone.first, SLUICE_VICTIM_EMPTY) << "nobody gives way while there is room";
+      ASSERT_EQ(b, empty[1] > empty[0] ? 1 : 0);
+    } else {
+      for (const uint64_t other : before[1 - b].entries) ASSERT_LE(Worth(other, tick, kIdle), gone);
+      ASSERT_TRUE(b == 0 || gone != MostWorth(before[0], tick)) << "the first of two that are as old";
     }
   }
   EXPECT_GT(refused, 1000u);
