@@ -101,12 +101,15 @@ SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t co
   uint32_t unsettled = 0;
   for (uint32_t left = met; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    if (SLUICE_UNLIKELY(!Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
+    if (SLUICE_LIKELY(Pass(burst, jobs[i], sums))) continue;
+    jobs[i].absent = false;
+    unsettled |= 1u << i;
   }
   for (uint32_t left = missed; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
     jobs[i].backend = nullptr;
-    if (SLUICE_UNLIKELY(!burst.Meet(jobs[i]) || !Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
+    jobs[i].absent = !burst.Meet(jobs[i]);
+    if (SLUICE_UNLIKELY(jobs[i].absent || !Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
   }
   // In order, so that the second packet of a new flow finds what the first one made.
   Sums settled;
@@ -247,7 +250,7 @@ SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
 // All that a packet without a usable entry may need.
 SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
   if (job.verdict == kDone) return;
-  const bool new_flow = job.verdict == SLUICE_CONTINUE && FindBackend(burst, job);
+  const bool new_flow = job.verdict == SLUICE_CONTINUE && FindBackend(burst, job, sums);
   sluice_verdict verdict = job.verdict;
   if (verdict == SLUICE_CONTINUE) {
     verdict = Forward(burst, job, *job.frame, job.backend);
@@ -262,33 +265,39 @@ SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
 }
 
 // Step 4, the rest: other partitions, a new flow; and the entry that later fragments will find. Whether it was new.
-SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job) {
+SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job, Sums& sums) {
   // Identifications come again: the entry that a later fragment has met may be an older datagram's, and its own first
   // fragment be in this burst.
   if (job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) job.backend = nullptr;
   const bool flow = job.packet.kind == SLUICE_PACKET_FLOW;
   bool new_flow = false;
-  if (job.backend == nullptr && !FollowOwn(burst, job)) {
+  if (job.backend == nullptr && !FollowOwn(burst, job, sums)) {
     if (flow && sluice_source_is_bad(&burst.tables, &job.packet.flow.source)) {
       job.verdict = SLUICE_VERDICT_bad_source;
       return false;
     }
-    const bool moved = !(job.packet.flags & SLUICE_PACKET_SYN) && FollowElsewhere(burst, job);
+    const bool moved =
+        burst.selector.partitions > 1 && !(job.packet.flags & SLUICE_PACKET_SYN) && FollowElsewhere(burst, job);
     if (!moved) SelectBackend(burst, job);
     if (job.verdict != SLUICE_CONTINUE) return false;
     if (sluice_makes_entry(&job.packet)) {
       const bool placed = Insert(burst, job, moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW);
+      sums.made |= Sums::BitOf(job.hash);
       if (SLUICE_UNLIKELY(!placed) && !GoUnplaced(burst, job)) return false;
       new_flow = placed && !moved;
     }
   }
-  if (flow && (job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) InsertFragment(burst, job);
+  if (flow && (job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) InsertFragment(burst, job, sums);
   return new_flow;
 }
 
-// Both buckets again: an earlier packet of this burst may have made the entry.
-SLUICE_HOT bool BurstPath::FollowOwn(const Burst& burst, Job& job) {
+// Both buckets again, where an earlier packet of this burst may have made the entry.
+SLUICE_HOT bool BurstPath::FollowOwn(const Burst& burst, Job& job, const Sums& sums) {
   uint64_t* unusable = nullptr;
+  if (SLUICE_LIKELY(job.absent && !(sums.made & Sums::BitOf(job.hash)))) {
+    job.at = nullptr;
+    return false;
+  }
   for (sluice_bucket* bucket : {burst.Primary(job.hash), burst.Secondary(job.hash)}) {
     job.at = sluice_bucket_find(bucket, job.hash);
     if (job.at == nullptr) continue;
@@ -377,9 +386,10 @@ SLUICE_COLD bool BurstPath::GoUnplaced(const Burst& burst, Job& job) {
   return true;
 }
 
-SLUICE_COLD void BurstPath::InsertFragment(const Burst& burst, const Job& job) {
+SLUICE_COLD void BurstPath::InsertFragment(const Burst& burst, const Job& job, Sums& sums) {
   const sluice_flow flow = sluice_fragment_flow(&job.packet);
   const uint64_t hash = sluice_hash_flow(burst.settings, &flow);
+  sums.made |= Sums::BitOf(hash);
   sluice_bucket* primary = burst.Primary(hash);
   sluice_bucket* secondary = burst.Secondary(hash);
   const uint64_t entry = sluice_entry_make(hash, job.slot, SLUICE_STATE_NEW, burst.tick);

@@ -157,13 +157,13 @@ class BurstPath {
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);
   void Settle(const Burst& burst, Job& job, Sums& sums);
-  bool FindBackend(const Burst& burst, Job& job);
-  bool FollowOwn(const Burst& burst, Job& job);
+  bool FindBackend(const Burst& burst, Job& job, Sums& sums);
+  bool FollowOwn(const Burst& burst, Job& job, const Sums& sums);
   bool FollowElsewhere(const Burst& burst, Job& job);
   void SelectBackend(const Burst& burst, Job& job);
   bool Insert(const Burst& burst, Job& job, uint32_t state);
   static bool GoUnplaced(const Burst& burst, Job& job);
-  void InsertFragment(const Burst& burst, const Job& job);
+  void InsertFragment(const Burst& burst, const Job& job, Sums& sums);
   sluice_verdict Forward(const Burst& burst, const Job& job, Frame& frame, const sluice_backend* backend);
   sluice_verdict TooBig(const Burst& burst, const Job& job, const sluice_backend* backend);
   void Count(uint32_t length, sluice_verdict verdict, uint32_t slot, bool new_flow, Sums& sums);

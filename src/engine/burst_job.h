@@ -36,6 +36,8 @@ struct alignas(64) BurstPath::Job {
   uint32_t slot;
   uint32_t listener;
   sluice_verdict verdict;
+  // In neither bucket when the burst began.
+  bool absent;
 };
 
 // Packets of one burst mostly have one verdict and one listener: those are added up first, and the listener's pool is
@@ -45,8 +47,11 @@ struct BurstPath::Sums {
   uint32_t listener = SLUICE_NO_LISTENER;
   uint32_t pool = SLUICE_NO_POOL;
   uint64_t plain = 0;
+  // The hashes for which this burst has made entries, each as one bit of many.
+  uint64_t made = 0;
   Volume volume{};
 
+  static uint64_t BitOf(uint64_t hash) { return uint64_t{1} << (hash & 63); }
   void TurnTo(uint32_t to) {
     pool = to;
     plain = sluice_plain_backend(to);
