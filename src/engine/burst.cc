@@ -107,16 +107,28 @@ SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t co
   }
   for (uint32_t left = missed; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    jobs[i].backend = nullptr;
-    jobs[i].absent = !burst.Meet(jobs[i]);
-    if (SLUICE_UNLIKELY(jobs[i].absent || !Pass(burst, jobs[i], sums))) unsettled |= 1u << i;
+    const uint32_t match = sluice_bucket_match(jobs[i].bucket, sluice_tag(jobs[i].hash));
+    if (match != 0) {
+      burst.Take(jobs[i], match);
+      if (SLUICE_LIKELY(Pass(burst, jobs[i], sums))) continue;
+    } else {
+      jobs[i].backend = nullptr;
+    }
+    jobs[i].absent = match == 0;
+    unsettled |= 1u << i;
   }
-  // In order, so that the second packet of a new flow finds what the first one made.
-  Sums settled;
-  for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[__builtin_ctz(unsettled)], settled);
   Flush(sums);
-  Flush(settled);
-  return sums.not_forwarded + settled.not_forwarded;
+  if (SLUICE_UNLIKELY(unsettled != 0)) sums.not_forwarded += SettleAll(burst, jobs, unsettled);
+  return sums.not_forwarded;
+}
+
+// Jobs that are left, bit i for job i. How many were not forwarded. In order, so that the second packet of a new flow
+// finds what the first one made.
+SLUICE_APART uint64_t BurstPath::SettleAll(const Burst& burst, Job* jobs, uint32_t unsettled) {
+  Sums sums;
+  for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[__builtin_ctz(unsettled)], sums);
+  Flush(sums);
+  return sums.not_forwarded;
 }
 
 void BurstPath::CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded) {
@@ -170,14 +182,18 @@ SLUICE_HOT void BurstPath::Burst::FindListener(Job& job) const {
   if (SLUICE_UNLIKELY(verdict != SLUICE_CONTINUE)) LeaveOut(job, verdict, SLUICE_NO_LISTENER);
 }
 
-// Step 4, first half: the entry in the bucket; the backend's record is on its way from here on.
+// Step 4, first half: whether the flow has an entry in the bucket.
 SLUICE_HOT bool BurstPath::Burst::Meet(Job& job) const {
   const uint32_t match = sluice_bucket_match(job.bucket, sluice_tag(job.hash));
   // The last entry stands in for one that isn't there.
-  const auto at = static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)));
-  job.entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[at]);
-  __builtin_prefetch(&tables.backends[sluice_entry_slot(job.entry)]);
+  Take(job, match | 1u << (SLUICE_BUCKET_ENTRIES - 1));
   return match != 0;
+}
+
+// The first of the entries that match; the backend's record is on its way from here on.
+SLUICE_HOT void BurstPath::Burst::Take(Job& job, uint32_t match) const {
+  job.entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[__builtin_ctz(match)]);
+  __builtin_prefetch(&tables.backends[sluice_entry_slot(job.entry)]);
 }
 
 // Step 4 for a packet that may change its flow's entry, at job.at. Null when there is more to be done for the packet;
@@ -248,7 +264,7 @@ SLUICE_HOT bool BurstPath::Pass(const Burst& burst, Job& job, Sums& sums) {
 }
 
 // All that a packet without a usable entry may need.
-SLUICE_APART void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
+SLUICE_HOT void BurstPath::Settle(const Burst& burst, Job& job, Sums& sums) {
   if (job.verdict == kDone) return;
   const bool new_flow = job.verdict == SLUICE_CONTINUE && FindBackend(burst, job, sums);
   sluice_verdict verdict = job.verdict;

@@ -156,6 +156,7 @@ class BurstPath {
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);
+  uint64_t SettleAll(const Burst& burst, Job* jobs, uint32_t unsettled);
   void Settle(const Burst& burst, Job& job, Sums& sums);
   bool FindBackend(const Burst& burst, Job& job, Sums& sums);
   bool FollowOwn(const Burst& burst, Job& job, const Sums& sums);

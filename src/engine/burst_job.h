@@ -92,6 +92,7 @@ struct BurstPath::Burst {
   void Dispatch(Job& job) const;
   void FindListener(Job& job) const;
   bool Meet(Job& job) const;
+  void Take(Job& job, uint32_t match) const;
   const sluice_backend* Follow(Job& job, uint32_t* slot) const;
   uint32_t PoolOf(const Job& job) const;
 };
