@@ -38,7 +38,7 @@ enum class History { kNone, kUsed, kFull };
 
 struct Row {
   std::string name;
-  Traffic traffic;
+  XdpTraffic traffic;
   // Established; 0: every packet is of a new flow.
   uint32_t flows = 0;
   uint64_t room = kRoom;
@@ -187,7 +187,7 @@ void RunRow(benchmark::State& state, const Row& row) {
 }
 
 // Of PEERS' figures, ns.
-double EstablishedPeer(const Traffic& traffic, uint32_t flows) {
+double EstablishedPeer(const XdpTraffic& traffic, uint32_t flows) {
   if (traffic.forwarding != "ipip") return 0;
   struct {
     bool ipv6, udp;
@@ -202,25 +202,25 @@ double EstablishedPeer(const Traffic& traffic, uint32_t flows) {
   return 0;
 }
 
-std::string NameOf(const Traffic& traffic) {
+std::string NameOf(const XdpTraffic& traffic) {
   return absl::StrCat(traffic.forwarding, traffic.ipv6 ? "/ipv6" : "/ipv4", traffic.udp ? "/udp" : "/tcp",
                       traffic.reverse ? "/answers" : "");
 }
 
 std::vector<Row> Rows() {
   std::vector<Row> rows;
-  std::vector<Traffic> all;
+  std::vector<XdpTraffic> all;
   for (const char* forwarding : {"ipip", "gue", "dsr_l2", "nat", "full_nat"}) {
     for (const bool ipv6 : {false, true}) {
       for (const bool udp : {false, true}) {
         all.push_back({forwarding, ipv6, udp});
-        Traffic answers = all.back();
+        XdpTraffic answers = all.back();
         answers.reverse = true;
         if (answers.translates()) all.push_back(answers);
       }
     }
   }
-  for (const Traffic& traffic : all) {
+  for (const XdpTraffic& traffic : all) {
     for (const uint32_t flows : {1u, 1'000u, 64'000u, 1'000'000u}) {
       const double peer = EstablishedPeer(traffic, flows);
       for (const uint64_t room : {kRoom, uint64_t{2} * flows}) {
@@ -229,7 +229,7 @@ std::vector<Row> Rows() {
       }
     }
   }
-  for (const Traffic& traffic : all) {
+  for (const XdpTraffic& traffic : all) {
     if (traffic.reverse) continue;
     const bool measured = NameOf(traffic) == "ipip/ipv4/tcp";
     rows.push_back(
@@ -239,7 +239,7 @@ std::vector<Row> Rows() {
     rows.push_back({absl::StrCat("new/", NameOf(traffic), "/full"), traffic, 0, kRoom, History::kFull, 1108});
   }
   for (const bool ipv6 : {false, true}) {
-    const Traffic traffic = {"ipip", ipv6, false, false};
+    const XdpTraffic traffic = {"ipip", ipv6, false, false};
     rows.push_back(
         {absl::StrCat("not_ours/", ipv6 ? "ipv6" : "ipv4"), traffic, 1'000, kRoom, History::kNone, ipv6 ? 0.0 : 40.0});
   }

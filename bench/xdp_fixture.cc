@@ -36,7 +36,7 @@ constexpr size_t kMostBytes = 256;
 // Where packets come in: any interface has a receive queue to come by.
 constexpr const char* kInterface = "lo";
 
-absl::StatusOr<std::shared_ptr<const Tables>> MakeTables(Traffic traffic) {
+absl::StatusOr<std::shared_ptr<const Tables>> MakeTables(XdpTraffic traffic) {
   std::string yaml = "engine:\n  interfaces: [{name: eth0}]\n  tunnel_source: {ipv4: 198.51.100.2}\n";
   if (traffic.translates()) {
     absl::StrAppend(&yaml, "  nat_addresses: [", NatNetwork(false), "64/28, \"", NatNetwork(true), "40/124\"]\n");
@@ -95,7 +95,7 @@ double ThreadNs() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<XdpFixture>> XdpFixture::Open(const Traffic& traffic, uint64_t connections,
+absl::StatusOr<std::unique_ptr<XdpFixture>> XdpFixture::Open(const XdpTraffic& traffic, uint64_t connections,
                                                              uint32_t reference_flows) {
   LogLibbpf();
   auto fixture = std::unique_ptr<XdpFixture>(new XdpFixture(traffic));
@@ -194,7 +194,7 @@ absl::Status XdpFixture::OpenWrapper(uint32_t answers) {
   wrapper_->bss->wrapper_ipv6 = traffic_.ipv6;
   wrapper_->bss->wrapper_grows = traffic_.ours && traffic_.tunnels();
   const int bodies = bpf_map__fd(wrapper_->maps.wrapper_bodies);
-  for (const Side side : {Side::kNothing, Side::kPath, Side::kReference}) {
+  for (const Side side : {Side::kNothing, Side::kPath, Side::kReference, Side::kFloor}) {
     const auto key = static_cast<uint32_t>(side);
     const int body = program(side);
     if (bpf_map_update_elem(bodies, &key, &body, BPF_ANY) != 0) return BpfStatus(errno, "giving the wrapper its body");
@@ -208,6 +208,8 @@ int XdpFixture::program(Side side) const {
       return path_->program();
     case Side::kReference:
       return bpf_program__fd(reference_->progs.reference);
+    case Side::kFloor:
+      return bpf_program__fd(wrapper_->progs.wrapper_floor);
     default:
       return bpf_program__fd(wrapper_->progs.wrapper_nothing);
   }
@@ -317,7 +319,7 @@ uint64_t XdpFixture::CountExpected() const {
 
 absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
   const bpf_program* const wrappers[] = {wrapper_->progs.wrapper_of_nothing, wrapper_->progs.wrapper_of_path,
-                                         wrapper_->progs.wrapper_of_reference};
+                                         wrapper_->progs.wrapper_of_reference, wrapper_->progs.wrapper_of_floor};
   Packet packet{};
   output_.resize(kMostBytes);
   xdp_md context{};
@@ -339,11 +341,19 @@ absl::StatusOr<double> XdpFixture::Run(Side side, uint32_t packets) {
   if (error != 0) return BpfStatus(-error, "running the program");
   output_.resize(options.data_size_out);
   const uint64_t counted = CountExpected() - before;
-  if (counted != (side == Side::kNothing ? 0 : packets)) {
+  // The two others do not count.
+  if (counted != (side == Side::kPath || side == Side::kReference ? packets : 0)) {
     return absl::InternalError(
         absl::StrCat("of ", packets, " packets ", counted, " had the verdict that they are to have"));
   }
   return end - begin;
+}
+
+uint64_t XdpFixture::table_bytes() const {
+  if (sessions_ == nullptr) return connection_memory_.size();
+  const SessionPartition& partition = sessions_->tables().partitions().front();
+  return uint64_t{partition.bucket_count} * sizeof(sluice_bucket) +
+         uint64_t{partition.session_count} * (sizeof(sluice_session) + sizeof(*partition.free));
 }
 
 void XdpFixture::Clear() {

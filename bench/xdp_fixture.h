@@ -21,12 +21,12 @@ struct xdp_reference_bpf;
 
 namespace sluice::bench {
 
-enum class Side { kNothing = 0, kPath = 1, kReference = 2 };
+enum class Side { kNothing = 0, kPath = 1, kReference = 2, kFloor = 3 };
 
 class XdpFixture {
  public:
   // Room for the path's connections or sessions and for the reference's flows, of which a session takes two.
-  static absl::StatusOr<std::unique_ptr<XdpFixture>> Open(const Traffic& traffic, uint64_t connections,
+  static absl::StatusOr<std::unique_ptr<XdpFixture>> Open(const XdpTraffic& traffic, uint64_t connections,
                                                           uint32_t reference_flows);
   ~XdpFixture();
   XdpFixture(const XdpFixture&) = delete;
@@ -45,6 +45,8 @@ class XdpFixture {
   // Whether a packet becomes what it is to become: of flow 0, which is established unless it is `opening`.
   absl::Status Check(Side side, bool opening);
 
+  // Of the path's connections or sessions.
+  uint64_t table_bytes() const;
   // Forgets the path's connections, or half of them.
   void Clear();
   void ClearHalf();
@@ -59,7 +61,7 @@ class XdpFixture {
   Size SizeOf(Side side) const;
 
  private:
-  explicit XdpFixture(const Traffic& traffic) : traffic_(traffic) {}
+  explicit XdpFixture(const XdpTraffic& traffic) : traffic_(traffic) {}
   absl::Status OpenPath(uint64_t connections);
   absl::Status OpenReference(uint32_t flows);
   absl::Status OpenWrapper(uint32_t answers);
@@ -76,7 +78,7 @@ class XdpFixture {
   uint64_t CountExpected() const;
   int program(Side side) const;
 
-  Traffic traffic_;
+  XdpTraffic traffic_;
   KernelRoom room_;
   std::shared_ptr<const Tables> tables_;
   std::unique_ptr<KernelSessions> sessions_;

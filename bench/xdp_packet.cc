@@ -17,7 +17,7 @@ constexpr std::array<uint8_t, 6> kClientMac = {2, 0, 0, 0, 0, 0xaa};
 constexpr uint32_t kFirstClient = 0x0b000000;
 constexpr uint32_t kFirstPort = 0x4000;
 
-size_t TransportOf(const Traffic& traffic) {
+size_t TransportOf(const XdpTraffic& traffic) {
   return kIp + (traffic.ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES);
 }
 
@@ -36,7 +36,7 @@ void Put(Packet& packet, size_t at, std::initializer_list<uint8_t> bytes) {
   Put<std::initializer_list<uint8_t>>(packet, at, bytes);
 }
 
-std::string VirtualAddressOf(const Traffic& traffic) {
+std::string VirtualAddressOf(const XdpTraffic& traffic) {
   const std::string network = traffic.ipv6 ? "2001:db8::" : "203.0.113.";
   return absl::StrCat(network, traffic.ours ? "10" : "11");
 }
@@ -56,7 +56,7 @@ bool IsIn(const std::string& address, const std::string& network) {
   return address.substr(0, address.size() - 1) == Bytes(absl::StrCat(network, 1)).substr(0, address.size() - 1);
 }
 
-bool HasRightEnds(const Traffic& traffic, const Ends& in, const Ends& out) {
+bool HasRightEnds(const XdpTraffic& traffic, const Ends& in, const Ends& out) {
   if (!traffic.translates()) return in == out;
   if (traffic.reverse) return out.source == Bytes(VirtualAddressOf(traffic)) && out.source_port == 80;
   const bool server = IsIn(out.destination, ServerNetwork(traffic)) && out.destination_port == 80;
@@ -65,14 +65,14 @@ bool HasRightEnds(const Traffic& traffic, const Ends& in, const Ends& out) {
 }
 
 // What a checksum is off by stays.
-bool HaveSameSums(const Traffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
+bool HaveSameSums(const XdpTraffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
   const size_t l4 = TransportOf(traffic);
   const size_t addresses = l4 - 2 * (traffic.ipv6 ? 16 : 4);
   if (Sum(in.subspan(addresses)) != Sum(out.subspan(addresses))) return false;
   return traffic.ipv6 || Sum(in.subspan(kIp, l4 - kIp)) == Sum(out.subspan(kIp, l4 - kIp));
 }
 
-bool IsRight(const Traffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
+bool IsRight(const XdpTraffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
   if (!traffic.ours) return in == out;
   if (out.size() < in.size() || (out.size() > in.size()) != traffic.tunnels()) return false;
   const auto& mac = traffic.reverse ? kClientMac : kServerMac;
@@ -90,7 +90,7 @@ std::string Hex(absl::Span<const uint8_t> packet) {
 
 }  // namespace
 
-std::string ServerNetwork(const Traffic& traffic) {
+std::string ServerNetwork(const XdpTraffic& traffic) {
   if (!traffic.ipv6) return "10.0.0.";
   // Only what stays in the client's packet is of its family.
   return traffic.tunnels() ? "10.0.1." : "2001:db8:1::";
@@ -100,7 +100,7 @@ std::string NatNetwork(bool ipv6) {
   return ipv6 ? "2001:db8:2::" : "198.51.100.";
 }
 
-Packet MakePacket(const Traffic& traffic, bool answer, uint8_t tcp_flags) {
+Packet MakePacket(const XdpTraffic& traffic, bool answer, uint8_t tcp_flags) {
   Packet packet{};
   Put(packet, 0, kOwnMac);
   Put(packet, SLUICE_MAC_BYTES, kClientMac);
@@ -129,7 +129,7 @@ Packet MakePacket(const Traffic& traffic, bool answer, uint8_t tcp_flags) {
   return packet;
 }
 
-Ends EndsOf(const Traffic& traffic, absl::Span<const uint8_t> packet) {
+Ends EndsOf(const XdpTraffic& traffic, absl::Span<const uint8_t> packet) {
   const size_t l4 = TransportOf(traffic);
   const size_t bytes = traffic.ipv6 ? 16 : 4;
   const auto* at = reinterpret_cast<const char*>(packet.data());
@@ -143,7 +143,7 @@ uint32_t FlowTo(const Ends& ends) {
   return (client - kFirstClient) << 15 | (ends.destination_port - kFirstPort);
 }
 
-absl::Status CheckOutput(const Traffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
+absl::Status CheckOutput(const XdpTraffic& traffic, absl::Span<const uint8_t> in, absl::Span<const uint8_t> out) {
   if (IsRight(traffic, in, out)) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("a packet is not what it is to become: ", Hex(in), " became ", Hex(out)));
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // What BPF_PROG_TEST_RUN repeats: the packet is put back as its sender sent it, of one flow after the other or of any
-// of them, and a body has it: the engine's own program, the reference, or none, which is what all of this costs by
-// itself.
+// of them, and a body has it: the engine's own program, the reference, the least that forwards, or none, which is what
+// all of this costs by itself.
 
 #include "bpf/frame.h"
 #include "xdp_answer.h"
@@ -28,7 +28,7 @@ uint32_t wrapper_grows = 0;
 
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, 3);
+  __uint(max_entries, 4);
   __type(key, uint32_t);
   __type(value, uint32_t);
 } wrapper_bodies SEC(".maps");
@@ -113,10 +113,25 @@ static __always_inline bool restore(struct xdp_md* context) {
 WRAPPER(wrapper_of_nothing, 0)
 WRAPPER(wrapper_of_path, 1)
 WRAPPER(wrapper_of_reference, 2)
+WRAPPER(wrapper_of_floor, 3)
 
 SEC("xdp")
 int wrapper_nothing(struct xdp_md* context) {
   (void)context;
+  return XDP_TX;
+}
+
+// Swaps the MAC addresses.
+SEC("xdp")
+int wrapper_floor(struct xdp_md* context) {
+  uint8_t* data = (uint8_t*)packet_data(context);
+  if (data + 12 > packet_end(context)) return XDP_ABORTED;
+  for (int i = 0; i < 3; i++) {
+    uint16_t* word = (uint16_t*)data + i;
+    const uint16_t before = word[0];
+    word[0] = word[3];
+    word[3] = before;
+  }
   return XDP_TX;
 }
 

@@ -114,6 +114,7 @@ std::string Popularity(const Settings& settings) {
 }
 
 std::string Device(const Settings& settings) {
+  if (settings.kernel) return "BPF_PROG_TEST_RUN";
   return settings.device.empty() ? "net_ring" : settings.device;
 }
 
@@ -139,7 +140,7 @@ void Add(Object& object, const std::string& name, const Figure& figure) {
 }
 
 void AddSettings(Object& object, const Settings& settings) {
-  Add(object, "engine", std::string("dpdk"));
+  Add(object, "engine", std::string(settings.kernel ? "xdp" : "dpdk"));
   Add(object, "device", Device(settings));
   Add(object, "workers", settings.workers);
   Add(object, "forwarding", Forwarding(settings));
@@ -172,10 +173,12 @@ std::string TrafficText(const Settings& settings, const Results& results) {
       results.balancer_cpu, results.generator_cpu);
 }
 
-std::string FloorText(const Figures& figures) {
-  return absl::StrCat(Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
-                      Line("", "cycles", figures.floor_cycles), Line("balancer to floor", "", figures.ratio),
-                      Line("generator alone", "Mpps", figures.generator_mpps),
+std::string FloorText(const Settings& settings, const Figures& figures) {
+  const std::string text =
+      absl::StrCat(Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
+                   Line("", "cycles", figures.floor_cycles), Line("balancer to floor", "", figures.ratio));
+  if (settings.kernel) return text;
+  return absl::StrCat(text, Line("generator alone", "Mpps", figures.generator_mpps),
                       Line("batch of the balancer", "of 32", figures.batch),
                       Line("batch of the floor", "of 32", figures.floor_batch));
 }
@@ -255,16 +258,16 @@ void AddLatencies(Object& object, const Figures& figures) {
 std::string Text(const Settings& settings, const Results& results) {
   const Figures figures(results);
   std::string text = absl::StrFormat(
-      "%s, IPv%d, %d %s flows, dpdk engine over %s, %s, %s\n", Forwarding(settings), settings.traffic.family,
-      settings.traffic.flows, absl::AsciiStrToUpper(Protocol(settings)), Device(settings),
-      settings.workers == 1 ? "one worker" : absl::StrCat(settings.workers, " workers"), CpuModel());
+      "%s, IPv%d, %d %s flows, %s engine over %s, %s, %s\n", Forwarding(settings), settings.traffic.family,
+      settings.traffic.flows, absl::AsciiStrToUpper(Protocol(settings)), settings.kernel ? "xdp" : "dpdk",
+      Device(settings), settings.workers == 1 ? "one worker" : absl::StrCat(settings.workers, " workers"), CpuModel());
   if (settings.device.empty()) absl::StrAppend(&text, TrafficText(settings, results));
   absl::StrAppendFormat(&text, "median of %d runs of %g s (min to max)\n\n", settings.repetitions, settings.seconds);
   absl::StrAppend(&text, Line("balancer", "Mpps", figures.mpps), Line("", "ns", figures.ns),
                   Line("", "cycles", figures.cycles));
-  if (settings.device.empty()) absl::StrAppend(&text, FloorText(figures));
+  if (settings.device.empty()) absl::StrAppend(&text, FloorText(settings, figures));
   absl::StrAppend(&text, LossText("loss", figures.loss));
-  if (settings.traffic.new_flows > 0) absl::StrAppend(&text, GaveWayText(results));
+  if (settings.traffic.new_flows > 0 && !settings.kernel) absl::StrAppend(&text, GaveWayText(results));
   if (!results.balancer_flooded.empty()) absl::StrAppend(&text, FloodText(settings, results, figures));
   if (!results.balancer_throughput.empty()) absl::StrAppend(&text, ThroughputText(settings, results, figures));
   if (!results.balancer_offered.empty()) absl::StrAppend(&text, LatencyText(figures));
@@ -289,6 +292,8 @@ std::string Json(const Settings& settings, const Results& results) {
     Add(object, "floor_ns_per_packet", figures.floor_ns);
     Add(object, "floor_cycles_per_packet", figures.floor_cycles);
     Add(object, "ratio_to_floor", figures.ratio);
+  }
+  if (settings.device.empty() && !settings.kernel) {
     Add(object, "generator_mpps", figures.generator_mpps);
     Add(object, "batch", figures.batch);
     Add(object, "floor_batch", figures.floor_batch);
@@ -302,7 +307,7 @@ std::string Json(const Settings& settings, const Results& results) {
     Add(object, "flooded_established_mpps", figures.flooded_mpps.Times(1 - settings.syn_flood));
     Add(object, "flooded_ratio", figures.flooded_ratio);
   }
-  if (settings.device.empty()) {
+  if (settings.device.empty() && !settings.kernel) {
     Add(object, "new_in_place_of_new", static_cast<double>(results.gave_way[SLUICE_VICTIM_NEW]));
     Add(object, "new_in_place_of_established", static_cast<double>(results.gave_way[SLUICE_VICTIM_CONFIRMED]));
   }

@@ -18,6 +18,8 @@
 namespace sluice::bench {
 
 struct Settings {
+  // The xdp engine's program, under BPF_PROG_TEST_RUN; else the dpdk engine.
+  bool kernel = false;
   // A device of DPDK that brings its own traffic; empty: the generator's.
   std::string device;
   // Of the balancer. More than one need a device with as many queues.

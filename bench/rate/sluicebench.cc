@@ -9,6 +9,7 @@
 #include <functional>
 #include <iostream>
 #include <sstream>
+#include <string_view>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -21,10 +22,12 @@
 #include "config/forwarding.h"
 #include "device.h"
 #include "generate.h"
+#include "kernel.h"
 #include "measure.h"
 #include "pcap.h"
 #include "report.h"
 
+DEFINE_string(engine, "dpdk", "dpdk | xdp: the program in the kernel, under BPF_PROG_TEST_RUN; needs root");
 DEFINE_string(forwarding, "dsr_l2", "dsr_l2 | ipip | gue | nat | full_nat; of translated flows, clients' packets");
 DEFINE_int32(family, 4, "4 | 6: IPv4 or IPv6, of clients and servers");
 DEFINE_string(protocol, "tcp", "tcp | udp");
@@ -65,7 +68,8 @@ DEFINE_double(trial_seconds, 0.2,
 DEFINE_double(resolution, 0.01, "of that search, a share of the balancer's rate, 0.0001 to 0.5");
 DEFINE_double(accepted_loss, 0, "the share of its packets that a trial may lose, 0 to 0.5; RFC 2544 allows none");
 DEFINE_string(json, "",
-              "file that gets the results as JSON too; - for the standard output, which then has nothing else");
+              "file that gets the results as JSON too; - or nothing for the standard output, which then has nothing "
+              "else");
 DEFINE_bool(compare, false, "measures nothing: compares the two JSON files that are given");
 
 namespace {
@@ -129,7 +133,7 @@ absl::StatusOr<sluice::HugePages> ReadHugePages() {
 
 absl::Status ReadRate(Settings* settings) {
   // There is no generator.
-  if (!settings->device.empty()) return absl::OkStatus();
+  if (!settings->device.empty() || settings->kernel) return absl::OkStatus();
   const bool share = absl::EndsWith(FLAGS_rate, "%");
   double value = 0;
   if (!absl::SimpleAtod(absl::StripSuffix(FLAGS_rate, "%"), &value) || !(value >= 0 && value <= 1000)) {
@@ -161,6 +165,15 @@ absl::Status RefuseTraffic() {
   return absl::OkStatus();
 }
 
+// Options of the dpdk engine and its generator.
+absl::Status RefuseDpdk() {
+  for (const char* flag : {"device", "workers", "generate", "full_table", "syn_flood", "popularity", "zipf_exponent",
+                           "packet_size", "huge_pages", "rate", "trial_seconds", "resolution", "accepted_loss"}) {
+    if (!gflags::GetCommandLineFlagInfoOrDie(flag).is_default) return Wrong(flag, "is for --engine=dpdk");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadFlood(Settings* settings) {
   if (!(FLAGS_syn_flood >= 0 && FLAGS_syn_flood <= 1)) return Wrong("syn_flood", "0 to 1");
   if (FLAGS_syn_flood > 0 && FLAGS_new_flows > 0) return Wrong("syn_flood", "is beside established flows alone");
@@ -173,7 +186,10 @@ absl::Status ReadFlood(Settings* settings) {
 }
 
 absl::StatusOr<Settings> ReadSettings() {
+  if (FLAGS_engine != "dpdk" && FLAGS_engine != "xdp") return Wrong("engine", "dpdk or xdp");
   Settings settings;
+  settings.kernel = FLAGS_engine == "xdp";
+  if (absl::Status status = settings.kernel ? RefuseDpdk() : absl::OkStatus(); !status.ok()) return status;
   settings.device = FLAGS_device;
   if (FLAGS_workers < 1 || FLAGS_workers > sluice::config::kMaxWorkers) {
     return Wrong("workers", absl::StrCat("1 to ", sluice::config::kMaxWorkers));
@@ -192,6 +208,10 @@ absl::StatusOr<Settings> ReadSettings() {
   absl::StatusOr<sluice::HugePages> huge_pages = ReadHugePages();
   if (!huge_pages.ok()) return huge_pages.status();
   settings.huge_pages = *huge_pages;
+  if (settings.kernel) {
+    settings.traffic.sizes = {sluice::bench::kKernelFrame};
+    settings.throughput.trial_seconds = 0;
+  }
   if (!(FLAGS_seconds >= 0.01 && FLAGS_seconds <= 3600)) return Wrong("seconds", "0.01 to 3600");
   settings.traffic.moved =
       settings.forwarding == sluice::v1::Pool::IPIP || settings.forwarding == sluice::v1::Pool::GUE;
@@ -239,8 +259,10 @@ absl::Status Measure(int argc) {
   if (to_file) file.open(FLAGS_json);
   if (to_file && !file.is_open()) return Wrong("json", absl::StrCat(FLAGS_json, " can't be written"));
   const auto progress = ShowProgress();
-  const auto results = settings->device.empty() ? sluice::bench::MeasureRate(*settings, progress)
-                                                : sluice::bench::MeasureDevice(*settings, progress);
+  const auto measure = settings->kernel           ? sluice::bench::MeasureKernel
+                       : settings->device.empty() ? sluice::bench::MeasureRate
+                                                  : sluice::bench::MeasureDevice;
+  const auto results = measure(*settings, progress);
   progress("");
   if (!results.ok()) return results.status();
   const std::string json = sluice::bench::Json(*settings, *results);
@@ -277,9 +299,18 @@ absl::Status Write() {
   return sluice::bench::WritePcap(FLAGS_write_pcap, traffic);
 }
 
+// gflags has no strings with nothing behind their name.
+void NameStandardOutput(int argc, char** argv) {
+  static char json[] = "--json=-";
+  for (int i = 1; i < argc; i++) {
+    if (std::string_view(argv[i]) == "--json" || std::string_view(argv[i]) == "-json") argv[i] = json;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  NameStandardOutput(argc, argv);
   gflags::SetUsageMessage("the packet rate of a whole dpdk engine, beside the least that a balancer could do");
   gflags::SetVersionString(SLUICE_VERSION);
   gflags::ParseCommandLineFlags(&argc, &argv, true);

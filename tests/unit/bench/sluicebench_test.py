@@ -141,6 +141,11 @@ class Measures(unittest.TestCase):
             self.assertIn("100.0 %", compared.stdout)
             self.assertNotIn("differs", compared.stdout)
 
+    def test_json_alone_is_the_standard_output(self):
+        ran = run(*SHORT, *SHORT_SEARCH, "--engine=dpdk", "--flows=1000", "--json")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.whole(json.loads(ran.stdout))
+
     def test_a_device_that_plays_a_file(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "a.pcap"
@@ -224,11 +229,52 @@ class Generates(unittest.TestCase):
                 self.assertFalse(path.exists())
 
 
+@unittest.skipIf(os.geteuid() != 0, "SKIPPED: it loads BPF programs, which needs root")
+class MeasuresTheKernel(unittest.TestCase):
+    def whole(self, result):
+        for name in ("mpps", "ns_per_packet", "cycles_per_packet", "floor_mpps", "floor_ns_per_packet",
+                     "floor_cycles_per_packet", "ratio_to_floor"):
+            self.assertGreater(result[name], 0, name)
+            self.assertLessEqual(result[name + "_min"], result[name], name)
+            self.assertGreaterEqual(result[name + "_max"], result[name], name)
+        self.assertEqual((result["engine"], result["device"], result["loss"], result["packet_sizes"]),
+                         ("xdp", "BPF_PROG_TEST_RUN", 0, "82"))
+        self.assertGreater(result["sent"], 0)
+        self.assertGreaterEqual(result["table_bytes"], 12 * result["room"])
+
+    def test_every_way_of_forwarding(self):
+        for protocol, family in itertools.product(("tcp", "udp"), (4, 6)):
+            for forwarding in ("dsr_l2", "ipip", "gue", "nat", "full_nat"):
+                with self.subTest(protocol=protocol, family=family, forwarding=forwarding):
+                    result = measured("--engine=xdp", f"--protocol={protocol}", f"--family={family}",
+                                      f"--forwarding={forwarding}", "--flows=3000", search=())
+                    self.whole(result)
+                    self.assertEqual((result["protocol"], result["family"], result["forwarding"], result["flows"]),
+                                     (protocol, family, forwarding, 3000))
+
+    def test_new_flows(self):
+        for share in (0.5, 1):
+            self.whole(measured("--engine=xdp", f"--new_flows={share}", "--flows=1000", search=()))
+
+    def test_new_sessions_want_room(self):
+        options = ("--engine=xdp", "--forwarding=nat", "--new_flows=1", "--flows=1000")
+        ran = run(*SHORT, *options)
+        self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+        self.assertIn("new sessions need --room", ran.stderr)
+        self.whole(measured(*options, "--room=4000000", search=()))
+
+    def test_for_people(self):
+        ran = run("--engine=xdp", "--flows=1000", *SHORT)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("xdp engine over BPF_PROG_TEST_RUN", ran.stdout)
+        self.assertNotIn("generator alone", ran.stdout)
+
+
 class Refuses(unittest.TestCase):
     def test_options_that_make_no_sense(self):
         for option, words in {
                 "--flows=0": "1 to 100000000", "--flows=100000001": "1 to 100000000", "--family=5": "4 or 6",
-                "--protocol=sctp": "tcp or udp",
+                "--protocol=sctp": "tcp or udp", "--engine=sim": "dpdk or xdp",
                 "--forwarding=dsr": "full_nat", "--packet_size=63": "64", "--packet_size=1519": "1518",
                 "--new_flows=1.5": "0 to 1", "--popularity=even": "zipf", "--zipf_exponent=2": "--popularity=zipf",
                 "--write_pcap=/nonexistent/a": "written", "--huge_pages=no": "required",
@@ -253,6 +299,14 @@ class Refuses(unittest.TestCase):
                 ran = run("--device=net_null0", option)
                 self.assertEqual((ran.returncode, ran.stdout), (1, ""))
                 self.assertIn("is for the generator", ran.stderr)
+
+    def test_options_of_the_other_engine(self):
+        for option in ("--device=net_null0", "--packet_size=imix", "--rate=1", "--syn_flood=1", "--huge_pages=off",
+                       "--popularity=zipf", "--trial_seconds=1"):
+            with self.subTest(option=option):
+                ran = run("--engine=xdp", option)
+                self.assertEqual((ran.returncode, ran.stdout), (1, ""))
+                self.assertIn("is for --engine=dpdk", ran.stderr)
 
     def test_options_that_do_not_go_together(self):
         for options, words in ((("--syn_flood=0.5", "--new_flows=0.5"), "established flows alone"),
