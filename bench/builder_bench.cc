@@ -12,8 +12,8 @@ namespace {
 
 using Input = bench::BuilderInput;
 
-void Build(benchmark::State& state, Builder& builder, const Input& input, std::shared_ptr<const Tables>& tables) {
-  absl::StatusOr<std::shared_ptr<const Tables>> next = builder.Build(input.input());
+void Build(benchmark::State& state, Builder& builder, const BuildInput& input, std::shared_ptr<const Tables>& tables) {
+  absl::StatusOr<std::shared_ptr<const Tables>> next = builder.Build(input);
   if (!next.ok()) return state.SkipWithError(std::string(next.status().message()).c_str());
   tables = *std::move(next);
 }
@@ -24,7 +24,7 @@ void ManyListeners(benchmark::State& state) {
   for (int i = 0; i < state.range(0); i++) input.AddListener(i, "pool1");
   Builder builder;
   std::shared_ptr<const Tables> tables;
-  for (auto _ : state) Build(state, builder, input, tables);
+  for (auto _ : state) Build(state, builder, input.input(), tables);
 }
 BENCHMARK(ManyListeners)->Unit(benchmark::kMillisecond)->Arg(100)->Arg(10000)->Arg(65000);
 
@@ -34,10 +34,10 @@ void OneBackendChanges(benchmark::State& state) {
   input.AddServices(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));
   Builder builder;
   std::shared_ptr<const Tables> tables;
-  Build(state, builder, input, tables);
+  Build(state, builder, input.input(), tables);
   for (auto _ : state) {
     input.ChangeHealth();
-    Build(state, builder, input, tables);
+    Build(state, builder, input.changed_input(), tables);
   }
   state.counters["rebuilt"] = builder.pools_rebuilt();
 }
@@ -56,7 +56,7 @@ void FromNothing(benchmark::State& state) {
   for (auto _ : state) {
     Builder builder;
     std::shared_ptr<const Tables> tables;
-    Build(state, builder, input, tables);
+    Build(state, builder, input.input(), tables);
   }
 }
 BENCHMARK(FromNothing)->ArgNames({"pools", "backends"})->Unit(benchmark::kMillisecond)->Args({100, 1000});

@@ -18,8 +18,11 @@ struct BuilderInput {
   absl::flat_hash_map<Address, BackendNextHop> next_hops;
   std::array<PortDescription, 1> ports{{{Mac{2}, 1500}}};
   BackendNames unhealthy;
+  // What ChangeHealth changes.
+  InputChange change{{"pool1"}, {}};
 
   BuildInput input() const { return {&config, hash_key, &next_hops, ports, &unhealthy}; }
+  BuildInput changed_input() const { return {&config, hash_key, &next_hops, ports, &unhealthy, &change}; }
 
   // "pool1", "pool2", ... with backends "backend0", "backend1", ... At most 1,024 of them.
   void AddPool(int backends) {

@@ -109,14 +109,19 @@ BackendNames BackendStates::UnhealthyOf(const v1::Config& config, const std::vec
   return unhealthy;
 }
 
-bool BackendStates::Tick() {
+std::vector<std::string> BackendStates::Tick() {
+  std::vector<std::string> pools;
   checker_->Tick();
-  const std::vector<BackendId> changes = checker_->TakeChanges();
-  for (const BackendId& id : changes) Follow(id);
-  const std::vector<BackendId> by_agents = agents_.Tick();
-  for (const BackendId& id : by_agents) SetUnhealthy(id);
+  for (const BackendId& id : checker_->TakeChanges()) {
+    Follow(id);
+    pools.push_back(id.pool);
+  }
+  for (const BackendId& id : agents_.Tick()) {
+    SetUnhealthy(id);
+    pools.push_back(id.pool);
+  }
   TellOfChecksNotMade();
-  return !changes.empty() || !by_agents.empty();
+  return pools;
 }
 
 void BackendStates::SetUnhealthy(const BackendId& id) {

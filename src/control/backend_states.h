@@ -55,8 +55,8 @@ class BackendStates {
   // known of those that stay stays. `before` is the configuration of the last call, at first an empty one.
   void Watch(const v1::Config& before, const v1::Config& config, const std::vector<CheckedBackend>& targets);
 
-  // Starts checks that are due, and takes what has come of others; whether the tables have to be built anew.
-  bool Tick();
+  // Starts checks that are due, and takes what has come of others; names of pools whose backends' states have changed.
+  std::vector<std::string> Tick();
   // What has become of new flows of a backend in one window (observer.h); what it makes of the backend comes with the
   // next Tick.
   void Observe(const BackendId& id, const OpenedFlows& flows) { checker_->Observe(id, flows); }

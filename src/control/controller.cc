@@ -75,7 +75,7 @@ absl::StatusOr<uint32_t> Controller::Apply(std::shared_ptr<const v1::Config> sha
   const absl::Time now = options_.clock();
   Effective next = effective_.Next(config, now);
   next.Refresh(unhealthy, states_, now);
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(next.config(), unhealthy);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(next.config(), unhealthy, nullptr);
   if (!tables.ok()) return tables.status();
   const ProbeFamilies probed = ProbedFamilies(*checked);
   // What the old checks need stays until the new ones are in force.
@@ -86,6 +86,7 @@ absl::StatusOr<uint32_t> Controller::Apply(std::shared_ptr<const v1::Config> sha
     return status;
   }
   effective_ = std::move(next);
+  change_ = {};
   probe_forwarder_.Follow(config);
   states_.Watch(*config_, config, *checked);
   config_ = std::move(shared);
@@ -113,8 +114,8 @@ absl::Status Controller::CheckFixed(const v1::Config& config) const {
       absl::StrCat(absl::StrJoin(fixed, ", "), " cannot change while sluiced runs; restart it for that"));
 }
 
-absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config,
-                                                                const BackendNames& unhealthy) {
+absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config& config, const BackendNames& unhealthy,
+                                                                const InputChange* change) {
   const std::vector<PortDescription> ports = DescribePorts();
   BuildInput input;
   input.config = &config;
@@ -122,6 +123,7 @@ absl::StatusOr<std::shared_ptr<const Tables>> Controller::Build(const v1::Config
   input.next_hops = &next_hops_;
   input.ports = ports;
   input.unhealthy = &unhealthy;
+  input.change = change;
   const uint64_t begin = MonotonicNow();
   absl::StatusOr<std::shared_ptr<const Tables>> tables = builder_.Build(input);
   build_timing_.Add(MonotonicNow() - begin);
@@ -141,9 +143,10 @@ absl::Status Controller::Publish(std::shared_ptr<const Tables> tables) {
   const uint64_t end = MonotonicNow();
   publish_timing_.Add(end - begin);
   switched_at_ = options_.engine->switched_at() != 0 ? options_.engine->switched_at() : end;
+  const bool renamed = tables_ == nullptr || tables->front() != tables_->front();
   tables_ = std::move(tables);
   generation_ = tables_->generation();
-  traffic_.Follow(*tables_, options_.engine);
+  if (renamed) traffic_.Follow(*tables_, options_.engine);
   flow_ender_->Follow(*tables_);
   stale_ = false;
   FollowRetired(builder_.RetiredSlots(), &retired_);
@@ -186,8 +189,11 @@ void Controller::Tick() {
   FollowNextHops();
   const absl::Time now = options_.clock();
   if (tables_ != nullptr) observer_.Tick(now, *tables_, options_.engine, &states_);
-  if (states_.Tick()) stale_ = true;
-  if (states_.TakeShareChange()) effective_.ShareChanged(now);
+  for (std::string& pool : states_.Tick()) {
+    change_.pools.insert(std::move(pool));
+    stale_ = true;
+  }
+  if (states_.TakeShareChange()) effective_.ShareChanged();
   if (effective_.IsDue(now)) stale_ = true;
   ReleaseSlots();
   TellLatencies();
@@ -264,7 +270,7 @@ void Controller::Learn(const Address& address) {
     if (!inserted && at->second == next) return;
     at->second = next;
     states_.NextHopFound(address);
-    stale_ = true;
+    NextHopChanged(address);
     spdlog::info("backend {}: next hop {} on {}", FormatAddress(address), FormatMac(hop.destination), port->name);
     return;
   }
@@ -272,17 +278,24 @@ void Controller::Learn(const Address& address) {
     reason = absl::StrCat("the kernel's route leads through interface ", resolution.next_hop.ifindex,
                           ", which is not one of engine.interfaces");
   }
-  if (next_hops_.erase(address) > 0) stale_ = true;
+  if (next_hops_.erase(address) > 0) NextHopChanged(address);
   if (resolution.state == Resolution::State::kResolving) return;
   // Others may have to be used in its place.
-  if (!states_.IsMissing(address)) stale_ = true;
+  if (!states_.IsMissing(address)) NextHopChanged(address);
   states_.NextHopMissing(address, reason);
 }
 
+void Controller::NextHopChanged(const Address& address) {
+  change_.next_hops.insert(address);
+  stale_ = true;
+}
+
 void Controller::Rebuild() {
-  const bool left = effective_.Refresh(states_.unhealthy(), states_, options_.clock());
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(effective_.config(), states_.unhealthy());
+  const bool left = effective_.Refresh(states_.unhealthy(), states_, options_.clock(), &change_);
+  absl::StatusOr<std::shared_ptr<const Tables>> tables = Build(effective_.config(), states_.unhealthy(), &change_);
   absl::Status status = tables.status();
+  // The builder has it from here on, whoever runs the tables.
+  if (status.ok()) change_ = {};
   if (status.ok()) status = Publish(*std::move(tables));
   stale_ = false;
   retry_ = !status.ok();

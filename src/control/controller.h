@@ -107,7 +107,8 @@ class Controller {
   using Retired = absl::btree_map<uint32_t, RetiredSlot>;
 
   absl::Status CheckFixed(const v1::Config& config) const;
-  absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config, const BackendNames& unhealthy);
+  absl::StatusOr<std::shared_ptr<const Tables>> Build(const v1::Config& config, const BackendNames& unhealthy,
+                                                      const InputChange* change);
   absl::Status Publish(std::shared_ptr<const Tables> tables);
   void AnnounceNew(const Tables& tables);
   void FollowNextHops();
@@ -119,6 +120,7 @@ class Controller {
   void ReportRefusals();
   void Rebuild();
   void Learn(const Address& address);
+  void NextHopChanged(const Address& address);
   void WatchBackends(const v1::Config& config);
   std::vector<PortDescription> DescribePorts() const;
   absl::Status WantProbes(const ProbeFamilies& families);
@@ -153,7 +155,9 @@ class Controller {
   uint64_t ports_refused_ = 0;
   uint64_t sessions_refused_ = 0;
   uint32_t generation_ = 0;
-  // Next hops, ports or health have changed since the last build.
+  // Of next hops and states of backends, since the last build that succeeded.
+  InputChange change_;
+  // These, ports or shares have changed since the last build.
   bool stale_ = false;
   // They could not be published.
   bool retry_ = false;

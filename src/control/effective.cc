@@ -1,5 +1,6 @@
 #include "control/effective.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -58,7 +59,8 @@ Effective Effective::Next(const v1::Config& wanted, absl::Time now) const {
     }
     next.shaped_pools_.push_back(i);
   }
-  if (!next.shaped_pools_.empty()) next.shaped_ = wanted;
+  next.dues_.resize(next.shaped_pools_.size());
+  if (!next.shaped_pools_.empty()) *next.shaped_ = wanted;
   return next;
 }
 
@@ -110,28 +112,44 @@ void Effective::TakeDrains(const Effective& before, const v1::Pool& pool) {
   }
 }
 
-void Effective::ShareChanged(absl::Time now) {
-  DueAt(std::max(now, refreshed_ + kLeastPause));
+bool Effective::IsDue(absl::Time now) const {
+  return now >= due_.end || (now >= refreshed_ + kLeastPause && (now >= due_.step || share_changed_));
 }
 
-bool Effective::Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now) {
-  due_ = absl::InfiniteFuture();
-  refreshed_ = now;
+bool Effective::Refresh(const BackendNames& unhealthy, const BackendStates& states, absl::Time now,
+                        InputChange* change) {
+  // Whose next hops and shares these are is not known here.
+  const bool all = change == nullptr || !change->next_hops.empty() || share_changed_;
   bool left = false;
-  for (const int i : shaped_pools_) {
-    const v1::Pool& pool = wanted_->pools(i);
-    v1::Pool* const to = shaped_.mutable_pools(i);
-    if (HasRoles(pool)) Weigh(pool, Look(pool, unhealthy, states, now), to);
-    SetStates(pool, states, to);
-    if (!pool.has_drain_timeout()) continue;
-    EndDrains(pool, now, to);
-    left |= EndLeaving(pool, now, to);
+  due_ = {};
+  for (size_t i = 0; i < shaped_pools_.size(); i++) {
+    const std::string& name = wanted_->pools(shaped_pools_[i]).name();
+    Due& due = dues_[i];
+    if (all || now >= std::min(due.step, due.end) || change->pools.contains(name)) {
+      due = {};
+      left |= RefreshPool(shaped_pools_[i], unhealthy, states, now, &due);
+      if (change != nullptr) change->pools.insert(name);
+    }
+    due_ = {std::min(due_.step, due.step), std::min(due_.end, due.end)};
   }
+  share_changed_ = false;
+  refreshed_ = now;
   return left;
 }
 
+bool Effective::RefreshPool(int position, const BackendNames& unhealthy, const BackendStates& states, absl::Time now,
+                            Due* due) {
+  const v1::Pool& pool = wanted_->pools(position);
+  v1::Pool* const to = shaped_->mutable_pools(position);
+  if (HasRoles(pool)) Weigh(pool, Look(pool, unhealthy, states, now, due), to);
+  SetStates(pool, states, to);
+  if (!pool.has_drain_timeout()) return false;
+  EndDrains(pool, now, to, due);
+  return EndLeaving(pool, now, to, due);
+}
+
 std::vector<Candidate> Effective::Look(const v1::Pool& pool, const BackendNames& unhealthy, const BackendStates& states,
-                                       absl::Time now) {
+                                       absl::Time now, Due* due) {
   const auto names = unhealthy.find(pool.name());
   std::vector<Candidate> candidates;
   for (const v1::Backend& backend : pool.backends()) {
@@ -144,18 +162,18 @@ std::vector<Candidate> Effective::Look(const v1::Pool& pool, const BackendNames&
     Memory& memory = memory_[{pool.name(), backend.name()}];
     if (takes && !memory.usable) memory.started = now;
     memory.usable = takes;
-    candidates.push_back({usable, StepsOf(pool, memory, now), agent.percent});
+    candidates.push_back({usable, StepsOf(pool, memory, now, due), agent.percent});
     memory.role.starts_slowly = takes && candidates.back().steps < kSlowStartSteps;
   }
   return candidates;
 }
 
-uint32_t Effective::StepsOf(const v1::Pool& pool, const Memory& memory, absl::Time now) {
+uint32_t Effective::StepsOf(const v1::Pool& pool, const Memory& memory, absl::Time now, Due* due) {
   if (!pool.has_slow_start() || !memory.usable) return kSlowStartSteps;
   const absl::Duration step = Time(pool.slow_start()) / kSlowStartSteps;
   const int64_t done = memory.started == absl::InfinitePast() ? kSlowStartSteps : (now - memory.started) / step;
   if (done + 1 >= kSlowStartSteps) return kSlowStartSteps;
-  DueAt(std::max(memory.started + step * (done + 1), now + kLeastPause));
+  due->step = std::min(due->step, memory.started + step * (done + 1));
   return static_cast<uint32_t>(done + 1);
 }
 
@@ -184,7 +202,7 @@ void Effective::SetStates(const v1::Pool& pool, const BackendStates& states, v1:
 }
 
 // A drained backend's flows have had their time: from here on it is as if it were disabled.
-void Effective::EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
+void Effective::EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to, Due* due) {
   for (int i = 0; i < pool.backends_size(); i++) {
     const BackendId id{pool.name(), pool.backends(i).name()};
     if (to->backends(i).state() != v1::Backend::DRAIN) {
@@ -193,14 +211,14 @@ void Effective::EndDrains(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
     }
     const absl::Time end = drains_.try_emplace(id, now).first->second + Time(pool.drain_timeout());
     if (end > now) {
-      DueAt(end);
+      due->end = std::min(due->end, end);
     } else {
       to->mutable_backends(i)->set_state(v1::Backend::DISABLED);
     }
   }
 }
 
-bool Effective::EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
+bool Effective::EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to, Due* due) {
   to->mutable_backends()->DeleteSubrange(pool.backends_size(), to->backends_size() - pool.backends_size());
   const auto at = leaving_.find(pool.name());
   if (at == leaving_.end()) return false;
@@ -212,13 +230,13 @@ bool Effective::EndLeaving(const v1::Pool& pool, absl::Time now, v1::Pool* to) {
                     }) > 0;
   for (const Leaving& one : at->second) {
     *to->add_backends() = one.backend;
-    DueAt(one.until);
+    due->end = std::min(due->end, one.until);
   }
   return left;
 }
 
 const v1::Config& Effective::config() const {
-  return shaped_pools_.empty() && wanted_ != nullptr ? *wanted_ : shaped_;
+  return shaped_pools_.empty() && wanted_ != nullptr ? *wanted_ : *shaped_;
 }
 
 Effective::RoleStatus Effective::Role(const std::string& pool, const std::string& backend) const {

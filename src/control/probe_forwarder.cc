@@ -27,13 +27,12 @@ void ProbeForwarder::Forward(const ProbePacket& probe, const BackendNextHop& hop
                              absl::Span<const PortDescription> ports, const sluice_settings& settings) const {
   const auto pool = pools_.find(probe.pool);
   if (pool == pools_.end()) return;
-  DesiredState state;
-  state.pools = {{pool->second}};
-  state.ipv4_source = ipv4_source_;
-  state.ipv6_source = ipv6_source_;
+  DesiredFront front;
+  front.ipv4_source = ipv4_source_;
+  front.ipv6_source = ipv6_source_;
   const v1::Backend config;
-  const DesiredBackend backend{.config = &config, .address = probe.backend, .next_hop = &hop};
-  const absl::StatusOr<sluice_backend> record = MakeBackendRecord(state, backend, 0, ports);
+  const DesiredBackend backend{.config = &config, .address = probe.backend, .next_hop = hop};
+  const absl::StatusOr<sluice_backend> record = MakeBackendRecord(front, {.config = pool->second}, backend, ports);
   if (!record.ok()) return;
   const uint64_t hash = sluice_hash_flow(&settings, &probe.packet.parsed.flow);
   const std::optional<std::vector<uint8_t>> frame = FrameToBackend(probe.packet, *record, hash);

@@ -198,11 +198,11 @@ absl::StatusOr<AccessIndex> BuildAccessIndex(const DesiredState& state, std::spa
   absl::flat_hash_map<const AccessTree*, uint32_t> places;
   std::vector<const AccessTree*> placed;
   size_t nodes = 0;
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    const v1::Listener& listener = *state.listeners[i].config;
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    const v1::Listener& listener = *state.front->listeners[i].config;
     if (!HasAccess(listener)) continue;
     const absl::StatusOr<std::shared_ptr<const AccessTree>> tree =
-        TreeOf(listener.access(), state.listeners[i].address.IsIpv4(), before, index.trees);
+        TreeOf(listener.access(), state.front->listeners[i].address.IsIpv4(), before, index.trees);
     if (!tree.ok()) return tree.status();
     const auto [place, is_new] = places.emplace(tree->get(), static_cast<uint32_t>(nodes));
     if (is_new) placed.push_back(tree->get());

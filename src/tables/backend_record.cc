@@ -35,10 +35,10 @@ void SetNextHop(const BackendNextHop& hop, absl::Span<const PortDescription> por
   record.flags |= SLUICE_BACKEND_NEXT_HOP;
 }
 
-absl::Status SetTunnel(const DesiredState& state, const DesiredBackend& backend, const v1::Pool& pool,
+absl::Status SetTunnel(const DesiredFront& front, const DesiredBackend& backend, const v1::Pool& pool,
                        sluice_backend& record) {
   const bool ipv4 = backend.address.IsIpv4();
-  const std::optional<Address>& source = ipv4 ? state.ipv4_source : state.ipv6_source;
+  const std::optional<Address>& source = ipv4 ? front.ipv4_source : front.ipv6_source;
   if (!source.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat("backend \"", backend.config->name(), "\" of pool \"", pool.name(),
                                                    "\" needs an outer source address; set engine.tunnel_source.",
@@ -60,26 +60,26 @@ absl::Status SetTunnel(const DesiredState& state, const DesiredBackend& backend,
 
 }  // namespace
 
-absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredState& state, const DesiredBackend& backend,
-                                                 uint32_t pool, absl::Span<const PortDescription> ports) {
-  const DesiredPool& desired_pool = state.pools[backend.pool];
+absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredFront& front, const BackendPool& pool,
+                                                 const DesiredBackend& backend,
+                                                 absl::Span<const PortDescription> ports) {
   sluice_backend record{};
-  record.pool = pool;
-  record.idle = desired_pool.idle;
+  record.pool = pool.index;
+  record.idle = pool.idle;
   record.flags = SLUICE_BACKEND_LIVE | (backend.unhealthy ? SLUICE_BACKEND_UNHEALTHY : 0);
-  record.forwarding = static_cast<uint8_t>(Forwarding(*desired_pool.config));
+  record.forwarding = static_cast<uint8_t>(Forwarding(*pool.config));
   std::memcpy(&record.destination, backend.address.bytes.data(), backend.address.bytes.size());
-  if (backend.next_hop != nullptr) SetNextHop(*backend.next_hop, ports, record);
-  if (Translates(*desired_pool.config)) {
-    record.service_port = SLUICE_16(backend.config->port());
+  if (backend.next_hop.has_value()) SetNextHop(*backend.next_hop, ports, record);
+  if (Translates(*pool.config)) {
+    record.service_port = SLUICE_16(backend.port);
     if (!backend.address.IsIpv4()) record.flags |= SLUICE_BACKEND_OUTER_IPV6;
-    const v1::Pool::ClientAddress told = desired_pool.config->client_address();
+    const v1::Pool::ClientAddress told = pool.config->client_address();
     if (told == v1::Pool::PROXY_V2) record.flags |= SLUICE_BACKEND_PROXY;
     if (told == v1::Pool::TOA) record.flags |= SLUICE_BACKEND_TOA;
     return record;
   }
   if (record.forwarding == SLUICE_DSR_L2) return record;
-  const absl::Status status = SetTunnel(state, backend, *desired_pool.config, record);
+  const absl::Status status = SetTunnel(front, backend, *pool.config, record);
   if (!status.ok()) return status;
   return record;
 }

@@ -11,9 +11,19 @@
 
 namespace sluice {
 
-// `pool`: the pool's index in the pool table. Without a next hop the record is live and has no flag NEXT_HOP.
+// What its record has of its pool.
+struct BackendPool {
+  const v1::Pool* config = nullptr;
+  // In the pool table.
+  uint32_t index = 0;
+  // Ticks.
+  uint16_t idle = 0;
+};
+
+// Without a next hop the record is live and has no flag NEXT_HOP.
 // InvalidArgument: a tunnel without an outer source address of the backend's family.
-absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredState& state, const DesiredBackend& backend,
-                                                 uint32_t pool, absl::Span<const PortDescription> ports);
+absl::StatusOr<sluice_backend> MakeBackendRecord(const DesiredFront& front, const BackendPool& pool,
+                                                 const DesiredBackend& backend,
+                                                 absl::Span<const PortDescription> ports);
 
 }  // namespace sluice

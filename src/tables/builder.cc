@@ -46,25 +46,47 @@ struct ListenerKey {
   }
 };
 
+// Of all listeners and pools where they are new, and of the backends of new pools.
 struct Keys {
   std::vector<ListenerKey> listeners;
   std::vector<std::string> pools;
   std::vector<BackendKey> backends;
 };
 
-Keys ReadKeys(const DesiredState& state) {
+Keys ReadFrontKeys(const DesiredState& state) {
   Keys keys;
-  keys.backends.reserve(state.backends.size());
-  for (const DesiredListener& listener : state.listeners) {
+  for (const DesiredListener& listener : state.front->listeners) {
     keys.listeners.push_back({listener.config->name(), listener.address});
   }
-  for (const DesiredPool& pool : state.pools) keys.pools.push_back(pool.config->name());
-  for (const DesiredSplit& split : state.splits) keys.pools.push_back(split.key);
-  for (const DesiredBackend& backend : state.backends) {
-    const v1::Pool& pool = *state.pools[backend.pool].config;
-    keys.backends.push_back({pool.name(), backend.config->name(), backend.address, pool.forwarding()});
-  }
+  for (const std::shared_ptr<DesiredPool>& pool : state.pools) keys.pools.push_back(pool->config->name());
+  for (const DesiredSplit& split : state.front->splits) keys.pools.push_back(split.key);
   return keys;
+}
+
+void ReadBackendKeys(const DesiredState& state, Keys& keys) {
+  for (const uint32_t i : state.new_pools) {
+    const v1::Pool& pool = *state.pools[i]->config;
+    for (const DesiredBackend& backend : state.pools[i]->backends) {
+      keys.backends.push_back({pool.name(), backend.config->name(), backend.address, pool.forwarding()});
+    }
+  }
+}
+
+void SetSlots(const std::vector<uint32_t>& slots, DesiredState& state) {
+  size_t next = 0;
+  for (const uint32_t i : state.new_pools) {
+    for (DesiredBackend& backend : state.pools[i]->backends) backend.slot = slots[next++];
+  }
+}
+
+void AddSlots(const DesiredPool& pool, std::vector<uint32_t>& slots) {
+  for (const DesiredBackend& backend : pool.backends) slots.push_back(backend.slot);
+}
+
+// Whether listeners lead to the same servers as before, as far as these two are concerned.
+bool HaveSameBackends(const DesiredPool& one, const DesiredPool& other) {
+  return std::equal(one.backends.begin(), one.backends.end(), other.backends.begin(), other.backends.end(),
+                    [](const auto& a, const auto& b) { return a.slot == b.slot && a.port == b.port; });
 }
 
 // Tables come and go with generations, so also who requires huge pages (for the packets and the connections, which are
@@ -91,42 +113,59 @@ MaglevDemand DemandOf(const DesiredState& state, const DesiredSplit& split, cons
     MaglevMember& member = demand.members.emplace_back();
     member.slot = pools.indices[part.pool];
     member.weight = part.weight;
-    demand.keys.push_back(state.pools[part.pool].config->name());
+    demand.keys.push_back(state.pools[part.pool]->config->name());
     if (part.weight > 0) demand.size = kSplitPlaces;
   }
   return demand;
 }
 
-// By pool index.
-struct Demands {
-  std::vector<MaglevDemand> demands;
-  std::vector<std::string> names;
-};
-
-Demands ReadDemands(const DesiredState& state, const IndexPlan& pools, const IndexPlan& backends) {
-  Demands result{std::vector<MaglevDemand>(pools.size), std::vector<std::string>(pools.size)};
-  for (size_t i = 0; i < state.pools.size(); i++) {
-    const DesiredPool& pool = state.pools[i];
-    MaglevDemand& demand = result.demands[pools.indices[i]];
-    result.names[pools.indices[i]] = pool.config->name();
-    demand.size = pool.config->maglev_table_size();
-    for (uint32_t j = pool.first_backend; j < pool.last_backend; j++) {
-      const DesiredBackend& backend = state.backends[j];
-      if (!backend.TakesFlows()) continue;
-      demand.members.push_back({backends.indices[j], backend.config->weight(), backend.address,
-                                static_cast<uint16_t>(backend.config->port())});
+MaglevDemand DemandOf(const DesiredPool& pool) {
+  MaglevDemand demand;
+  demand.size = pool.config->maglev_table_size();
+  for (const DesiredBackend& backend : pool.backends) {
+    if (backend.TakesFlows()) {
+      demand.members.push_back({backend.slot, backend.config->weight(), backend.address, backend.port});
     }
-    std::sort(demand.members.begin(), demand.members.end());
-    demand.lists_members = HasLimits(*pool.config);
-    if (!demand.members.empty() && IsSequence(AlgorithmOf(*pool.config))) MakeSequence(demand);
   }
-  for (size_t i = 0; i < state.splits.size(); i++) {
-    const uint32_t at = pools.indices[state.pools.size() + i];
-    result.demands[at] = DemandOf(state, state.splits[i], pools);
-    result.names[at] = state.splits[i].key;
-  }
-  return result;
+  std::sort(demand.members.begin(), demand.members.end());
+  demand.lists_members = HasLimits(*pool.config);
+  if (!demand.members.empty() && IsSequence(AlgorithmOf(*pool.config))) MakeSequence(demand);
+  return demand;
 }
+
+// Of what is new, by pool index; `all`: indices that nobody has need nothing.
+std::vector<MaglevChange> ReadDemands(const DesiredState& state, const IndexPlan& pools, bool all) {
+  std::vector<MaglevChange> changes;
+  for (const uint32_t i : state.new_pools) {
+    changes.push_back({pools.indices[i], state.pools[i]->config->name(), DemandOf(*state.pools[i])});
+  }
+  for (const uint32_t i : state.new_splits) {
+    const DesiredSplit& split = *state.splits[i];
+    changes.push_back({pools.indices[state.pools.size() + i], split.key, DemandOf(state, split, pools)});
+  }
+  std::vector<bool> used(pools.size);
+  for (const uint32_t index : pools.indices) used[index] = true;
+  for (uint32_t i = 0; i < pools.size && all; i++) {
+    if (!used[i]) changes.push_back({i, "", {}});
+  }
+  std::sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+  return changes;
+}
+
+// One build, until nothing can fail any more.
+struct Draft {
+  // It goes on from the generation before; else it is all new.
+  bool follows = false;
+  DesiredState desired;
+  Keys keys;
+  // Of the pools that new ones are in the place of.
+  std::vector<uint32_t> slots_before;
+  IndexPlan backends;
+  TablesPlan plan;
+  AccessTrees access;
+  std::shared_ptr<const TablesFront> front;
+  std::shared_ptr<const MaglevSet> maglev;
+};
 
 }  // namespace
 
@@ -137,11 +176,28 @@ struct Builder::State {
   StableIndex<ListenerKey> listeners{SLUICE_LISTENERS, WhenGone::kRetire};
   StableIndex<std::string> pools{SLUICE_POOLS, WhenGone::kFree};
   StableIndex<BackendKey> backends{SLUICE_BACKENDS, WhenGone::kRetire};
-  MaglevSet maglev;
   AccessTrees access;
+  std::shared_ptr<const MaglevSet> maglev = std::make_shared<const MaglevSet>();
+  // Of the last build: what it was made of, and what came of it.
+  const v1::Config* config = nullptr;
+  std::vector<PortDescription> ports;
+  DesiredState desired;
+  IndexPlan listener_plan;
+  IndexPlan pool_plan;
+  std::shared_ptr<const Tables> tables;
+  // Since then.
+  std::vector<uint32_t> released_slots;
+  bool released_listeners = false;
 
   absl::Status Check(const BuildInput& input) const;
-  absl::StatusOr<TablesPlan> Plan(const Keys& keys, absl::Span<const uint8_t> key) const;
+  bool Follows(const BuildInput& input) const;
+  absl::Status Plan(const BuildInput& input, Draft& draft) const;
+  absl::Status PlanFront(Draft& draft) const;
+  absl::Status PlanBackends(Draft& draft) const;
+  bool KeepsFront(const Draft& draft) const;
+  absl::Status MakeFront(const BuildInput& input, Draft& draft) const;
+  absl::Status MakeMaglev(const BuildInput& input, Draft& draft) const;
+  void Commit(const BuildInput& input, Draft draft, std::shared_ptr<const Tables> built);
 };
 
 absl::Status Builder::State::Check(const BuildInput& input) const {
@@ -158,69 +214,146 @@ absl::Status Builder::State::Check(const BuildInput& input) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TablesPlan> Builder::State::Plan(const Keys& keys, absl::Span<const uint8_t> key) const {
-  const absl::StatusOr<FlowHashKey> flow_key = DeriveFlowHashKey(key);
+bool Builder::State::Follows(const BuildInput& input) const {
+  return input.change != nullptr && tables != nullptr && input.config == config &&
+         std::equal(ports.begin(), ports.end(), input.ports.begin(), input.ports.end());
+}
+
+absl::Status Builder::State::PlanFront(Draft& draft) const {
+  if (draft.follows) {
+    draft.plan.listeners = listener_plan;
+    draft.plan.pools = pool_plan;
+    return absl::OkStatus();
+  }
+  draft.keys = ReadFrontKeys(draft.desired);
+  std::optional<IndexPlan> of_listeners = listeners.Assign(listener_plan.indices, draft.keys.listeners);
+  std::optional<IndexPlan> of_pools = pools.Assign(pool_plan.indices, draft.keys.pools);
+  if (!of_listeners.has_value() || !of_pools.has_value()) {
+    return absl::ResourceExhaustedError(absl::StrCat(draft.keys.listeners.size(), " listeners and ",
+                                                     draft.keys.pools.size(), " pools; at most ", SLUICE_LISTENERS,
+                                                     " and ", SLUICE_POOLS, " are possible"));
+  }
+  draft.plan.listeners = *std::move(of_listeners);
+  draft.plan.pools = *std::move(of_pools);
+  return absl::OkStatus();
+}
+
+absl::Status Builder::State::PlanBackends(Draft& draft) const {
+  if (draft.follows) {
+    for (const uint32_t i : draft.desired.new_pools) AddSlots(*desired.pools[i], draft.slots_before);
+  } else {
+    for (const std::shared_ptr<DesiredPool>& pool : desired.pools) AddSlots(*pool, draft.slots_before);
+  }
+  ReadBackendKeys(draft.desired, draft.keys);
+  std::optional<IndexPlan> plan = backends.Assign(draft.slots_before, draft.keys.backends);
+  if (!plan.has_value()) {
+    size_t count = 0;
+    for (const std::shared_ptr<DesiredPool>& pool : draft.desired.pools) count += pool->backends.size();
+    return absl::ResourceExhaustedError(absl::StrCat(
+        count, " backends, beside ", backends.Retired().size(), " removed ones that may have flows; at most ",
+        SLUICE_BACKENDS, " together are possible: remove some, or wait for idle_timeout and try again"));
+  }
+  draft.backends = *std::move(plan);
+  SetSlots(draft.backends.indices, draft.desired);
+  draft.plan.backend_slots = draft.backends.size;
+  for (const auto& [index, gone] : backends.Absent(draft.slots_before, draft.backends)) {
+    draft.plan.gone_backends.push_back({index, gone.address});
+  }
+  if (!draft.follows) return absl::OkStatus();
+  draft.plan.left_slots = released_slots;
+  draft.plan.left_slots.insert(draft.plan.left_slots.end(), draft.slots_before.begin(), draft.slots_before.end());
+  return absl::OkStatus();
+}
+
+absl::Status Builder::State::Plan(const BuildInput& input, Draft& draft) const {
+  const absl::StatusOr<FlowHashKey> flow_key = DeriveFlowHashKey(input.hash_key);
   if (!flow_key.ok()) return flow_key.status();
-  std::optional<IndexPlan> listener_plan = listeners.Assign(keys.listeners);
-  std::optional<IndexPlan> pool_plan = pools.Assign(keys.pools);
-  if (!listener_plan.has_value() || !pool_plan.has_value()) {
-    return absl::ResourceExhaustedError(absl::StrCat(keys.listeners.size(), " listeners and ", keys.pools.size(),
-                                                     " pools; at most ", SLUICE_LISTENERS, " and ", SLUICE_POOLS,
-                                                     " are possible"));
+  draft.plan.generation = generation + 1;
+  draft.plan.hash_key = *flow_key;
+  if (absl::Status status = PlanFront(draft); !status.ok()) return status;
+  if (absl::Status status = PlanBackends(draft); !status.ok()) return status;
+  for (const auto& [index, gone] : listeners.Absent(listener_plan.indices, draft.plan.listeners)) {
+    draft.plan.gone_listeners.push_back({index, gone.address});
   }
-  std::optional<IndexPlan> backend_plan = backends.Assign(keys.backends);
-  if (!backend_plan.has_value()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(keys.backends.size(), " backends, beside ", backends.Retired().size(),
-                     " removed ones that may have flows; at most ", SLUICE_BACKENDS,
-                     " together are possible: remove some, or wait for idle_timeout and try again"));
+  TablesWriter::WriteTerms(draft.plan, draft.desired);
+  return absl::OkStatus();
+}
+
+bool Builder::State::KeepsFront(const Draft& draft) const {
+  return draft.follows && !released_listeners && draft.plan.backend_slots == tables->backend_slots() &&
+         std::all_of(draft.desired.new_pools.begin(), draft.desired.new_pools.end(),
+                     [&](uint32_t i) { return HaveSameBackends(*desired.pools[i], *draft.desired.pools[i]); });
+}
+
+absl::Status Builder::State::MakeFront(const BuildInput& input, Draft& draft) const {
+  if (KeepsFront(draft)) {
+    draft.access = access;
+    draft.front = tables->front();
+    return absl::OkStatus();
   }
-  TablesPlan plan{
-      generation + 1, *flow_key, *std::move(listener_plan), *std::move(pool_plan), *std::move(backend_plan), {}, {}};
-  for (const auto& [index, gone] : listeners.Absent(plan.listeners)) {
-    plan.gone_listeners.push_back({index, gone.address});
+  const HugePages pages = PagesOf(input.config->engine());
+  const IndexPlan& plan = draft.plan.listeners;
+  absl::StatusOr<ListenerIndex> index = BuildListenerIndex(draft.desired, plan.indices, pages);
+  if (!index.ok()) return index.status();
+  absl::StatusOr<AccessIndex> lists = BuildAccessIndex(draft.desired, plan.indices, plan.size, access, pages);
+  if (!lists.ok()) return lists.status();
+  draft.access = std::move(lists->trees);
+  absl::StatusOr<std::shared_ptr<const TablesFront>> front =
+      TablesWriter::WriteFront(draft.plan, draft.desired, input.ports, *std::move(index), *std::move(lists), pages);
+  if (!front.ok()) return front.status();
+  draft.front = *std::move(front);
+  return absl::OkStatus();
+}
+
+absl::Status Builder::State::MakeMaglev(const BuildInput& input, Draft& draft) const {
+  const std::span<const uint8_t, kMaglevHashKeySize> key(input.hash_key.data(), kMaglevHashKeySize);
+  absl::StatusOr<MaglevSet> set =
+      BuildMaglevSet(*maglev, draft.plan.pools.size, ReadDemands(draft.desired, draft.plan.pools, !draft.follows), key,
+                     PagesOf(input.config->engine()));
+  if (!set.ok()) return set.status();
+  draft.maglev = std::make_shared<const MaglevSet>(*std::move(set));
+  return absl::OkStatus();
+}
+
+void Builder::State::Commit(const BuildInput& input, Draft draft, std::shared_ptr<const Tables> built) {
+  generation = draft.plan.generation;
+  hash_key.assign(input.hash_key.begin(), input.hash_key.end());
+  if (!draft.follows) {
+    listeners.Commit(listener_plan.indices, draft.keys.listeners, draft.plan.listeners);
+    pools.Commit(pool_plan.indices, draft.keys.pools, draft.plan.pools);
   }
-  for (const auto& [index, gone] : backends.Absent(plan.backends)) {
-    plan.gone_backends.push_back({index, gone.address});
-  }
-  return plan;
+  backends.Commit(draft.slots_before, draft.keys.backends, draft.backends);
+  maglev = std::move(draft.maglev);
+  access = std::move(draft.access);
+  config = input.config;
+  ports.assign(input.ports.begin(), input.ports.end());
+  desired = std::move(draft.desired);
+  listener_plan = std::move(draft.plan.listeners);
+  pool_plan = std::move(draft.plan.pools);
+  tables = std::move(built);
+  released_slots.clear();
+  released_listeners = false;
 }
 
 Builder::Builder() : state_(std::make_unique<State>()) {}
 Builder::~Builder() = default;
 
 absl::StatusOr<std::shared_ptr<const Tables>> Builder::Build(const BuildInput& input) {
-  const absl::Status status = state_->Check(input);
-  if (!status.ok()) return status;
-  absl::StatusOr<DesiredState> desired = ReadDesiredState(input);
+  if (absl::Status status = state_->Check(input); !status.ok()) return status;
+  Draft draft;
+  draft.follows = state_->Follows(input);
+  absl::StatusOr<DesiredState> desired = ReadDesiredState(input, draft.follows ? &state_->desired : nullptr);
   if (!desired.ok()) return desired.status();
-  const Keys keys = ReadKeys(*desired);
-  const absl::StatusOr<TablesPlan> plan = state_->Plan(keys, input.hash_key);
-  if (!plan.ok()) return plan.status();
-  const HugePages pages = PagesOf(input.config->engine());
-  absl::StatusOr<ListenerIndex> index = BuildListenerIndex(*desired, plan->listeners.indices, pages);
-  if (!index.ok()) return index.status();
-  absl::StatusOr<AccessIndex> access =
-      BuildAccessIndex(*desired, plan->listeners.indices, plan->listeners.size, state_->access, pages);
-  if (!access.ok()) return access.status();
-  AccessTrees trees = std::move(access->trees);
-  Demands demands = ReadDemands(*desired, plan->pools, plan->backends);
-  const std::span<const uint8_t, kMaglevHashKeySize> maglev_key(input.hash_key.data(), kMaglevHashKeySize);
-  absl::StatusOr<MaglevSet> maglev =
-      BuildMaglevSet(state_->maglev, std::move(demands.demands), demands.names, maglev_key, pages);
-  if (!maglev.ok()) return maglev.status();
-  absl::StatusOr<std::shared_ptr<const Tables>> tables = TablesWriter::Write(
-      *plan, *std::move(desired), input.ports, *std::move(index), *std::move(access), *maglev, pages);
+  draft.desired = *std::move(desired);
+  if (absl::Status status = state_->Plan(input, draft); !status.ok()) return status;
+  if (absl::Status status = state_->MakeFront(input, draft); !status.ok()) return status;
+  if (absl::Status status = state_->MakeMaglev(input, draft); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<const Tables>> tables =
+      TablesWriter::Write(draft.plan, draft.desired, input.ports, draft.front, draft.maglev,
+                          draft.follows ? state_->tables.get() : nullptr, PagesOf(input.config->engine()));
   if (!tables.ok()) return tables.status();
-
   // Nothing fails from here on.
-  state_->generation = plan->generation;
-  state_->hash_key.assign(input.hash_key.begin(), input.hash_key.end());
-  state_->listeners.Commit(keys.listeners, plan->listeners);
-  state_->pools.Commit(keys.pools, plan->pools);
-  state_->backends.Commit(keys.backends, plan->backends);
-  state_->maglev = *std::move(maglev);
-  state_->access = std::move(trees);
+  state_->Commit(input, std::move(draft), *tables);
   return tables;
 }
 
@@ -229,7 +362,7 @@ std::vector<uint32_t> Builder::RetiredSlots() const {
 }
 
 void Builder::ReleaseSlot(uint32_t slot) {
-  state_->backends.Release(slot);
+  if (state_->backends.Release(slot)) state_->released_slots.push_back(slot);
 }
 
 std::vector<uint32_t> Builder::RetiredListeners() const {
@@ -237,11 +370,15 @@ std::vector<uint32_t> Builder::RetiredListeners() const {
 }
 
 void Builder::ReleaseListener(uint32_t index) {
-  state_->listeners.Release(index);
+  if (state_->listeners.Release(index)) state_->released_listeners = true;
+}
+
+uint32_t Builder::pools_read() const {
+  return static_cast<uint32_t>(state_->desired.new_pools.size());
 }
 
 uint32_t Builder::pools_rebuilt() const {
-  return state_->maglev.rebuilt;
+  return state_->maglev->rebuilt;
 }
 
 }  // namespace sluice

@@ -33,10 +33,19 @@ struct BackendNextHop {
 struct PortDescription {
   Mac mac{};
   uint16_t mtu = 0;
+  bool operator==(const PortDescription&) const = default;
 };
 
 // Names of backends, by the name of their pool.
 using BackendNames = absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>>;
+
+// What may be otherwise than when the tables before were built; all else is not looked at.
+struct InputChange {
+  // By their names: backends and all that is said of them in the configuration and by their health.
+  absl::flat_hash_set<std::string> pools;
+  // Backends' addresses whose next hops may be others.
+  absl::flat_hash_set<Address> next_hops;
+};
 
 struct BuildInput {
   // Validated and with its defaults filled in (config/validate.h).
@@ -51,6 +60,10 @@ struct BuildInput {
   // for those that they have. All of a pool are used all the same when no other is left, unless it is to fail closed.
   // Null: none.
   const BackendNames* unhealthy = nullptr;
+  // Since the last Build that succeeded. Counts when `config` is the same object as then, and `ports` are the same;
+  // null, or when they are not: anything may be otherwise. Both ways the same tables come of it. Required: no other
+  // object has come to be where that one was.
+  const InputChange* change = nullptr;
 };
 
 class Builder {
@@ -75,6 +88,8 @@ class Builder {
   std::vector<uint32_t> RetiredListeners() const;
   void ReleaseListener(uint32_t index);
 
+  // Pools that the last Build that succeeded has read, all or those that had changed; for logs and tests.
+  uint32_t pools_read() const;
   // Pools whose Maglev table the last Build that succeeded computed anew; for logs and tests.
   uint32_t pools_rebuilt() const;
 

@@ -31,8 +31,8 @@ struct Claim {
 
 std::vector<Claim> ReadClaims(const DesiredState& state, std::span<const uint32_t> indices) {
   std::vector<Claim> claims;
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    const DesiredListener& listener = state.listeners[i];
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    const DesiredListener& listener = state.front->listeners[i];
     const v1::Listener::Protocol protocol = listener.config->protocol();
     for (const v1::PortRange& range : listener.config->ports()) {
       const Claim claim{listener.address, SLUICE_IP_TCP, range.first(),
@@ -119,7 +119,7 @@ void AddGroup(std::span<const Claim> group, uint32_t expanded, Contents& content
 }
 
 void AddVirtualAddresses(const DesiredState& state, Contents& contents) {
-  for (const VirtualAddress& address : state.virtual_addresses) {
+  for (const VirtualAddress& address : state.front->virtual_addresses) {
     const uint32_t flags = (address.echo ? SLUICE_VIRTUAL_ECHO : 0) | (address.announce ? SLUICE_VIRTUAL_ANNOUNCE : 0) |
                            (address.nat ? SLUICE_VIRTUAL_NAT : 0);
     contents.keys.push_back(Key(address.address, sluice_index_key(0, 0), flags, SLUICE_INDEX_VIRTUAL));
@@ -129,8 +129,8 @@ void AddVirtualAddresses(const DesiredState& state, Contents& contents) {
 // The listener whose pool gets the pings of an address: the first that has it.
 void AddEcho(const DesiredState& state, std::span<const uint32_t> indices, Contents& contents) {
   std::set<Address> seen;
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    const DesiredListener& listener = state.listeners[i];
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    const DesiredListener& listener = state.front->listeners[i];
     const bool forwards = listener.config->icmp_echo() == v1::Listener::FORWARD && listener.translates;
     if (!forwards || !seen.insert(listener.address).second) continue;
     contents.keys.push_back(
@@ -141,8 +141,9 @@ void AddEcho(const DesiredState& state, std::span<const uint32_t> indices, Conte
 // Servers whose answers to clients' own addresses come back through us.
 void AddServers(const DesiredState& state, Contents& contents) {
   std::set<Address> servers;
-  for (const DesiredBackend& backend : state.backends) {
-    if (state.pools[backend.pool].config->forwarding() == v1::Pool::NAT) servers.insert(backend.address);
+  for (const std::shared_ptr<DesiredPool>& pool : state.pools) {
+    if (pool->config->forwarding() != v1::Pool::NAT) continue;
+    for (const DesiredBackend& backend : pool->backends) servers.insert(backend.address);
   }
   for (const Address& address : servers) {
     contents.keys.push_back(Key(address, sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0), 0, SLUICE_INDEX_SERVER));

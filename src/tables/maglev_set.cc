@@ -12,31 +12,13 @@ namespace {
 
 using PartOrNull = std::shared_ptr<MaglevArena::Part>;
 
-// Whether the pool has the table that it needs already.
-bool IsCurrent(const MaglevSet& previous, size_t pool, const MaglevDemand& demand) {
-  return pool < previous.pools.size() && previous.pools[pool] != nullptr && previous.pools[pool]->demand == demand;
-}
-
 uint32_t EntriesOf(const MaglevDemand& demand) {
   if (demand.members.empty()) return 0;
   return demand.size + (demand.lists_members ? static_cast<uint32_t>(demand.members.size()) : 0);
 }
 
-struct Room {
-  std::shared_ptr<MaglevArena> arena;
-  // Where tables are to be written, by pool; null where the old one stays, and where none is needed.
-  std::vector<PartOrNull> parts;
-};
-
-bool TakeChanged(const MaglevSet& previous, std::span<const MaglevDemand> demands, Room& room) {
-  room.parts.assign(demands.size(), nullptr);
-  for (size_t i = 0; i < demands.size(); i++) {
-    const uint32_t entries = EntriesOf(demands[i]);
-    if (entries == 0 || IsCurrent(previous, i, demands[i])) continue;
-    room.parts[i] = room.arena->Take(entries);
-    if (room.parts[i] == nullptr) return false;
-  }
-  return true;
+uint32_t EntriesOf(const std::shared_ptr<const MaglevTable>& table) {
+  return table == nullptr ? 0 : EntriesOf(table->demand);
 }
 
 // A quarter more than needed, and two of the largest: the next generation's changed tables stand beside this one's.
@@ -48,27 +30,37 @@ absl::StatusOr<uint32_t> Capacity(uint64_t needed, uint64_t largest) {
                    " entries, too many to address; use a smaller maglev_table_size in pools with few backends"));
 }
 
-absl::StatusOr<Room> FindRoom(const MaglevSet& previous, std::span<const MaglevDemand> demands, HugePages pages) {
+// What the arena of a set should have room for; 0: there is no table in it.
+absl::StatusOr<uint32_t> CapacityFor(const MaglevSet& set) {
   uint64_t needed = 0;
   uint32_t largest = 0;
-  for (const MaglevDemand& demand : demands) {
-    needed += EntriesOf(demand);
-    largest = std::max(largest, EntriesOf(demand));
+  for (const std::shared_ptr<const MaglevTable>& table : set.pools) {
+    needed += EntriesOf(table);
+    largest = std::max(largest, EntriesOf(table));
   }
-  if (needed == 0) return Room{nullptr, std::vector<PartOrNull>(demands.size())};
-  const absl::StatusOr<uint32_t> capacity = Capacity(needed, largest);
-  if (!capacity.ok()) return capacity.status();
-  if (previous.arena != nullptr && previous.arena->capacity() / 4 <= *capacity) {
-    Room room{previous.arena, {}};
-    if (TakeChanged(previous, demands, room)) return room;
+  return needed == 0 ? 0 : Capacity(needed, largest);
+}
+
+// Where changed tables are to be written, in the arena that there is; null for those that are empty. False: no room.
+bool FindGaps(const MaglevSet& set, std::span<const uint32_t> changed, std::vector<PartOrNull>& parts) {
+  for (const uint32_t index : changed) {
+    const uint32_t entries = EntriesOf(set.pools[index]);
+    parts.push_back(entries == 0 ? nullptr : set.arena->Take(entries));
+    if (entries != 0 && parts.back() == nullptr) return false;
   }
-  absl::StatusOr<std::shared_ptr<MaglevArena>> arena = MaglevArena::Create(*capacity, pages);
-  if (!arena.ok()) return arena.status();
-  Room room{*arena, {}};
-  for (const MaglevDemand& demand : demands) {
-    room.parts.push_back(EntriesOf(demand) == 0 ? nullptr : room.arena->Take(EntriesOf(demand)));
+  return true;
+}
+
+// Puts demands without tables in the place of others. Returns whose.
+std::vector<uint32_t> PutDemands(MaglevSet& set, std::vector<MaglevChange>& changes) {
+  std::vector<uint32_t> changed;
+  for (MaglevChange& change : changes) {
+    std::shared_ptr<const MaglevTable>& table = set.pools[change.index];
+    if (table != nullptr && table->demand == change.demand) continue;
+    table = std::make_shared<const MaglevTable>(MaglevTable{std::move(change.demand), nullptr});
+    changed.push_back(change.index);
   }
-  return room;
+  return changed;
 }
 
 void ComputeSequence(const MaglevDemand& demand, uint32_t* slots) {
@@ -108,32 +100,65 @@ absl::Status Compute(const MaglevDemand& demand, const std::string& name,
   return absl::OkStatus();
 }
 
+// In an arena of that capacity: the tables that there are already, too.
+absl::Status Move(uint32_t capacity, HugePages pages, MaglevSet& set, std::span<const uint32_t> changed,
+                  std::vector<PartOrNull>& parts) {
+  absl::StatusOr<std::shared_ptr<MaglevArena>> arena = MaglevArena::Create(capacity, pages);
+  if (!arena.ok()) return arena.status();
+  set.arena = *std::move(arena);
+  parts.clear();
+  set.moved.clear();
+  for (uint32_t i = 0, next = 0; i < set.pools.size(); i++) {
+    const uint32_t entries = EntriesOf(set.pools[i]);
+    PartOrNull part = entries == 0 ? nullptr : set.arena->Take(entries);
+    const bool has_changed = next < changed.size() && changed[next] == i;
+    if (part != nullptr || has_changed) set.moved.push_back(i);
+    if (has_changed) {
+      parts.push_back(std::move(part));
+      next++;
+    } else if (part != nullptr) {
+      const MaglevTable& old = *set.pools[i];
+      std::copy_n(old.part->data(), old.part->size(), part->data());
+      set.pools[i] = std::make_shared<const MaglevTable>(MaglevTable{old.demand, std::move(part)});
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Room for the changed tables.
+absl::StatusOr<std::vector<PartOrNull>> FindRoom(HugePages pages, MaglevSet& set, std::span<const uint32_t> changed) {
+  std::vector<PartOrNull> parts;
+  const absl::StatusOr<uint32_t> capacity = CapacityFor(set);
+  if (!capacity.ok()) return capacity.status();
+  if (*capacity == 0) {
+    set.arena = nullptr;
+    return std::vector<PartOrNull>(changed.size());
+  }
+  const bool fits = set.arena != nullptr && set.arena->capacity() / 4 <= *capacity;
+  if (fits && FindGaps(set, changed, parts)) return parts;
+  if (absl::Status status = Move(*capacity, pages, set, changed, parts); !status.ok()) return status;
+  return parts;
+}
+
 }  // namespace
 
-absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, std::vector<MaglevDemand> demands,
-                                         std::span<const std::string> names,
+absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, size_t pools, std::vector<MaglevChange> changes,
                                          std::span<const uint8_t, kMaglevHashKeySize> hash_key, HugePages pages) {
-  absl::StatusOr<Room> room = FindRoom(previous, demands, pages);
-  if (!room.ok()) return room.status();
-  MaglevSet set;
-  set.arena = room->arena;
-  set.pools.resize(demands.size());
-  for (size_t i = 0; i < demands.size(); i++) {
-    const bool current = IsCurrent(previous, i, demands[i]);
-    PartOrNull& part = room->parts[i];
-    if (current && part == nullptr) {
-      set.pools[i] = previous.pools[i];
-      continue;
-    }
-    if (current) {
-      const MaglevArena::Part& old = *previous.pools[i]->part;
-      std::copy_n(old.data(), old.size(), part->data());
-    } else if (part != nullptr) {
-      const absl::Status status = Compute(demands[i], names[i], hash_key, part->data());
-      if (!status.ok()) return status;
-      set.rebuilt++;
-    }
-    set.pools[i] = std::make_shared<const MaglevTable>(MaglevTable{std::move(demands[i]), std::move(part)});
+  MaglevSet set{previous.arena, previous.pools};
+  set.pools.resize(pools);
+  const std::vector<uint32_t> changed = PutDemands(set, changes);
+  set.moved = changed;
+  absl::StatusOr<std::vector<PartOrNull>> parts = FindRoom(pages, set, changed);
+  if (!parts.ok()) return parts.status();
+  for (size_t i = 0, change = 0; i < changed.size(); i++) {
+    PartOrNull& part = (*parts)[i];
+    if (part == nullptr) continue;
+    while (changes[change].index != changed[i]) change++;
+    std::shared_ptr<const MaglevTable>& table = set.pools[changed[i]];
+    const absl::Status status = Compute(table->demand, changes[change].name, hash_key, part->data());
+    if (!status.ok()) return status;
+    table = std::make_shared<const MaglevTable>(MaglevTable{table->demand, std::move(part)});
+    set.rebuilt++;
   }
   return set;
 }

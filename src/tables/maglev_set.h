@@ -58,13 +58,24 @@ struct MaglevSet {
   std::vector<std::shared_ptr<const MaglevTable>> pools;
   // How many were computed, not taken over.
   uint32_t rebuilt = 0;
+  // Indices of pools whose table is not the one before's, or lies elsewhere.
+  std::vector<uint32_t> moved = {};
 };
 
-// `demands` and `names` (for errors) by pool index. `hash_key` is the same as for `previous`. Takes a new arena, with
-// all tables copied, when the old one has no gap for a changed table, or is mostly empty.
+// What is demanded for a pool from now on.
+struct MaglevChange {
+  // Of the pool.
+  uint32_t index = 0;
+  // For errors.
+  std::string name;
+  MaglevDemand demand;
+};
+
+// `changes`, in the order of their indices, each once; all other pools, `pools` in all, stay as they are. `hash_key` is
+// the same as for `previous`. Takes a new arena, with all tables copied, when the old one has no gap for a changed
+// table, or is mostly empty.
 // Errors: no memory; a demand that BuildMaglev refuses.
-absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, std::vector<MaglevDemand> demands,
-                                         std::span<const std::string> names,
+absl::StatusOr<MaglevSet> BuildMaglevSet(const MaglevSet& previous, size_t pools, std::vector<MaglevChange> changes,
                                          std::span<const uint8_t, kMaglevHashKeySize> hash_key, HugePages pages);
 
 }  // namespace sluice

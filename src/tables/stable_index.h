@@ -5,9 +5,12 @@
 // Thread-safety: as of a container.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -34,77 +37,64 @@ class StableIndex {
   // Numbers are below `limit`.
   StableIndex(size_t limit, WhenGone when_gone) : limit_(limit), when_gone_(when_gone) {}
 
-  // Numbers for all things that are there from now on; `keys` differ from each other. None: more than the limit.
-  std::optional<IndexPlan> Assign(std::span<const Key> keys) const {
+  // Numbers for `keys`, which differ from each other, in the place of those things that have the numbers `before`,
+  // which are live; all others stay. What it takes grows with these, and with all only for a key that has no number
+  // yet. None: more than the limit.
+  std::optional<IndexPlan> Assign(std::span<const uint32_t> before, std::span<const Key> keys) const {
     IndexPlan plan{std::vector<uint32_t>(keys.size(), kUnknown), static_cast<uint32_t>(entries_.size())};
-    std::vector<bool> taken(entries_.size());
-    if (when_gone_ == WhenGone::kRetire) {
-      for (size_t i = 0; i < entries_.size(); i++) taken[i] = entries_[i].state != State::kFree;
-    }
+    size_t unknown = 0;
     for (size_t i = 0; i < keys.size(); i++) {
-      plan.indices[i] = Find(keys[i], i);
-      if (plan.indices[i] != kUnknown) taken[plan.indices[i]] = true;
+      plan.indices[i] = Find(keys[i], i < before.size() ? before[i] : kUnknown);
+      unknown += plan.indices[i] == kUnknown ? 1 : 0;
     }
-    uint32_t next = 0;
-    for (uint32_t& index : plan.indices) {
-      if (index != kUnknown) continue;
-      while (next < taken.size() && taken[next]) next++;
-      if (next == limit_) return std::nullopt;
-      index = next++;
-      if (index >= plan.size) plan.size = index + 1;
-    }
+    if (unknown > 0 && !AssignNew(before, plan)) return std::nullopt;
     return plan;
   }
 
-  // Things that are in nobody's plan but keep their number until they are released: with retirement only.
-  std::vector<std::pair<uint32_t, Key>> Absent(const IndexPlan& plan) const {
-    std::vector<bool> present(entries_.size());
-    for (const uint32_t index : plan.indices) {
-      if (index < present.size()) present[index] = true;
-    }
+  // Things that are in nobody's plan but keep their number until they are released: with retirement only. `before` as
+  // for the plan.
+  std::vector<std::pair<uint32_t, Key>> Absent(std::span<const uint32_t> before, const IndexPlan& plan) const {
+    std::vector<bool> present(plan.size);
+    for (const uint32_t index : plan.indices) present[index] = true;
+    std::set<uint32_t> gone = retired_;
+    std::copy_if(before.begin(), before.end(), std::inserter(gone, gone.end()),
+                 [&](uint32_t i) { return !present[i]; });
     std::vector<std::pair<uint32_t, Key>> absent;
-    for (uint32_t i = 0; i < entries_.size(); i++) {
-      if (!present[i] && entries_[i].state != State::kFree) absent.emplace_back(i, entries_[i].key);
+    for (const uint32_t index : gone) {
+      if (!present[index]) absent.emplace_back(index, entries_[index].key);
     }
     return absent;
   }
 
-  // Makes the plan true. It is the last one that Assign made, of the same keys.
-  void Commit(std::span<const Key> keys, const IndexPlan& plan) {
+  // Makes the plan true. It is the last one that Assign made, of the same ones.
+  void Commit(std::span<const uint32_t> before, std::span<const Key> keys, const IndexPlan& plan) {
     entries_.resize(plan.size);
-    std::vector<bool> stays(entries_.size());
-    for (uint32_t index : plan.indices) stays[index] = true;
-    for (uint32_t i = 0; i < entries_.size(); i++) {
-      Entry& entry = entries_[i];
-      // A number that another thing has from now on was free, or is freed here: its old owner is gone.
-      if (entry.state != State::kLive) continue;
-      if (!stays[i] || when_gone_ == WhenGone::kFree) entry.state = State::kRetired;
-      if (when_gone_ == WhenGone::kFree) Release(i);
-    }
+    for (const uint32_t index : before) entries_[index].state = State::kRetired;
     for (size_t i = 0; i < keys.size(); i++) {
-      Entry& entry = entries_[plan.indices[i]];
+      const uint32_t index = plan.indices[i];
+      Entry& entry = entries_[index];
+      if (entry.state == State::kRetired && !(entry.key == keys[i])) Free(index);
       if (entry.state == State::kFree) {
         entry.key = keys[i];
-        by_key_.emplace(keys[i], plan.indices[i]);
+        by_key_.emplace(keys[i], index);
       }
       entry.state = State::kLive;
+      retired_.erase(index);
     }
-    last_ = plan.indices;
+    for (const uint32_t index : before) {
+      if (entries_[index].state != State::kRetired) continue;
+      if (when_gone_ == WhenGone::kFree) Free(index);
+      if (when_gone_ == WhenGone::kRetire) retired_.insert(index);
+    }
   }
 
-  std::vector<uint32_t> Retired() const {
-    std::vector<uint32_t> retired;
-    for (uint32_t i = 0; i < entries_.size(); i++) {
-      if (entries_[i].state == State::kRetired) retired.push_back(i);
-    }
-    return retired;
-  }
+  std::vector<uint32_t> Retired() const { return {retired_.begin(), retired_.end()}; }
 
-  // Frees a retired number; any other stays as it is.
-  void Release(uint32_t index) {
-    if (index >= entries_.size() || entries_[index].state != State::kRetired) return;
-    by_key_.erase(entries_[index].key);
-    entries_[index] = Entry();
+  // Frees a retired number, and says so; any other stays as it is.
+  bool Release(uint32_t index) {
+    if (retired_.erase(index) == 0) return false;
+    Free(index);
+    return true;
   }
 
  private:
@@ -115,14 +105,36 @@ class StableIndex {
     Key key{};
   };
 
+  void Free(uint32_t index) {
+    by_key_.erase(entries_[index].key);
+    entries_[index] = Entry();
+  }
+
   // Most keys are where they were the last time, in most changes all of them.
-  uint32_t Find(const Key& key, size_t position) const {
-    if (position < last_.size()) {
-      const Entry& there = entries_[last_[position]];
-      if (there.state != State::kFree && there.key == key) return last_[position];
-    }
+  uint32_t Find(const Key& key, uint32_t likely) const {
+    if (likely != kUnknown && entries_[likely].key == key) return likely;
     const auto known = by_key_.find(key);
     return known == by_key_.end() ? kUnknown : known->second;
+  }
+
+  bool AssignNew(std::span<const uint32_t> before, IndexPlan& plan) const {
+    std::vector<bool> taken(entries_.size());
+    for (size_t i = 0; i < entries_.size(); i++) taken[i] = entries_[i].state != State::kFree;
+    if (when_gone_ == WhenGone::kFree) {
+      for (const uint32_t index : before) taken[index] = false;
+    }
+    for (const uint32_t index : plan.indices) {
+      if (index != kUnknown) taken[index] = true;
+    }
+    uint32_t next = 0;
+    for (uint32_t& index : plan.indices) {
+      if (index != kUnknown) continue;
+      while (next < taken.size() && taken[next]) next++;
+      if (next == limit_) return false;
+      index = next++;
+      if (index >= plan.size) plan.size = index + 1;
+    }
+    return true;
   }
 
   size_t limit_;
@@ -130,8 +142,7 @@ class StableIndex {
   // By number. Live and retired ones are in by_key_.
   std::vector<Entry> entries_;
   absl::flat_hash_map<Key, uint32_t> by_key_;
-  // By position in the keys of the last Commit.
-  std::vector<uint32_t> last_;
+  std::set<uint32_t> retired_;
 };
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 #include "sluice/tables.h"
 
 namespace sluice {
+
+struct MaglevSet;
 
 struct VirtualAddress {
   Address address;
@@ -32,6 +35,7 @@ struct VirtualAddress {
 struct BackendName {
   std::string pool;
   std::string backend;
+  bool operator==(const BackendName&) const = default;
 };
 
 // What a backend's load is weighed by, where its pool goes by load or has limits, or its listener has one.
@@ -49,6 +53,7 @@ struct LoadTerms {
   uint32_t hash_balance_factor = 0;
   // Else its flows are only counted.
   bool takes_flows = true;
+  bool operator==(const LoadTerms&) const = default;
 };
 
 // A listener with a limit: it opens no flow while the backends of its pools (indices) have so many active ones.
@@ -56,6 +61,22 @@ struct ListenerTerms {
   uint32_t listener = 0;
   uint32_t max_connections = 0;
   std::vector<uint32_t> pools;
+  bool operator==(const ListenerTerms&) const = default;
+};
+
+// What follows from the listeners, the ports, and which backends there are: shared by generations between which only
+// weights, health or next hops have changed.
+struct TablesFront {
+  // sluice_index_entry[index_mask + 1] and so on, one region a table (huge pages where there are some).
+  Region index, ranges, listeners, session_terms, ports, nat_addresses, access, access_nodes;
+  uint32_t index_mask = 0;
+  std::vector<std::string> listener_names;
+  std::vector<std::string> pool_names;
+  std::vector<BackendName> backend_names;
+  std::vector<VirtualAddress> virtual_addresses;
+  std::vector<Service> services;
+  std::vector<ListenerTerms> listener_terms;
+  bool limits_sources = false;
 };
 
 class Tables {
@@ -64,29 +85,35 @@ class Tables {
   const sluice_tables& view() const { return view_; }
   uint32_t generation() const { return settings_.As<sluice_settings>()->generation; }
 
-  uint32_t listener_count() const { return static_cast<uint32_t>(listener_names_.size()); }
-  uint32_t backend_slots() const { return static_cast<uint32_t>(backend_names_.size()); }
+  uint32_t listener_count() const { return static_cast<uint32_t>(front_->listener_names.size()); }
+  uint32_t backend_slots() const { return static_cast<uint32_t>(front_->backend_names.size()); }
   // Records of the view's tables that have no names.
-  uint32_t range_count() const { return Records<sluice_port_range>(ranges_); }
+  uint32_t range_count() const { return Records<sluice_port_range>(front_->ranges); }
   uint32_t pool_count() const { return Records<sluice_pool>(pools_); }
-  uint32_t port_count() const { return Records<sluice_port>(ports_); }
-  uint32_t nat_address_count() const { return Records<sluice_nat_address>(nat_addresses_); }
-  uint32_t access_node_count() const { return Records<sluice_access_node>(access_nodes_); }
+  uint32_t port_count() const { return Records<sluice_port>(front_->ports); }
+  uint32_t nat_address_count() const { return Records<sluice_nat_address>(front_->nat_addresses); }
+  uint32_t access_node_count() const { return Records<sluice_access_node>(front_->access_nodes); }
   // Whether any listener limits what a source may open.
-  bool limits_sources() const { return limits_sources_; }
-  const std::vector<std::string>& listener_names() const { return listener_names_; }
-  const std::vector<BackendName>& backend_names() const { return backend_names_; }
+  bool limits_sources() const { return front_->limits_sources; }
+  const std::vector<std::string>& listener_names() const { return front_->listener_names; }
+  const std::vector<BackendName>& backend_names() const { return front_->backend_names; }
   // Index i of the path's pool table; empty where none is, and of splits.
-  const std::vector<std::string>& pool_names() const { return pool_names_; }
-  const std::vector<VirtualAddress>& virtual_addresses() const { return virtual_addresses_; }
+  const std::vector<std::string>& pool_names() const { return front_->pool_names; }
+  const std::vector<VirtualAddress>& virtual_addresses() const { return front_->virtual_addresses; }
   // Of backends that take flows, in pools that go by load or have limits; and of all that may have flows of a listener
   // with a limit.
-  const std::vector<LoadTerms>& load_terms() const { return load_terms_; }
-  const std::vector<ListenerTerms>& listener_terms() const { return listener_terms_; }
+  const std::vector<LoadTerms>& load_terms() const { return *load_terms_; }
+  const std::vector<ListenerTerms>& listener_terms() const { return front_->listener_terms; }
   // Slots of backends whose sessions are to end, as they take no new ones.
   const std::vector<uint32_t>& reset_slots() const { return reset_slots_; }
   // Where answers to clients' own addresses come from, each once.
-  const std::vector<Service>& services() const { return services_; }
+  const std::vector<Service>& services() const { return front_->services; }
+
+  // Who has the same one has the same names, addresses and services, and the same tables behind them.
+  const std::shared_ptr<const TablesFront>& front() const { return front_; }
+  // Slots of backends whose records may not be those of the generation before, which has the same front; none: of any,
+  // or it has another one.
+  const std::optional<std::vector<uint32_t>>& changed_slots() const { return changed_slots_; }
 
  private:
   friend class TablesWriter;
@@ -98,21 +125,15 @@ class Tables {
   }
 
   sluice_tables view_{};
-  // Memory behind the view, one region a table (huge pages where there are some).
-  Region settings_, index_, ranges_, listeners_, session_terms_, pools_, backends_, ports_, nat_addresses_, access_,
-      access_nodes_;
+  // Memory behind the view.
+  std::shared_ptr<const TablesFront> front_;
+  Region settings_, pools_, backends_;
   // Maglev tables live in an arena that generations share: a pool that did not change keeps its part of it. Each keeps
   // the arena.
-  std::vector<std::shared_ptr<const void>> maglev_;
-  std::vector<std::string> listener_names_;
-  std::vector<std::string> pool_names_;
-  std::vector<BackendName> backend_names_;
-  std::vector<VirtualAddress> virtual_addresses_;
-  std::vector<Service> services_;
-  std::vector<LoadTerms> load_terms_;
-  std::vector<ListenerTerms> listener_terms_;
+  std::shared_ptr<const MaglevSet> maglev_;
+  std::shared_ptr<const std::vector<LoadTerms>> load_terms_;
   std::vector<uint32_t> reset_slots_;
-  bool limits_sources_ = false;
+  std::optional<std::vector<uint32_t>> changed_slots_;
 };
 
 }  // namespace sluice

@@ -13,24 +13,25 @@ namespace sluice {
 namespace {
 
 template <typename Record>
-absl::Status Allocate(size_t records, HugePages pages, Region& region, const Record*& view) {
+absl::Status Allocate(size_t records, HugePages pages, Region& region) {
   absl::StatusOr<Region> created = Region::Create(records * sizeof(Record), pages);
   if (!created.ok()) return created.status();
   region = *std::move(created);
-  view = region.As<Record>();
   return absl::OkStatus();
 }
 
-void WriteSettings(const TablesPlan& plan, const DesiredState& state, uint32_t index_mask, sluice_settings& settings) {
+void WriteSettings(const TablesPlan& plan, const DesiredFront& desired, const TablesFront& front,
+                   sluice_settings& settings) {
   std::copy(plan.hash_key.begin(), plan.hash_key.end(), settings.hash_key);
   settings.generation = plan.generation;
-  settings.index_mask = index_mask;
-  for (const DesiredListener& listener : state.listeners) {
+  settings.index_mask = front.index_mask;
+  settings.ranges = front.ranges.size() > 0 ? 1 : 0;
+  for (const DesiredListener& listener : desired.listeners) {
     settings.longest_idle = std::max(settings.longest_idle, listener.idle);
     settings.sessions |= listener.translates ? 1 : 0;
   }
-  settings.nat_ipv4 = static_cast<uint16_t>(state.nat_ipv4);
-  settings.nat_ipv6 = static_cast<uint16_t>(state.nat_addresses.size() - state.nat_ipv4);
+  settings.nat_ipv4 = static_cast<uint16_t>(desired.nat_ipv4);
+  settings.nat_ipv6 = static_cast<uint16_t>(desired.nat_addresses.size() - desired.nat_ipv4);
 }
 
 sluice_address PathAddress(const Address& address) {
@@ -54,7 +55,7 @@ sluice_session_terms TermsOf(const DesiredListener& listener) {
 
 // Where each pool knows the source alone, so does their split: a client has one backend.
 bool SplitsBySource(const DesiredState& state, const DesiredListener& listener) {
-  const auto by_source = [&](uint32_t pool) { return AlgorithmOf(*state.pools[pool].config) == SLUICE_SOURCE_HASH; };
+  const auto by_source = [&](uint32_t pool) { return AlgorithmOf(*state.pools[pool]->config) == SLUICE_SOURCE_HASH; };
   return listener.pools.size() > 1 && std::all_of(listener.pools.begin(), listener.pools.end(), by_source);
 }
 
@@ -70,8 +71,8 @@ uint16_t FlagsOf(const DesiredState& state, const DesiredListener& listener) {
 
 void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_listener* listeners,
                     sluice_session_terms* terms) {
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    const DesiredListener& listener = state.listeners[i];
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    const DesiredListener& listener = state.front->listeners[i];
     const uint32_t at = plan.listeners.indices[i];
     listeners[at] = {plan.pools.indices[listener.pool], listener.idle, FlagsOf(state, listener)};
     terms[at] = TermsOf(listener);
@@ -86,7 +87,7 @@ void AddServices(const v1::Listener& listener, const DesiredBackend& backend, st
   const v1::Listener::Protocol protocol = listener.protocol();
   if (listener.icmp_echo() == v1::Listener::FORWARD) services.insert({backend.address, SLUICE_IP_ICMP, 0});
   for (const v1::PortRange& range : listener.ports()) {
-    const uint32_t first = backend.config->port() != 0 ? backend.config->port() : range.first();
+    const uint32_t first = backend.port != 0 ? backend.port : range.first();
     for (uint32_t port = first; port <= first + (range.last() - range.first()); port++) {
       const auto number = static_cast<uint16_t>(port);
       if (protocol != v1::Listener::UDP) services.insert({backend.address, SLUICE_IP_TCP, number});
@@ -98,13 +99,11 @@ void AddServices(const v1::Listener& listener, const DesiredBackend& backend, st
 // What answers of nat pools come from: each backend's port for each port of the listeners.
 std::vector<Service> ServicesOf(const DesiredState& state) {
   std::set<Service> services;
-  for (const DesiredListener& listener : state.listeners) {
+  for (const DesiredListener& listener : state.front->listeners) {
     for (const uint32_t index : listener.pools) {
-      const DesiredPool& pool = state.pools[index];
+      const DesiredPool& pool = *state.pools[index];
       if (pool.config->forwarding() != v1::Pool::NAT) continue;
-      for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
-        AddServices(*listener.config, state.backends[i], services);
-      }
+      for (const DesiredBackend& backend : pool.backends) AddServices(*listener.config, backend, services);
     }
   }
   return {services.begin(), services.end()};
@@ -112,8 +111,8 @@ std::vector<Service> ServicesOf(const DesiredState& state) {
 
 std::vector<ListenerTerms> ListenerTermsOf(const TablesPlan& plan, const DesiredState& state) {
   std::vector<ListenerTerms> all;
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    const DesiredListener& listener = state.listeners[i];
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    const DesiredListener& listener = state.front->listeners[i];
     if (listener.config->max_connections() == 0) continue;
     ListenerTerms& terms = all.emplace_back();
     terms.listener = plan.listeners.indices[i];
@@ -123,54 +122,38 @@ std::vector<ListenerTerms> ListenerTermsOf(const TablesPlan& plan, const Desired
   return all;
 }
 
-// By pool: whether a listener of it has a limit.
-std::vector<bool> LimitedPools(const DesiredState& state) {
-  std::vector<bool> limited(state.pools.size());
-  for (const DesiredListener& listener : state.listeners) {
-    if (listener.config->max_connections() == 0) continue;
-    for (const uint32_t pool : listener.pools) limited[pool] = true;
-  }
-  return limited;
-}
-
-std::vector<LoadTerms> LoadTermsOf(const TablesPlan& plan, const DesiredState& state) {
+std::vector<LoadTerms> LoadTermsOf(const DesiredPool& pool, uint32_t index, bool limited) {
   std::vector<LoadTerms> terms;
-  const std::vector<bool> limited_pools = LimitedPools(state);
-  for (size_t at = 0; at < state.pools.size(); at++) {
-    const DesiredPool& pool = state.pools[at];
-    const bool limited = limited_pools[at];
-    if (!limited && !GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) continue;
-    for (uint32_t i = pool.first_backend; i < pool.last_backend; i++) {
-      const DesiredBackend& backend = state.backends[i];
-      if (!backend.TakesFlows() && (!limited || backend.gives_flows_up)) continue;
-      LoadTerms& of = terms.emplace_back();
-      of.slot = plan.backends.indices[i];
-      of.weight = backend.config->weight();
-      of.translates = Translates(*pool.config);
-      of.takes_flows = backend.TakesFlows();
-      of.by_time = of.takes_flows && pool.config->algorithm() == v1::Pool::LEAST_TIME;
-      of.max_connections = backend.config->max_connections();
-      of.pool = plan.pools.indices[at];
-      of.hash_balance_factor = pool.config->hash_balance_factor();
-    }
+  if (!limited && !GoesByLoad(AlgorithmOf(*pool.config)) && !HasLimits(*pool.config)) return terms;
+  for (const DesiredBackend& backend : pool.backends) {
+    if (!backend.TakesFlows() && (!limited || backend.gives_flows_up)) continue;
+    LoadTerms& of = terms.emplace_back();
+    of.slot = backend.slot;
+    of.weight = backend.config->weight();
+    of.translates = Translates(*pool.config);
+    of.takes_flows = backend.TakesFlows();
+    of.by_time = of.takes_flows && pool.config->algorithm() == v1::Pool::LEAST_TIME;
+    of.max_connections = backend.config->max_connections();
+    of.pool = index;
+    of.hash_balance_factor = pool.config->hash_balance_factor();
   }
   return terms;
 }
 
-void WritePools(const TablesPlan& plan, const DesiredState& state, const MaglevSet& maglev, sluice_pool* pools) {
-  for (size_t i = 0; i < maglev.pools.size(); i++) {
-    if (maglev.pools[i] == nullptr || maglev.pools[i]->part == nullptr) continue;
-    const MaglevArena::Part& part = *maglev.pools[i]->part;
-    const uint32_t size = maglev.pools[i]->demand.size;
-    pools[i] = {part.offset(), size, 0, 0, part.size() - size};
+void WritePlaces(const MaglevTable& table, sluice_pool& pool) {
+  pool.offset = table.part == nullptr ? 0 : table.part->offset();
+  pool.size = table.part == nullptr ? 0 : table.demand.size;
+  pool.members = table.part == nullptr ? 0 : table.part->size() - pool.size;
+}
+
+void WritePools(const TablesPlan& plan, const DesiredState& state, sluice_pool* pools) {
+  for (const uint32_t i : state.new_pools) {
+    pools[plan.pools.indices[i]].algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i]->config));
   }
-  for (size_t i = 0; i < state.pools.size(); i++) {
-    pools[plan.pools.indices[i]].algorithm = static_cast<uint16_t>(AlgorithmOf(*state.pools[i].config));
-  }
-  for (size_t i = 0; i < state.splits.size(); i++) {
+  for (const uint32_t i : state.new_splits) {
     sluice_pool& split = pools[plan.pools.indices[state.pools.size() + i]];
     split.algorithm = SLUICE_SPLIT;
-    const std::vector<DesiredSplit::Part>& parts = state.splits[i].parts;
+    const std::vector<DesiredSplit::Part>& parts = state.splits[i]->parts;
     split.takers = static_cast<uint16_t>(
         std::count_if(parts.begin(), parts.end(), [](const DesiredSplit::Part& part) { return part.weight > 0; }));
   }
@@ -178,6 +161,7 @@ void WritePools(const TablesPlan& plan, const DesiredState& state, const MaglevS
 
 // Not live; but its sessions are found by its address.
 void WriteGone(const TablesPlan::Gone& gone, sluice_backend* records) {
+  records[gone.index] = {};
   records[gone.index].destination = PathAddress(gone.address);
 }
 
@@ -190,80 +174,149 @@ void WritePorts(absl::Span<const PortDescription> ports, sluice_port* records) {
 
 absl::Status WriteBackends(const TablesPlan& plan, const DesiredState& state, absl::Span<const PortDescription> ports,
                            sluice_backend* records) {
-  for (size_t i = 0; i < state.backends.size(); i++) {
-    const DesiredBackend& backend = state.backends[i];
-    if (backend.gives_flows_up) {
-      WriteGone({plan.backends.indices[i], backend.address}, records);
-      continue;
-    }
-    const absl::StatusOr<sluice_backend> record =
-        MakeBackendRecord(state, backend, plan.pools.indices[backend.pool], ports);
-    if (!record.ok()) return record.status();
-    records[plan.backends.indices[i]] = *record;
-  }
+  for (const uint32_t slot : plan.left_slots) records[slot] = {};
   for (const TablesPlan::Gone& gone : plan.gone_backends) WriteGone(gone, records);
+  for (const uint32_t i : state.new_pools) {
+    const BackendPool pool = {state.pools[i]->config, plan.pools.indices[i], state.front->uses[i].idle};
+    for (const DesiredBackend& backend : state.pools[i]->backends) {
+      if (backend.gives_flows_up) {
+        WriteGone({backend.slot, backend.address}, records);
+        continue;
+      }
+      const absl::StatusOr<sluice_backend> record = MakeBackendRecord(*state.front, pool, backend, ports);
+      if (!record.ok()) return record.status();
+      records[backend.slot] = *record;
+    }
+  }
   return absl::OkStatus();
+}
+
+std::vector<uint32_t> ChangedSlots(const TablesPlan& plan, const DesiredState& state) {
+  std::vector<uint32_t> slots = plan.left_slots;
+  for (const uint32_t i : state.new_pools) {
+    for (const DesiredBackend& backend : state.pools[i]->backends) slots.push_back(backend.slot);
+  }
+  std::sort(slots.begin(), slots.end());
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  return slots;
+}
+
+void WriteNames(const TablesPlan& plan, const DesiredState& state, TablesFront& front) {
+  front.listener_names.resize(plan.listeners.size);
+  for (size_t i = 0; i < state.front->listeners.size(); i++) {
+    front.listener_names[plan.listeners.indices[i]] = state.front->listeners[i].config->name();
+  }
+  front.pool_names.resize(plan.pools.size);
+  front.backend_names.resize(plan.backend_slots);
+  for (size_t i = 0; i < state.pools.size(); i++) {
+    const std::string& name = state.pools[i]->config->name();
+    front.pool_names[plan.pools.indices[i]] = name;
+    for (const DesiredBackend& backend : state.pools[i]->backends) {
+      front.backend_names[backend.slot] = {name, backend.config->name()};
+    }
+  }
+}
+
+// In the order of the pools.
+std::vector<LoadTerms> AllLoadTerms(const DesiredState& state) {
+  std::vector<LoadTerms> all;
+  for (const std::shared_ptr<DesiredPool>& pool : state.pools) {
+    all.insert(all.end(), pool->load_terms.begin(), pool->load_terms.end());
+  }
+  return all;
+}
+
+std::vector<uint32_t> AllResetSlots(const DesiredState& state) {
+  std::vector<uint32_t> all;
+  for (const std::shared_ptr<DesiredPool>& pool : state.pools) {
+    all.insert(all.end(), pool->reset_slots.begin(), pool->reset_slots.end());
+  }
+  return all;
 }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPlan& plan, DesiredState state,
-                                                                  absl::Span<const PortDescription> ports,
-                                                                  ListenerIndex index, AccessIndex access,
-                                                                  const MaglevSet& maglev, HugePages pages) {
-  const std::shared_ptr<Tables> tables(new Tables);
-  sluice_tables& view = tables->view_;
-  absl::Status status = Allocate(1, pages, tables->settings_, view.settings);
-  if (status.ok()) status = Allocate(plan.listeners.size, pages, tables->listeners_, view.listeners);
-  if (status.ok()) status = Allocate(plan.listeners.size, pages, tables->session_terms_, view.session_terms);
-  if (status.ok()) status = Allocate(state.nat_addresses.size(), pages, tables->nat_addresses_, view.nat_addresses);
-  if (status.ok()) status = Allocate(plan.pools.size, pages, tables->pools_, view.pools);
-  if (status.ok()) status = Allocate(plan.backends.size, pages, tables->backends_, view.backends);
-  if (status.ok()) status = Allocate(ports.size(), pages, tables->ports_, view.ports);
-  if (status.ok()) status = WriteBackends(plan, state, ports, tables->backends_.As<sluice_backend>());
-  if (!status.ok()) return status;
+void TablesWriter::WriteTerms(const TablesPlan& plan, DesiredState& state) {
+  for (const uint32_t i : state.new_pools) {
+    DesiredPool& pool = *state.pools[i];
+    pool.load_terms = LoadTermsOf(pool, plan.pools.indices[i], state.front->uses[i].limited);
+    for (const DesiredBackend& backend : pool.backends) {
+      if (backend.resets_flows) pool.reset_slots.push_back(backend.slot);
+    }
+  }
+}
 
-  WriteSettings(plan, state, index.mask, *tables->settings_.As<sluice_settings>());
-  tables->settings_.As<sluice_settings>()->ranges = index.ranges.size() > 0 ? 1 : 0;
-  tables->index_ = std::move(index.entries);
-  tables->ranges_ = std::move(index.ranges);
-  view.index = tables->index_.As<sluice_index_entry>();
-  view.ranges = tables->ranges_.As<sluice_port_range>();
-  tables->limits_sources_ = access.limits_sources;
-  tables->access_ = std::move(access.access);
-  tables->access_nodes_ = std::move(access.nodes);
-  view.access = tables->access_.As<sluice_access>();
-  view.access_nodes = tables->access_nodes_.As<sluice_access_node>();
-  WritePorts(ports, tables->ports_.As<sluice_port>());
-  WriteListeners(plan, state, tables->listeners_.As<sluice_listener>(),
-                 tables->session_terms_.As<sluice_session_terms>());
-  for (size_t i = 0; i < state.nat_addresses.size(); i++) {
-    tables->nat_addresses_.As<sluice_nat_address>()[i] = {PathAddress(state.nat_addresses[i])};
+absl::StatusOr<std::shared_ptr<const TablesFront>> TablesWriter::WriteFront(const TablesPlan& plan,
+                                                                            const DesiredState& state,
+                                                                            absl::Span<const PortDescription> ports,
+                                                                            ListenerIndex index, AccessIndex access,
+                                                                            HugePages pages) {
+  const auto front = std::make_shared<TablesFront>();
+  const DesiredFront& desired = *state.front;
+  absl::Status status = Allocate<sluice_listener>(plan.listeners.size, pages, front->listeners);
+  if (status.ok()) status = Allocate<sluice_session_terms>(plan.listeners.size, pages, front->session_terms);
+  if (status.ok()) status = Allocate<sluice_nat_address>(desired.nat_addresses.size(), pages, front->nat_addresses);
+  if (status.ok()) status = Allocate<sluice_port>(ports.size(), pages, front->ports);
+  if (!status.ok()) return status;
+  front->index = std::move(index.entries);
+  front->ranges = std::move(index.ranges);
+  front->index_mask = index.mask;
+  front->limits_sources = access.limits_sources;
+  front->access = std::move(access.access);
+  front->access_nodes = std::move(access.nodes);
+  WritePorts(ports, front->ports.As<sluice_port>());
+  WriteListeners(plan, state, front->listeners.As<sluice_listener>(), front->session_terms.As<sluice_session_terms>());
+  for (size_t i = 0; i < desired.nat_addresses.size(); i++) {
+    front->nat_addresses.As<sluice_nat_address>()[i] = {PathAddress(desired.nat_addresses[i])};
   }
-  tables->services_ = ServicesOf(state);
-  tables->listener_names_.resize(plan.listeners.size);
-  for (size_t i = 0; i < state.listeners.size(); i++) {
-    tables->listener_names_[plan.listeners.indices[i]] = state.listeners[i].config->name();
+  front->services = ServicesOf(state);
+  WriteNames(plan, state, *front);
+  front->listener_terms = ListenerTermsOf(plan, state);
+  front->virtual_addresses = desired.virtual_addresses;
+  return front;
+}
+
+absl::StatusOr<std::shared_ptr<const Tables>> TablesWriter::Write(const TablesPlan& plan, const DesiredState& state,
+                                                                  absl::Span<const PortDescription> ports,
+                                                                  std::shared_ptr<const TablesFront> front,
+                                                                  std::shared_ptr<const MaglevSet> maglev,
+                                                                  const Tables* before, HugePages pages) {
+  const std::shared_ptr<Tables> tables(new Tables);
+  absl::Status status = Allocate<sluice_settings>(1, pages, tables->settings_);
+  if (status.ok()) status = Allocate<sluice_pool>(plan.pools.size, pages, tables->pools_);
+  if (status.ok()) status = Allocate<sluice_backend>(plan.backend_slots, pages, tables->backends_);
+  if (!status.ok()) return status;
+  auto* pools = tables->pools_.As<sluice_pool>();
+  auto* backends = tables->backends_.As<sluice_backend>();
+  if (before != nullptr) {
+    std::copy_n(before->view_.pools, before->pool_count(), pools);
+    std::copy_n(before->view_.backends, before->backend_slots(), backends);
+    if (before->front_ == front) tables->changed_slots_ = ChangedSlots(plan, state);
   }
-  tables->pool_names_.resize(plan.pools.size);
-  for (size_t i = 0; i < state.pools.size(); i++) {
-    tables->pool_names_[plan.pools.indices[i]] = state.pools[i].config->name();
-  }
-  tables->backend_names_.resize(plan.backends.size);
-  for (size_t i = 0; i < state.backends.size(); i++) {
-    const DesiredBackend& backend = state.backends[i];
-    tables->backend_names_[plan.backends.indices[i]] = {state.pools[backend.pool].config->name(),
-                                                        backend.config->name()};
-    if (backend.resets_flows) tables->reset_slots_.push_back(plan.backends.indices[i]);
-  }
-  for (const std::shared_ptr<const MaglevTable>& table : maglev.pools) {
-    if (table != nullptr && table->part != nullptr) tables->maglev_.push_back(table->part);
-  }
-  WritePools(plan, state, maglev, tables->pools_.As<sluice_pool>());
-  tables->load_terms_ = LoadTermsOf(plan, state);
-  tables->listener_terms_ = ListenerTermsOf(plan, state);
-  if (maglev.arena != nullptr) view.maglev = maglev.arena->region().As<uint32_t>();
-  tables->virtual_addresses_ = std::move(state.virtual_addresses);
+  status = WriteBackends(plan, state, ports, backends);
+  if (!status.ok()) return status;
+  WritePools(plan, state, pools);
+  for (const uint32_t i : maglev->moved) WritePlaces(*maglev->pools[i], pools[i]);
+  for (uint32_t i = 0; i < maglev->pools.size() && before == nullptr; i++) WritePlaces(*maglev->pools[i], pools[i]);
+  WriteSettings(plan, *state.front, *front, *tables->settings_.As<sluice_settings>());
+  tables->load_terms_ = std::make_shared<const std::vector<LoadTerms>>(AllLoadTerms(state));
+  tables->reset_slots_ = AllResetSlots(state);
+  tables->view_ = {};
+  sluice_tables& view = tables->view_;
+  view.settings = tables->settings_.As<sluice_settings>();
+  view.index = front->index.As<sluice_index_entry>();
+  view.ranges = front->ranges.As<sluice_port_range>();
+  view.listeners = front->listeners.As<sluice_listener>();
+  view.session_terms = front->session_terms.As<sluice_session_terms>();
+  view.pools = pools;
+  view.backends = backends;
+  view.ports = front->ports.As<sluice_port>();
+  view.nat_addresses = front->nat_addresses.As<sluice_nat_address>();
+  view.access = front->access.As<sluice_access>();
+  view.access_nodes = front->access_nodes.As<sluice_access_node>();
+  if (maglev->arena != nullptr) view.maglev = maglev->arena->region().As<uint32_t>();
+  tables->front_ = std::move(front);
+  tables->maglev_ = std::move(maglev);
   return tables;
 }
 

@@ -90,7 +90,10 @@ class DpdkEngine : public Engine {
   void SetLatencies(absl::Span<const BackendLatency> latencies) override {
     loads_.SetLatencies(latencies, LoadedWorkers());
   }
-  void Announce(absl::Span<const Address> addresses) override;
+  void Announce(absl::Span<const Address> addresses) override {
+    announcements_.insert(announcements_.end(), addresses.begin(), addresses.end());
+    SendAnnouncements();
+  }
   bool Send(absl::Span<const uint8_t> frame, uint16_t port) override;
   EngineNews Poll() override;
   void Close() override;
@@ -102,7 +105,11 @@ class DpdkEngine : public Engine {
   absl::Status Settle(const Tables& tables);
   absl::Status PublishToKernel();
   std::vector<LoadedWorker> LoadedWorkers() const;
-  absl::Span<const sluice_traffic> CountedByTheGone() const;
+  // By workers of the kernel that there have been.
+  absl::Span<const sluice_traffic> CountedByTheGone() const {
+    if (stand_in_ == nullptr) return {};
+    return stand_in_->forwarding().counted_before();
+  }
   absl::Status StartWorkers();
   void Switch(std::shared_ptr<const Tables> tables);
   bool WaitForWorkers();
@@ -127,6 +134,8 @@ class DpdkEngine : public Engine {
   std::atomic<const sluice_tables*> view_ = nullptr;
   uint64_t switched_at_ = 0;
   std::shared_ptr<const Tables> current_;
+  // Whose addresses and services the ports have.
+  std::shared_ptr<const TablesFront> front_;
   Loads loads_;
   // Generations that a worker may still be reading because it did not answer in time.
   std::vector<std::shared_ptr<const Tables>> unreleased_;
@@ -241,21 +250,27 @@ absl::Status DpdkEngine::StartWorkers() {
 absl::Status DpdkEngine::Publish(std::shared_ptr<const Tables> tables) {
   if (ports_ == nullptr) return absl::FailedPreconditionError("the engine is closed; open one again to publish");
   if (absl::Status status = Settle(*tables); !status.ok()) return status;
+  std::shared_ptr<const Tables> old = current_;
+  if (running() && tables->front() == front_) {
+    Switch(std::move(tables));
+    absl::Status status = PublishToKernel();
+    if (!status.ok()) Switch(std::move(old));
+    return status;
+  }
+  front_ = nullptr;
   std::set<Address> next;
   for (const VirtualAddress& address : tables->virtual_addresses()) next.insert(address.address);
   const std::set<Address> before = virtual_addresses_;
   std::set<Address> both;
   std::set_intersection(next.begin(), next.end(), before.begin(), before.end(), std::inserter(both, both.begin()));
   if (absl::Status status = SetVirtualAddresses(both); !status.ok()) return status;
-  std::shared_ptr<const Tables> old = current_;
   Switch(std::move(tables));
-  if (!running()) {
-    if (absl::Status status = StartWorkers(); !status.ok()) return status;
-  }
-  absl::Status status = SetVirtualAddresses(next);
+  absl::Status status = running() ? absl::OkStatus() : StartWorkers();
+  if (status.ok()) status = SetVirtualAddresses(next);
   const std::vector<Service> services_before = services_;
   if (status.ok()) status = SetServices(current_->services());
   if (status.ok()) status = PublishToKernel();
+  if (status.ok()) front_ = current_->front();
   if (status.ok() || old == nullptr) return status;
   Switch(std::move(old));
   SetVirtualAddresses(before).IgnoreError();
@@ -404,17 +419,6 @@ std::vector<LoadedWorker> DpdkEngine::LoadedWorkers() const {
   if (stand_in_ != nullptr) workers = stand_in_->forwarding().loaded_workers();
   for (const std::unique_ptr<Worker>& worker : workers_) workers.push_back(worker->loaded());
   return workers;
-}
-
-// Workers of the kernel that there have been.
-absl::Span<const sluice_traffic> DpdkEngine::CountedByTheGone() const {
-  if (stand_in_ == nullptr) return {};
-  return stand_in_->forwarding().counted_before();
-}
-
-void DpdkEngine::Announce(absl::Span<const Address> addresses) {
-  announcements_.insert(announcements_.end(), addresses.begin(), addresses.end());
-  SendAnnouncements();
 }
 
 // As many as the first worker takes; the rest at the next Poll.

@@ -96,6 +96,8 @@ TEST_F(DpdkEngineTest, AnOldGenerationIsFreeWhenPublishReturns) {
   }
   engine_->Close();
   engine_.reset();
+  // The builder would go on from it.
+  builder_.reset();
   EXPECT_TRUE(before.expired());
 }
 

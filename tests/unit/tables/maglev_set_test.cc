@@ -73,9 +73,14 @@ MaglevDemand Demand(uint32_t size, uint32_t first_slot, uint32_t backends) {
   return demand;
 }
 
+std::vector<MaglevChange> All(const std::vector<MaglevDemand>& demands) {
+  std::vector<MaglevChange> changes;
+  for (uint32_t i = 0; i < demands.size(); i++) changes.push_back({i, "pool", demands[i]});
+  return changes;
+}
+
 MaglevSet Build(const MaglevSet& previous, const std::vector<MaglevDemand>& demands) {
-  const std::vector<std::string> names(demands.size(), "pool");
-  absl::StatusOr<MaglevSet> set = BuildMaglevSet(previous, demands, names, kKey, HugePages::kOff);
+  absl::StatusOr<MaglevSet> set = BuildMaglevSet(previous, demands.size(), All(demands), kKey, HugePages::kOff);
   EXPECT_TRUE(set.ok()) << set.status();
   return set.ok() ? *std::move(set) : MaglevSet();
 }
@@ -135,10 +140,20 @@ TEST(MaglevSet, MemoryFollowsTheDemandBothWays) {
   EXPECT_LT(set.arena->capacity(), large / 4);
 }
 
+TEST(MaglevSet, WhatIsNotSaidToChangeStaysWhereItIs) {
+  const MaglevSet before = Build({}, {Demand(251, 0, 3), Demand(251, 10, 3), Demand(251, 20, 3)});
+  const absl::StatusOr<MaglevSet> set =
+      BuildMaglevSet(before, 3, {{1, "pool", Demand(251, 10, 2)}}, kKey, HugePages::kOff);
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->moved, std::vector<uint32_t>{1});
+  EXPECT_EQ(set->pools[0], before.pools[0]);
+  EXPECT_EQ(set->pools[1]->demand, Demand(251, 10, 2));
+  EXPECT_EQ(set->pools[2], before.pools[2]);
+}
+
 TEST(MaglevSet, RefusesWhatCannotBeAddressed) {
   const std::vector<MaglevDemand> demands(300, Demand(16'777'213, 0, 1));
-  const std::vector<std::string> names(300);
-  const auto set = BuildMaglevSet({}, demands, names, kKey, HugePages::kOff);
+  const auto set = BuildMaglevSet({}, demands.size(), All(demands), kKey, HugePages::kOff);
   EXPECT_EQ(set.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
