@@ -85,7 +85,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // All workers run `tables`, or the old ones stay and the error says why. Returns when every worker has left the old.
+  // All workers run `tables`, or the old ones stay and the error says why. Returns when every worker has left the old;
+  // of the kernel, when every packet that comes from then on meets the new.
   virtual absl::Status Publish(std::shared_ptr<const Tables> tables) = 0;
   // When every worker had left the old ones, ns of MonotonicNow, where there is more to do until Publish returns; else
   // 0.

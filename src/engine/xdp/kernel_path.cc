@@ -232,24 +232,48 @@ absl::StatusOr<std::vector<KernelPath::Placed>> KernelPath::PlaceMaglev(const Ta
   return placed;
 }
 
-void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half) {
+void KernelPath::WriteFront(const Tables& tables, uint32_t half) {
   const sluice_tables& view = tables.view();
   const KernelRoom& room = options_.room;
-  *settings_.at(half) = *view.settings;
   std::copy_n(view.index, view.settings->index_mask + 1, index_.at(size_t{half} * room.index));
   std::copy_n(view.ranges, tables.range_count(), ranges_.at(size_t{half} * room.ranges));
   std::copy_n(view.listeners, tables.listener_count(), listeners_.at(size_t{half} * room.listeners));
-  std::copy_n(view.backends, tables.backend_slots(), backends_.at(size_t{half} * room.backends));
   std::copy_n(view.ports, tables.port_count(), ports_.at(size_t{half} * room.ports));
   std::copy_n(view.session_terms, tables.listener_count(), session_terms_.at(size_t{half} * room.listeners));
   std::copy_n(view.nat_addresses, tables.nat_address_count(), nat_addresses_.at(size_t{half} * room.nat_addresses));
   std::copy_n(view.access, tables.listener_count(), access_.at(size_t{half} * room.listeners));
   std::copy_n(view.access_nodes, tables.access_node_count(), access_nodes_.at(size_t{half} * room.access_nodes));
-  sluice_pool* pools = pools_.at(size_t{half} * room.pools);
+}
+
+// Those that have changed since what the half has, by the two generations since, where these say which.
+void KernelPath::WriteBackends(const Tables& tables, uint32_t half) {
+  sluice_backend* to = backends_.at(size_t{half} * options_.room.backends);
+  const sluice_backend* from = tables.view().backends;
+  const Tables* before = current_.tables.get();
+  const bool follows = before != nullptr && before->front() == tables.front() &&
+                       written_[half].front == tables.front() && before->generation() + 1 == tables.generation() &&
+                       written_[half].generation + 1 == before->generation() && before->changed_slots().has_value() &&
+                       tables.changed_slots().has_value();
+  if (!follows) {
+    std::copy_n(from, tables.backend_slots(), to);
+    return;
+  }
+  for (const Tables* changed : {before, &tables}) {
+    for (const uint32_t slot : *changed->changed_slots()) to[slot] = from[slot];
+  }
+}
+
+void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half) {
+  const sluice_tables& view = tables.view();
+  *settings_.at(half) = *view.settings;
+  if (written_[half].front != tables.front()) WriteFront(tables, half);
+  WriteBackends(tables, half);
+  sluice_pool* pools = pools_.at(size_t{half} * options_.room.pools);
   for (uint32_t i = 0; i < tables.pool_count(); i++) {
     pools[i] = view.pools[i];
     if (maglev[i].part != nullptr) pools[i].offset = maglev[i].part->offset();
   }
+  written_[half] = {tables.front(), tables.generation()};
 }
 
 absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
@@ -261,16 +285,9 @@ absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
   WriteTables(*tables, *maglev, next);
   __atomic_store_n(&half, next, __ATOMIC_RELEASE);
   left_ = std::exchange(current_, {std::move(tables), *std::move(maglev)});
-  if (options_.workers.has_value()) {
-    // Milliseconds, in which nobody has to wait for it: most often it is over by the next time.
-    grace_ = std::async([this] { return WaitForPackets(); });
-    return absl::OkStatus();
-  }
-  absl::Status status = EndGrace();
-  if (status.ok()) return status;
-  __atomic_store_n(&half, 1 - next, __ATOMIC_RELEASE);
-  current_ = std::exchange(left_, {});
-  return status;
+  // Milliseconds, in which nobody has to wait for it: most often it is over by the next time.
+  if (left_.tables != nullptr) grace_ = std::async([this] { return WaitForPackets(); });
+  return absl::OkStatus();
 }
 
 // No packet is with what is left from here on, so it may be written over.

@@ -2,8 +2,9 @@
 // next.
 //
 // Tables are written into the half of their arrays that no packet reads; then one word says that it is the other one's
-// turn, and what the old generation had is reused after every CPU has left it (an RCU grace period, milliseconds). A
-// Maglev table of a pool that has not changed stays where it is.
+// turn, and what the old generation had is reused after every CPU has left it (an RCU grace period, milliseconds, which
+// passes while nobody waits for it). Of what that half has from two generations before, only what is not the same now
+// is written again, and a Maglev table of a pool that has not changed stays where it is.
 //
 // Thread-safety: none; the control thread's. The memory is read and written by the kernel at the same time: counters
 // and connection entries as their headers say.
@@ -105,9 +106,9 @@ class KernelPath {
   int program() const;
 
   bool Fits(const Tables& tables) const;
-  // Every packet meets `tables` from here on, and the old ones are left; with workers, for whom the kernel only stands
-  // in, packets that are under way just now may still meet the old ones, and the next Publish waits for them. Required:
-  // the tables fit, but for Maglev tables that find no gap: ResourceExhaustedError, and nothing has changed.
+  // Every packet that comes from here on meets `tables`. Those that are under way just now may be with the old ones
+  // yet, and the next Publish waits for them. Required: the tables fit, but for Maglev tables that find no gap:
+  // ResourceExhaustedError, and nothing has changed.
   absl::Status Publish(std::shared_ptr<const Tables> tables);
 
   // Returns when every packet that was under way has been through the program.
@@ -150,6 +151,8 @@ class KernelPath {
   absl::Status MapAll();
   absl::StatusOr<std::vector<Placed>> PlaceMaglev(const Tables& tables) const;
   void WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half);
+  void WriteFront(const Tables& tables, uint32_t half);
+  void WriteBackends(const Tables& tables, uint32_t half);
   absl::Status EndGrace();
 
   sluice_bpf* skeleton_;
@@ -172,6 +175,12 @@ class KernelPath {
   Mapped<sluice_listener_load> listener_loads_;
   Mapped<sluice_kernel_state> state_;
   std::shared_ptr<MaglevArena> maglev_;
+  // What each half has.
+  struct Written {
+    std::shared_ptr<const TablesFront> front;
+    uint32_t generation = 0;
+  };
+  std::array<Written, 2> written_;
   Generation current_;
   // The one before, until it is known that no packet is with it.
   Generation left_;
