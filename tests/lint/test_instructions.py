@@ -25,7 +25,7 @@ def recorded(monkeypatch, tmp_path):
 
 def checked(monkeypatch, counts):
     results = Results()
-    monkeypatch.setattr(instructions, "count", lambda row: counts.get(row, 100.0))
+    monkeypatch.setattr(instructions, "count", lambda row: {"Ir": counts.get(row, 100.0)})
     instructions.check(results)
     return results
 
