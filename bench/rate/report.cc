@@ -185,9 +185,11 @@ std::string FloorText(const Settings& settings, const Figures& figures) {
 
 std::string GaveWayText(const Results& results) {
   return absl::StrFormat(
-      "new flows' entries: %d in place of none, %d of another new one's, %d of an established flow's\n",
+      "new flows' entries: %d in place of none, %d of another new one's, %d of an established flow's; %d found no "
+      "place\n",
       results.gave_way[SLUICE_VICTIM_EMPTY] + results.gave_way[SLUICE_VICTIM_EXPIRED],
-      results.gave_way[SLUICE_VICTIM_NEW], results.gave_way[SLUICE_VICTIM_CONFIRMED]);
+      results.gave_way[SLUICE_VICTIM_NEW], results.gave_way[SLUICE_VICTIM_CONFIRMED],
+      results.gave_way[SLUICE_VICTIM_NONE]);
 }
 
 std::string LossText(const char* name, const Loss& loss) {
@@ -310,6 +312,7 @@ std::string Json(const Settings& settings, const Results& results) {
   if (settings.device.empty() && !settings.kernel) {
     Add(object, "new_in_place_of_new", static_cast<double>(results.gave_way[SLUICE_VICTIM_NEW]));
     Add(object, "new_in_place_of_established", static_cast<double>(results.gave_way[SLUICE_VICTIM_CONFIRMED]));
+    Add(object, "new_without_a_place", static_cast<double>(results.gave_way[SLUICE_VICTIM_NONE]));
   }
   if (!results.balancer_throughput.empty()) AddThroughput(object, settings, results, figures);
   if (!results.balancer_offered.empty()) AddLatencies(object, figures);

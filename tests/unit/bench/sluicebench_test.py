@@ -104,8 +104,8 @@ class Measures(unittest.TestCase):
         self.assertNotIn("throughput_mpps", result)
 
     def test_a_flood_beside_established_flows(self):
-        # With more room than flows no two buckets hold nothing but established ones.
-        result = measured("--flows=3000", "--room=12000", "--full_table", "--syn_flood=0.25")
+        # At the table's capacity, where here and there two buckets hold nothing but established ones.
+        result = measured("--flows=3000", "--room=3000", "--full_table", "--syn_flood=0.25")
         self.whole(result)
         self.assertEqual((result["full_table"], result["syn_flood"]), ("yes", 0.25))
         self.assertGreater(result["flooded_mpps"], 0)
@@ -113,6 +113,7 @@ class Measures(unittest.TestCase):
         self.assertGreater(result["flooded_ratio"], 0)
         self.assertGreater(result["new_in_place_of_new"], 0)
         self.assertEqual(result["new_in_place_of_established"], 0)
+        self.assertGreaterEqual(result["new_without_a_place"], 0)
 
     def test_a_table_that_is_not_full_has_room(self):
         result = measured("--flows=1000", "--room=2000000", "--new_flows=0.01")
