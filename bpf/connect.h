@@ -224,7 +224,7 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
   if (at) {
     // In place of the flow's own unusable entry, so that no flow is in the table twice.
     SLUICE_STORE_ENTRY(at, entry);
-  } else if (!sluice_bucket_put_early(own->primary, sluice_bucket_vacancy(own->primary), entry)) {
+  } else if (!sluice_bucket_put_at_once(own->primary, entry)) {
     const int inserted = engine_insert(job, own->primary, own->secondary, entry);
     return inserted == NO_PLACE ? engine_go_unplaced(job) : inserted;
   }

@@ -267,6 +267,20 @@ SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, struct 
   return true;
 }
 
+/* The same where the first half is empty, as it is of most such buckets, since places are taken from the last one on:
+ * without vectors it is sooner seen than counted. False says nothing of the rest. */
+SLUICE_INLINE bool sluice_bucket_put_at_once(struct sluice_bucket* bucket, uint64_t entry) {
+  uint64_t half = 0;
+  for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES / 2; i++) half |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
+  if (half != SLUICE_ENTRY_EMPTY) return false;
+  uint32_t last = SLUICE_BUCKET_ENTRIES - 1;
+  for (; last >= SLUICE_BUCKET_ENTRIES / 2; last--) {
+    if (SLUICE_LOAD_ENTRY(&bucket->entries[last]) == SLUICE_ENTRY_EMPTY) break;
+  }
+  SLUICE_STORE_ENTRY(&bucket->entries[last], entry);
+  return true;
+}
+
 /* In place of who gives way first in the two full buckets. */
 SLUICE_INLINE enum sluice_victim sluice_connection_push_out(struct sluice_bucket* primary,
                                                             struct sluice_bucket* secondary, uint64_t entry,

@@ -186,12 +186,6 @@ def test_rows_of_a_benchmark_in_its_order(monkeypatch, tmp_path):
         ("B/1", "ms", 1, 2, 9), ("B/1, build", "ms", 1, 1, 1), ("B/2", "ms", 3, 4, 5), ("B/2, build", "ms", 1, 2, 4)]
 
 
-def test_packets_meet_new_tables_before_the_grace_period():
-    made = groups.published({"K": [{"time_unit": "ms", "real_time": 12, "build": 1, "publish": 11, "grace": 8}]})
-    assert {row["name"]: row["median"] for row in made} == {"K": 12, "K, build": 1, "K, publish": 11, "K, grace": 8,
-                                                            "K, seen": 4}
-
-
 def test_a_row_that_failed_is_an_error(monkeypatch, tmp_path):
     program(monkeypatch, tmp_path, [measured("B/1", 0, error_occurred=True, error_message="not all were forwarded")])
     with pytest.raises(rows.Failed, match="some_bench, B/1/manual_time: not all were forwarded"):

@@ -160,6 +160,7 @@ void Fill(std::mt19937_64& random, uint32_t tick, sluice_bucket (&buckets)[2]) {
 TEST(InsertTest, LikeTheRulesInWords) {
   std::mt19937_64 random(3);
   uint32_t refused = 0;
+  uint32_t at_once = 0;
   for (int i = 0; i < 200000; i++) {
     sluice_bucket before[2]{};
     const uint32_t tick = random() % 4096;
@@ -168,6 +169,13 @@ TEST(InsertTest, LikeTheRulesInWords) {
     const uint32_t state = random() % 4 ? SLUICE_STATE_NEW : SLUICE_STATE_CONFIRMED;
     const uint64_t entry = Entry(42, state, tick);
     const sluice_victim victim = sluice_connection_insert(&after[0], &after[1], entry, kIdle);
+    sluice_bucket short_way = before[0];
+    if (sluice_bucket_put_at_once(&short_way, entry)) {
+      ASSERT_EQ(memcmp(&short_way, &after[0], sizeof(short_way)), 0);
+      at_once++;
+    } else {
+      ASSERT_EQ(memcmp(&short_way, &before[0], sizeof(short_way)), 0);
+    }
     const auto kept = [&](uint64_t other) { return IsKept(other, tick); };
     const bool all_kept = std::all_of(std::begin(before[0].entries), std::end(before[0].entries), kept) &&
                           std::all_of(std::begin(before[1].entries), std::end(before[1].entries), kept);
@@ -202,6 +210,7 @@ TEST(InsertTest, LikeTheRulesInWords) {
     }
   }
   EXPECT_GT(refused, 1000u);
+  EXPECT_GT(at_once, 1000u);
 }
 
 // A partition's table as the engines compose it.
