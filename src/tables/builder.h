@@ -1,6 +1,8 @@
-// Desired state to tables: a pure function of its inputs but for four memories that make generations follow one
-// another gently: which slot a backend has (a flow's entry names it, so it never changes while the backend lives),
-// which index a listener has (counters go by it), and the Maglev tables and access lists that did not change.
+// Desired state to tables: a pure function of its inputs but for what it remembers, so that generations follow one
+// another gently and a small change takes little time: which slot a backend has (a flow's entry names it, so it never
+// changes while the backend lives), which index a listener has (counters go by it), the Maglev tables and access lists
+// that did not change, and the last generation, which the next one goes on from where it is told what is otherwise.
+// That generation's memory is kept as long.
 //
 // Thread-safety: one thread (the controller's).
 #pragma once
