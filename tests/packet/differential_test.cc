@@ -137,10 +137,11 @@ TEST_F(DifferentialTest, DirectServerReturn) {
   }
 }
 
-// So few connections that flows push each other out.
+// So few connections that flows push each other out, and some find no place, with any seed: in a run that is short for
+// a sanitizer's sake each of the two happens hundreds of times. With 512 connections one run in two saw none without.
 TEST_F(DifferentialTest, CrowdedDirectServerReturn) {
   Run({.pools = kDirectPools,
-       .options = {.max_connections = 512, .max_sessions = 0},
+       .options = {.max_connections = 256, .max_sessions = 0},
        .burst = 1,
        .packets = kPacketsOneByOne});
   const EngineCounters counters = Summarize();
