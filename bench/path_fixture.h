@@ -89,7 +89,9 @@ class Packets {
 class Path {
  public:
   Path(Tables& tables, Packets& packets, uint64_t flows, bool established);
-  void Process(Packets& packets) { path_.Process(tables_.view(), now_, 0, 0, packets.frames(), SLUICE_BURST); }
+  void Process(Packets& packets, bool unfinished = false) {
+    path_.Process(tables_.view(), now_, 0, 0, packets.frames(), SLUICE_BURST, unfinished);
+  }
   Partition partition() const { return {buckets_.As<sluice_bucket>(), BucketsFor(flows_)}; }
   // Forgets all flows.
   void Clear() { std::memset(buckets_.data(), 0, buckets_.size()); }

@@ -7,6 +7,10 @@
 
 #include "sluice/types.h"
 
+#ifdef __SSE2__
+#  include <emmintrin.h>
+#endif
+
 /* A 32-bit sum of 16-bit words, folded to 16 bits. */
 SLUICE_INLINE uint16_t sluice_checksum_fold(uint32_t sum) {
   sum = (sum & 0xffff) + (sum >> 16);
@@ -30,9 +34,38 @@ SLUICE_INLINE uint32_t sluice_checksum_word(uint32_t word) {
   return (word & 0xffff) + (word >> 16);
 }
 
-SLUICE_INLINE uint32_t sluice_checksum_address(const struct sluice_address* address) {
-  return sluice_checksum_word(address->words[0]) + sluice_checksum_word(address->words[1]) +
-         sluice_checksum_word(address->words[2]) + sluice_checksum_word(address->words[3]);
+/* Whether the checksum of such a sum is right: in one's complement it is zero, so a multiple of 0xffff. Those and no
+ * others come out below 2^64 / 0xffff when multiplied with the inverse of 0xffff (Granlund and Montgomery, Division by
+ * Invariant Integers using Multiplication, PLDI 1994, section 9). */
+SLUICE_INLINE bool sluice_checksum_is_zero(uint64_t sum) {
+  return sum * 0xfffefffefffeffffull <= 0x0001000100010001ull;
+}
+
+/* Sum of two addresses, in 32-bit words. The prefix of a mapped IPv4 address adds 0xffff, which is nothing in one's
+ * complement. */
+SLUICE_INLINE uint64_t sluice_checksum_wide(const struct sluice_address* a, const struct sluice_address* b) {
+#ifdef __SSE2__
+  const __m128i first = _mm_loadu_si128((const __m128i*)a->words);
+  const __m128i second = _mm_loadu_si128((const __m128i*)b->words);
+  const __m128i even = _mm_set1_epi64x(UINT32_MAX);
+  const __m128i sums = _mm_add_epi64(_mm_add_epi64(_mm_and_si128(first, even), _mm_srli_epi64(first, 32)),
+                                     _mm_add_epi64(_mm_and_si128(second, even), _mm_srli_epi64(second, 32)));
+  return (uint64_t)_mm_cvtsi128_si64(_mm_add_epi64(sums, _mm_unpackhi_epi64(sums, sums)));
+#else
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < 4; i++) sum += (uint64_t)a->words[i] + b->words[i];
+  return sum;
+#endif
+}
+/* The same, in 16-bit words. */
+SLUICE_INLINE uint16_t sluice_checksum_addresses(const struct sluice_address* a, const struct sluice_address* b) {
+  return sluice_checksum_fold(sluice_checksum_narrow(sluice_checksum_wide(a, b)));
+}
+
+/* Sum of the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1). `length`: of the transport packet. */
+SLUICE_INLINE uint32_t sluice_pseudo_sum(const struct sluice_address* source, const struct sluice_address* destination,
+                                         uint32_t protocol, uint32_t length) {
+  return (uint32_t)sluice_checksum_addresses(source, destination) + SLUICE_16(protocol) + SLUICE_16(length);
 }
 
 /* The checksum after one 16-bit word of what it covers has changed: HC' = ~(~HC + ~m + m'), RFC 1624 equation 3. */

@@ -15,7 +15,7 @@ SLUICE_RARE void sluice_echo46(uint8_t* l4, bool ipv6, uint32_t length, const st
   const uint8_t type = l4[0];
   const uint16_t before = sluice_load16(l4);
   l4[0] = ipv6 ? (type == 8 ? 128 : 129) : (type == 128 ? 8 : 0);
-  const uint16_t pseudo = sluice_checksum_fold(sluice_pseudo_header_sum(source, destination, SLUICE_IP_ICMPV6, length));
+  const uint16_t pseudo = sluice_checksum_fold(sluice_pseudo_sum(source, destination, SLUICE_IP_ICMPV6, length));
   const uint32_t gained = sluice_load16(l4) + (uint32_t)(uint16_t)~before + (ipv6 ? pseudo : (uint16_t)~pseudo);
   sluice_store16(l4 + 2, sluice_checksum_add(sluice_load16(l4 + 2), sluice_checksum_fold(gained)));
   sluice_translate_echo(l4, to);

@@ -53,7 +53,7 @@ SLUICE_INLINE void sluice_write_refusal_tcp(uint8_t* tcp, const struct sluice_re
                                             const struct sluice_packet* packet) {
   const uint32_t rest = SLUICE_32(5u << 28 | refusal->flags << 16);
   const uint32_t sum =
-      sluice_pseudo_header_sum(&packet->flow.destination, &packet->flow.source, SLUICE_IP_TCP, SLUICE_TCP_BYTES) +
+      sluice_pseudo_sum(&packet->flow.destination, &packet->flow.source, SLUICE_IP_TCP, SLUICE_TCP_BYTES) +
       sluice_checksum_word(refusal->ports) + sluice_checksum_word(refusal->sequence) +
       sluice_checksum_word(refusal->acknowledgment) + sluice_checksum_word(rest);
   sluice_store32(tcp, refusal->ports);

@@ -102,9 +102,8 @@ SLUICE_INLINE bool sluice_write_advertisement(uint8_t* head, const uint8_t* end,
   __builtin_memcpy(icmp + 8, &packet->flow.destination, sizeof(packet->flow.destination));
   sluice_store16(icmp + 24, SLUICE_16(0x0201));
   __builtin_memcpy(icmp + 26, port->mac, SLUICE_MAC_BYTES);
-  const uint32_t sum =
-      sluice_pseudo_header_sum(&packet->flow.destination, &to, SLUICE_IP_ICMPV6, SLUICE_ADVERTISEMENT_BYTES) +
-      sluice_checksum_bytes(icmp, end, SLUICE_ADVERTISEMENT_BYTES, SLUICE_ADVERTISEMENT_BYTES);
+  const uint32_t sum = sluice_pseudo_sum(&packet->flow.destination, &to, SLUICE_IP_ICMPV6, SLUICE_ADVERTISEMENT_BYTES) +
+                       sluice_checksum_bytes(icmp, end, SLUICE_ADVERTISEMENT_BYTES, SLUICE_ADVERTISEMENT_BYTES);
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;
 }
@@ -159,7 +158,7 @@ SLUICE_INLINE bool sluice_write_error(uint8_t* head, const uint8_t* end, const s
   uint32_t sum = 0;
   if (packet->flags & SLUICE_PACKET_IPV6) {
     sluice_write_ipv6(l3, payload, SLUICE_IP_ICMPV6, SLUICE_REPLY_TTL, &packet->flow.destination, &packet->flow.source);
-    sum = sluice_pseudo_header_sum(&packet->flow.destination, &packet->flow.source, SLUICE_IP_ICMPV6, payload);
+    sum = sluice_pseudo_sum(&packet->flow.destination, &packet->flow.source, SLUICE_IP_ICMPV6, payload);
   } else {
     sluice_write_ipv4(l3, payload, SLUICE_IP_ICMP, packet);
   }

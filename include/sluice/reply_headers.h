@@ -40,13 +40,4 @@ SLUICE_INLINE void sluice_write_ipv4(uint8_t* at, uint32_t payload, uint32_t pro
   sluice_store16(at + 10, (uint16_t)~sluice_checksum_fold(sum));
 }
 
-/* Sum of the pseudo header (RFC 8200 section 8.1, RFC 9293 section 3.1). The prefix of a mapped IPv4 address adds
- * 0xffff, which is nothing in one's complement. */
-SLUICE_INLINE uint32_t sluice_pseudo_header_sum(const struct sluice_address* source,
-                                                const struct sluice_address* destination, uint32_t protocol,
-                                                uint32_t length) {
-  return sluice_checksum_address(source) + sluice_checksum_address(destination) + SLUICE_16(length) +
-         SLUICE_16(protocol);
-}
-
 #endif /* SLUICE_REPLY_HEADERS_H_ */

@@ -67,9 +67,7 @@ SLUICE_INLINE uint32_t sluice_write_reset(uint8_t* head, const struct sluice_res
   sluice_store32(tcp + 8, SLUICE_32(reset->acknowledgment));
   sluice_store32(tcp + 12, SLUICE_32(5u << 28 | (uint32_t)(SLUICE_TCP_RST | SLUICE_TCP_ACK) << 16));
   sluice_store32(tcp + 16, 0);
-  /* Pseudo header: addresses, protocol, length. */
-  const uint32_t sum = sluice_checksum_address(reset->source) + sluice_checksum_address(reset->destination) +
-                       SLUICE_16(SLUICE_IP_TCP) + SLUICE_16(SLUICE_TCP_BYTES) +
+  const uint32_t sum = sluice_pseudo_sum(reset->source, reset->destination, SLUICE_IP_TCP, SLUICE_TCP_BYTES) +
                        sluice_checksum_bytes(tcp, tcp + SLUICE_TCP_BYTES, SLUICE_TCP_BYTES, SLUICE_TCP_BYTES);
   sluice_store16(tcp + 16, (uint16_t)~sluice_checksum_fold(sum));
   return (uint32_t)(tcp + SLUICE_TCP_BYTES - head);

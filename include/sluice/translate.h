@@ -32,10 +32,8 @@ SLUICE_INLINE uint32_t sluice_ports(uint16_t source, uint16_t destination) {
 /* What a checksum gains when a flow gets other addresses. The prefix of a mapped IPv4 address adds 0xffff, which is
  * nothing, so it holds between IP versions as well (RFC 7915 section 4.5). */
 SLUICE_INLINE uint16_t sluice_address_delta(const struct sluice_flow* before, const struct sluice_flow* after) {
-  const uint16_t old =
-      sluice_checksum_fold(sluice_checksum_address(&before->source) + sluice_checksum_address(&before->destination));
-  return sluice_checksum_fold(sluice_checksum_address(&after->source) + sluice_checksum_address(&after->destination) +
-                              (uint16_t)~old);
+  const uint16_t old = sluice_checksum_addresses(&before->source, &before->destination);
+  return sluice_checksum_sum(sluice_checksum_addresses(&after->source, &after->destination), (uint16_t)~old);
 }
 
 /* What a transport checksum gains when a flow becomes another: addresses (pseudo header) and ports. */
@@ -227,8 +225,8 @@ SLUICE_INLINE bool sluice_translate_icmp_error(uint8_t* l3, const uint8_t* end, 
   if (ipv6) {
     const struct sluice_address before = sluice_load_address(l3 + 24);
     sluice_translate_ipv6(l3, &outer, 1);
-    sum += sluice_checksum_address(outer.source) + sluice_checksum_address(outer.destination) +
-           (uint16_t)~sluice_checksum_fold(sluice_checksum_address(&own) + sluice_checksum_address(&before));
+    sum += sluice_checksum_addresses(outer.source, outer.destination);
+    sum += (uint16_t)~sluice_checksum_addresses(&own, &before);
   } else {
     sluice_translate_ipv4(l3, &outer, 1);
   }

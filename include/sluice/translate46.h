@@ -324,7 +324,7 @@ SLUICE_INLINE uint16_t sluice_error_gone(const uint8_t* l3, const uint8_t* end, 
   if ((packet->flags & SLUICE_PACKET_IPV6) && l3 + SLUICE_IPV6_BYTES <= end) {
     const struct sluice_address source = sluice_load_address(l3 + 8);
     const struct sluice_address destination = sluice_load_address(l3 + 24);
-    sum += sluice_pseudo_header_sum(&source, &destination, SLUICE_IP_ICMPV6, length);
+    sum += sluice_pseudo_sum(&source, &destination, SLUICE_IP_ICMPV6, length);
   }
   return sluice_checksum_fold(sum);
 }
@@ -450,7 +450,7 @@ SLUICE_INLINE bool sluice_crossing_write_error(uint8_t* l3, const uint8_t* end, 
     sluice_translate_transport(l4, end, crossing->quoted.protocol, &quoted);
   }
   uint32_t sum = sluice_checksum_fold(sluice_error_sum(icmp, end, header, ipv6));
-  if (ipv6) sum += sluice_pseudo_header_sum(to->source, to->destination, SLUICE_IP_ICMPV6, crossing->outer.payload);
+  if (ipv6) sum += sluice_pseudo_sum(to->source, to->destination, SLUICE_IP_ICMPV6, crossing->outer.payload);
   sum = (uint32_t)(uint16_t)~crossing->gone + sluice_checksum_fold(sum);
   sluice_store16(icmp + 2, (uint16_t)~sluice_checksum_fold(sum));
   return true;

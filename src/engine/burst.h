@@ -146,12 +146,11 @@ class BurstPath {
   struct Burst;
   explicit BurstPath(std::vector<Partition> partitions);
 
-  static void FinishChecksums(Job* jobs, uint32_t count);
+  static uint64_t LookForAll(const Burst& burst, Frame* frames, Job* jobs, uint32_t count, bool unfinished);
   void ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished);
   uint64_t Finish(const Burst& burst, Job* jobs, uint32_t count);
   uint64_t FinishMixed(const Burst& burst, Job* jobs, uint32_t count);
   uint32_t LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count, bool unfinished, Totals* totals);
-  static void ParseFrame(Frame* frame, Job* job, Totals* totals);
   static bool IsTranslatedEcho(const Burst& burst, const sluice_packet& packet);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 

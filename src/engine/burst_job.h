@@ -7,6 +7,7 @@
 #include "engine/traffic.h"
 #include "sluice/hash.h"
 #include "sluice/rewrite.h"
+#include "sluice/unfinished.h"
 
 // The stages are one function when compiled; what is rare stays out of its way.
 #define SLUICE_HOT inline __attribute__((always_inline))
@@ -38,6 +39,9 @@ struct alignas(64) BurstPath::Job {
   sluice_verdict verdict;
   // In neither bucket when the burst began.
   bool absent;
+
+  // Steps 1 and 2. `unfinished`: as Process.
+  void Parse(Frame* from, bool unfinished);
 };
 
 // Packets of one burst mostly have one verdict and one listener: those are added up first, and the listener's pool is
@@ -96,5 +100,12 @@ struct BurstPath::Burst {
   const sluice_backend* Follow(Job& job, uint32_t* slot) const;
   uint32_t PoolOf(const Job& job) const;
 };
+
+SLUICE_HOT void BurstPath::Job::Parse(Frame* from, bool unfinished) {
+  frame = from;
+  uint8_t* end = from->data + from->length;
+  verdict = sluice_parse(from->data, end, &packet);
+  if (SLUICE_UNLIKELY(unfinished) && verdict == SLUICE_CONTINUE) sluice_finish_checksum(from->data, end, &packet);
+}
 
 }  // namespace sluice

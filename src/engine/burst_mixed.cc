@@ -1,12 +1,11 @@
 // Bursts where some listeners translate: flows and fragments are the sessions' first (session_path.h), and what is
-// nobody's there the connection table's. And bursts whose checksums may be unfinished.
+// nobody's there the connection table's.
 #include <array>
 
 #include "engine/burst_job.h"
 #include "engine/session_path.h"
 #include "sluice/hash.h"
 #include "sluice/listener.h"
-#include "sluice/unfinished.h"
 
 namespace sluice {
 namespace {
@@ -17,12 +16,6 @@ bool IsFlow(const sluice_packet& packet) {
 
 }  // namespace
 
-SLUICE_HOT void BurstPath::ParseFrame(Frame* frame, Job* job, Totals* totals) {
-  totals->bytes += frame->length;
-  job->frame = frame;
-  job->verdict = sluice_parse(frame->data, frame->data + frame->length, &job->packet);
-}
-
 // How many are left for the connection table; those have been looked up.
 SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count,
                                            bool unfinished, Totals* totals) {
@@ -32,7 +25,8 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
   uint32_t others = 0;
   for (uint32_t i = 0; i < count; i++) {
     Job& job = jobs[i];
-    ParseFrame(&frames[i], &job, totals);
+    totals->bytes += frames[i].length;
+    job.Parse(&frames[i], unfinished);
     theirs[i].packet = &job.packet;
     theirs[i].frame = &frames[i];
     const bool flow = SLUICE_LIKELY(job.verdict == SLUICE_CONTINUE) &&
@@ -47,7 +41,6 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
     others |= 1u << i;
     if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= 1u << i;
   }
-  if (SLUICE_UNLIKELY(unfinished)) FinishChecksums(jobs, count);
   const auto all = static_cast<uint32_t>((uint64_t{1} << count) - 1);
   const uint32_t flows = all & ~others;
   const SessionBurst session_burst{burst.tables,  burst.now,      burst.tick,
@@ -71,14 +64,7 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
 void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished) {
   std::array<Job, SLUICE_BURST> jobs;
   Totals totals;
-  uint32_t left = count;
-  if (burst.settings->sessions != 0) {
-    left = LookForBoth(burst, frames, jobs.data(), count, unfinished, &totals);
-  } else {
-    for (uint32_t i = 0; i < count; i++) ParseFrame(&frames[i], &jobs[i], &totals);
-    if (unfinished) FinishChecksums(jobs.data(), count);
-    for (uint32_t i = 0; i < count; i++) burst.Look(jobs[i]);
-  }
+  const uint32_t left = LookForBoth(burst, frames, jobs.data(), count, unfinished, &totals);
   if (left > 0) totals.not_forwarded += FinishMixed(burst, jobs.data(), count);
   CountBurst(count, totals.bytes, totals.not_forwarded);
 }
@@ -88,13 +74,6 @@ SLUICE_COLD bool BurstPath::IsTranslatedEcho(const Burst& burst, const sluice_pa
   if (packet.kind == SLUICE_PACKET_ECHO_REPLY) return true;
   return packet.kind == SLUICE_PACKET_ECHO &&
          sluice_listener_of(&burst.tables, burst.settings, &packet.flow) != SLUICE_NO_LISTENER;
-}
-
-void BurstPath::FinishChecksums(Job* jobs, uint32_t count) {
-  for (Job* job = jobs; job != jobs + count; job++) {
-    const Frame& frame = *job->frame;
-    if (job->verdict == SLUICE_CONTINUE) sluice_finish_checksum(frame.data, frame.data + frame.length, &job->packet);
-  }
 }
 
 void BurstPath::Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {

@@ -476,7 +476,10 @@ TEST_F(SessionTest, UnfinishedChecksums) {
     const auto* data = reinterpret_cast<const uint8_t*>(sample.data());
     if (sluice_parse(data, data + sample.size(), &packet) != SLUICE_CONTINUE) continue;
     if (packet.kind != SLUICE_PACKET_FLOW || (packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) continue;
-    const uint16_t sum = sluice_pseudo_sum(&packet, packet.l3_length - (packet.l4_offset - packet.l3_offset));
+    const sluice_flow& flow = packet.flow;
+    const uint32_t length = packet.l3_length - (packet.l4_offset - packet.l3_offset);
+    const uint16_t sum =
+        sluice_checksum_fold(sluice_pseudo_sum(&flow.source, &flow.destination, flow.protocol, length));
     Bytes frame = sample;
     std::memcpy(&frame[packet.l4_offset + sluice_checksum_offset(packet.flow.protocol)], &sum, sizeof(sum));
     SCOPED_TRACE(absl::BytesToHexString(frame));

@@ -24,10 +24,10 @@ MOST = 1.03
 # As path_bench names them; those whose tables do not change with how many packets have been.
 ROWS = ("Floor/4", "Floor/6", "Parse/4", "Parse/6", "Hash/4", "Hash/6", "Listener/4", "Listener/6",
         "ConnectionHit/1000", "ConnectionMiss/1000", "Rewrite/1", "Rewrite/2", "Rewrite/3", "BurstDsrL2/1000",
-        "BurstDsrL2Ipv6/1000", "BurstIpip/1000", "BurstGue/1000", "BurstNewFlows/1000", "BurstNewFlowsIpv6/1000",
-        "NatForward/1000", "NatReverse/1000", "FullNatForward/1000", "FullNatReverse/1000", "InsertFull/64000",
-        "Select/0", "Select/1", "Select/2", "Select/3", "Select/4", "Select/5", "AccessPrefix/100000", "Translate/4",
-        "Translate/6", "Checksum/1460", "SessionHit/1000")
+        "BurstDsrL2Ipv6/1000", "BurstDsrL2Virtual/1000", "BurstIpip/1000", "BurstGue/1000", "BurstNewFlows/1000",
+        "BurstNewFlowsIpv6/1000", "NatForward/1000", "NatReverse/1000", "FullNatForward/1000", "FullNatReverse/1000",
+        "InsertFull/64000", "Select/0", "Select/1", "Select/2", "Select/3", "Select/4", "Select/5",
+        "AccessPrefix/100000", "Translate/4", "Translate/6", "Checksum/1460", "SessionHit/1000")
 
 
 def compiler():
