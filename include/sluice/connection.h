@@ -259,16 +259,9 @@ SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* buc
 }
 #endif
 
-/* Where most flows of a table with room go: the last empty place of a primary bucket that has fewer than
- * SLUICE_PRIMARY_FILL entries. */
-SLUICE_INLINE bool sluice_bucket_put_early(struct sluice_bucket* bucket, struct sluice_vacancy room, uint64_t entry) {
-  if (room.empty <= SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL) return false;
-  SLUICE_STORE_ENTRY(&bucket->entries[room.last & (SLUICE_BUCKET_ENTRIES - 1)], entry);
-  return true;
-}
-
-/* The same where the first half is empty, as it is of most such buckets, since places are taken from the last one on:
- * without vectors it is sooner seen than counted. False says nothing of the rest. */
+/* Puts the flow where sluice_connection_insert would, into a bucket whose first half is empty, as it is of most primary
+ * ones, since places are taken from the last one on: without vectors it is sooner seen than counted. False says nothing
+ * of the rest. */
 SLUICE_INLINE bool sluice_bucket_put_at_once(struct sluice_bucket* bucket, uint64_t entry) {
   uint64_t half = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES / 2; i++) half |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
@@ -300,20 +293,22 @@ SLUICE_INLINE enum sluice_victim sluice_connection_push_out(struct sluice_bucket
   return (enum sluice_victim)(score >> 12);
 }
 
-/* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. A new one finds no
- * place where all that there is are confirmed flows that were seen lately. */
+/* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. Most flows of a table
+ * with room go to the last empty place of a primary bucket that has fewer than SLUICE_PRIMARY_FILL entries. A new one
+ * finds no place where all that there is are confirmed flows that were seen lately. */
 SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* primary,
                                                           struct sluice_bucket* secondary, uint64_t entry,
                                                           uint32_t longest_idle) {
-  struct sluice_vacancy room = sluice_bucket_vacancy(primary);
-  if (SLUICE_LIKELY(sluice_bucket_put_early(primary, room, entry))) return SLUICE_VICTIM_EMPTY;
   struct sluice_bucket* bucket = primary;
-  const struct sluice_vacancy other = sluice_bucket_vacancy(secondary);
-  if (other.empty > room.empty) {
-    bucket = secondary;
-    room = other;
+  struct sluice_vacancy room = sluice_bucket_vacancy(primary);
+  if (SLUICE_UNLIKELY(room.empty <= SLUICE_BUCKET_ENTRIES - SLUICE_PRIMARY_FILL)) {
+    const struct sluice_vacancy other = sluice_bucket_vacancy(secondary);
+    if (other.empty > room.empty) {
+      bucket = secondary;
+      room = other;
+    }
+    if (room.empty == 0) return sluice_connection_push_out(primary, secondary, entry, longest_idle);
   }
-  if (room.empty == 0) return sluice_connection_push_out(primary, secondary, entry, longest_idle);
   SLUICE_STORE_ENTRY(&bucket->entries[room.last & (SLUICE_BUCKET_ENTRIES - 1)], entry);
   return SLUICE_VICTIM_EMPTY;
 }
