@@ -184,37 +184,43 @@ class FreeEntries {
   FreeEntries(uint32_t size, size_t backends)
       : size_(size), left_(size), few_(FewOf(size)), free_(size), steps_(backends) {}
 
-  // For the backend whose permutation has this place among all of them; there is one left.
-  uint32_t Take(uint32_t place, Permutation& permutation) {
-    const uint32_t entry = left_ > few_ ? Walk(permutation) : Nearest(place, permutation);
-    permutation.position = After(entry, permutation.skip);
-    left_--;
-    return entry;
+  // One for each of the backends from `begin` to `end`, in their order, until none is left.
+  void Take(std::span<Permutation> permutations, uint32_t begin, uint32_t end, std::span<uint32_t> table) {
+    const auto give = [&](uint32_t entry, Permutation& permutation) {
+      permutation.position = After(entry, permutation.skip);
+      table[entry] = permutation.backend;
+    };
+    const uint32_t walks = std::min(end - begin, left_ - std::min(left_, few_));
+    // Walks alone, so that all they need stays in registers.
+    for (Permutation& permutation : permutations.subspan(begin, walks)) give(Walk(permutation), permutation);
+    left_ -= walks;
+    for (uint32_t i = begin + walks; i < end && left_ > 0; i++) {
+      give(Nearest(i, permutations[i]), permutations[i]);
+      left_--;
+    }
   }
 
   bool none() const { return left_ == 0; }
 
  private:
-  // A walk takes size / left steps, and a step takes twice as long as one question.
-  static uint32_t FewOf(uint32_t size) { return static_cast<uint32_t>(1.4 * std::sqrt(size)); }
+  // A walk takes size / left steps, and a step takes as long as one question.
+  static uint32_t FewOf(uint32_t size) { return static_cast<uint32_t>(std::sqrt(size)); }
 
-  uint32_t After(uint32_t position, uint32_t skip) const {
-    const uint32_t back = size_ - skip;
-    return position >= back ? position - back : position + skip;
-  }
+  // One of the two is too large or has wrapped around: the lesser, as nobody can predict which, so never a branch.
+  uint32_t After(uint32_t position, uint32_t skip) const { return std::min(position + skip, position + skip - size_); }
 
-  // Several steps at once, as nobody can predict which one is the last.
+  // Several steps at once, as nobody can predict which one is the last; two from each, so that fewer wait for others.
   uint32_t Walk(const Permutation& permutation) {
     const uint32_t skip = permutation.skip;
+    const uint32_t two_skips = After(skip, skip);
     uint32_t position = permutation.position;
     while (true) {
-      std::array<uint32_t, 4> entries;
+      const uint32_t second = After(position, skip);
+      const uint32_t third = After(position, two_skips);
+      const std::array<uint32_t, 4> entries = {position, second, third, After(second, two_skips)};
       uint64_t free = 0;
-      for (uint32_t i = 0; i < entries.size(); i++) {
-        entries[i] = position;
-        free |= free_.Has(position) << i;
-        position = After(position, skip);
-      }
+      for (uint32_t i = 0; i < entries.size(); i++) free |= free_.Has(entries[i]) << i;
+      position = After(third, two_skips);
       if (free == 0) continue;
       const uint32_t entry = entries[std::countr_zero(free)];
       free_.Remove(entry);
@@ -263,10 +269,8 @@ std::vector<uint32_t> Fill(std::vector<WeightClass> classes, std::vector<Permuta
   while (true) {
     std::pop_heap(classes.begin(), classes.end(), IsLater);
     WeightClass& turn = classes.back();
-    for (uint32_t i = turn.begin; i < turn.end; i++) {
-      table[free.Take(i, permutations[i])] = permutations[i].backend;
-      if (free.none()) return table;
-    }
+    free.Take(permutations, turn.begin, turn.end, table);
+    if (free.none()) return table;
     // The first turn is at 0, so that every weight gets an entry; turn k > 0 at (k + 1/2) / weight.
     turn.half_turns = turn.half_turns == 0 ? 3 : turn.half_turns + 2;
     std::push_heap(classes.begin(), classes.end(), IsLater);
