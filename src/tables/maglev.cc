@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -89,22 +88,26 @@ class KeyedHash {
   EVP_MD* digest_;
 };
 
-// A backend that has a weight, by its place among all of them.
+// A backend, by its place among all of them.
 struct Taker {
   uint32_t weight;
   uint32_t backend;
   std::string_view key;
 };
 
-// Heavier ones first, by key among equals.
-std::vector<Taker> TurnOrder(std::span<const MaglevBackend> backends) {
+// Those that have a weight: heavier ones first, by key among equals.
+absl::StatusOr<std::vector<Taker>> TurnOrder(std::span<const MaglevBackend> backends) {
   std::vector<Taker> order;
   order.reserve(backends.size());
-  for (uint32_t i = 0; i < backends.size(); i++) {
-    if (backends[i].weight > 0) order.push_back({backends[i].weight, i, backends[i].key});
+  for (uint32_t i = 0; i < backends.size(); i++) order.push_back({backends[i].weight, i, backends[i].key});
+  std::sort(order.begin(), order.end(), [](const Taker& a, const Taker& b) { return a.key < b.key; });
+  const auto twin =
+      std::adjacent_find(order.begin(), order.end(), [](const Taker& a, const Taker& b) { return a.key == b.key; });
+  if (twin != order.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("two backends are called '", std::string(twin->key), "'"));
   }
-  std::sort(order.begin(), order.end(),
-            [](const Taker& a, const Taker& b) { return a.weight != b.weight ? a.weight > b.weight : a.key < b.key; });
+  std::erase_if(order, [](const Taker& taker) { return taker.weight == 0; });
+  std::stable_sort(order.begin(), order.end(), [](const Taker& a, const Taker& b) { return a.weight > b.weight; });
   return order;
 }
 
@@ -118,22 +121,14 @@ std::vector<WeightClass> WeightClasses(std::span<const Taker> order) {
   return classes;
 }
 
-absl::Status Check(std::span<const MaglevBackend> backends, size_t takers, uint32_t size) {
+absl::Status CheckSize(uint32_t size, size_t takers) {
   if (size > kMaglevMaxSize || !IsPrime(size)) {
     return absl::InvalidArgumentError(
         absl::StrCat("a Maglev table of ", size, " entries; take a prime of at most ", kMaglevMaxSize, ", as 65537"));
   }
-  if (takers > size) {
-    return absl::InvalidArgumentError(absl::StrCat(takers, " backends in a Maglev table of ", size,
-                                                   " entries; take a prime more than 100 times their number"));
-  }
-  absl::flat_hash_set<std::string_view> keys;
-  keys.reserve(backends.size());
-  for (const MaglevBackend& backend : backends) {
-    if (keys.insert(backend.key).second) continue;
-    return absl::InvalidArgumentError(absl::StrCat("two backends are called '", std::string(backend.key), "'"));
-  }
-  return absl::OkStatus();
+  if (takers <= size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(takers, " backends in a Maglev table of ", size,
+                                                 " entries; take a prime more than 100 times their number"));
 }
 
 // A set of entries, in an eighth of a byte each: the search for a free one stays in the first-level cache.
@@ -281,19 +276,19 @@ std::vector<uint32_t> Fill(std::vector<WeightClass> classes, std::vector<Permuta
 
 absl::StatusOr<std::vector<uint32_t>> BuildMaglev(std::span<const MaglevBackend> backends, uint32_t size,
                                                   std::span<const uint8_t, kMaglevHashKeySize> hash_key) {
-  const std::vector<Taker> order = TurnOrder(backends);
-  absl::Status status = Check(backends, order.size(), size);
-  if (!status.ok()) return status;
-  if (order.empty()) return std::vector<uint32_t>();
+  const absl::StatusOr<std::vector<Taker>> order = TurnOrder(backends);
+  if (!order.ok()) return order.status();
+  if (absl::Status status = CheckSize(size, order->size()); !status.ok()) return status;
+  if (order->empty()) return std::vector<uint32_t>();
   KeyedHash hash(hash_key);
   std::vector<Permutation> permutations;
-  permutations.reserve(order.size());
-  for (const Taker& taker : order) {
+  permutations.reserve(order->size());
+  for (const Taker& taker : *order) {
     absl::StatusOr<Permutation> permutation = hash.PermutationOf(taker.backend, taker.key, size);
     if (!permutation.ok()) return permutation.status();
     permutations.push_back(*permutation);
   }
-  return Fill(WeightClasses(order), std::move(permutations), size);
+  return Fill(WeightClasses(*order), std::move(permutations), size);
 }
 
 }  // namespace sluice
