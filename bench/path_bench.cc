@@ -50,8 +50,7 @@ BENCHMARK(Parse)->Arg(4)->Arg(6)->UseManualTime();
 void Hash(benchmark::State& state) {
   Tables tables(SLUICE_DSR_L2);
   Packets packets(state.range(0) == 6, 1000);
-  packets.Next();
-  std::vector<sluice_packet> parsed = Parsed(packets);
+  const std::vector<sluice_packet> parsed = NextParsed(packets);
   Measure(
       state, [&] { benchmark::ClobberMemory(); },
       [&] {
@@ -65,8 +64,7 @@ BENCHMARK(Hash)->Arg(4)->Arg(6)->UseManualTime();
 void Listener(benchmark::State& state) {
   Tables tables(SLUICE_DSR_L2);
   Packets packets(state.range(0) == 6, 1000);
-  packets.Next();
-  std::vector<sluice_packet> parsed = Parsed(packets);
+  const std::vector<sluice_packet> parsed = NextParsed(packets);
   Measure(
       state, [&] { benchmark::ClobberMemory(); },
       [&] {
@@ -88,11 +86,7 @@ void Connection(benchmark::State& state, bool hit) {
   const Partition partition = path.partition();
   std::vector<sluice_packet> parsed;
   Measure(
-      state,
-      [&] {
-        packets.Next();
-        parsed = Parsed(packets);
-      },
+      state, [&] { parsed = NextParsed(packets); },
       [&] {
         uint64_t hashes[SLUICE_BURST];
         for (uint32_t i = 0; i < SLUICE_BURST; i++) {
@@ -120,11 +114,7 @@ void Rewrite(benchmark::State& state) {
   const sluice_backend* backend = tables.backend(0);
   std::vector<sluice_packet> parsed;
   Measure(
-      state,
-      [&] {
-        packets.Next();
-        parsed = Parsed(packets);
-      },
+      state, [&] { parsed = NextParsed(packets); },
       [&] {
         for (uint32_t i = 0; i < SLUICE_BURST; i++) {
           Frame& frame = packets.frames()[i];

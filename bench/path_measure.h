@@ -35,6 +35,7 @@ void Measure(benchmark::State& state, Prepare prepare, Work work) {
                                                    benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
+// The burst that is laid out.
 inline std::vector<sluice_packet> Parsed(Packets& packets) {
   std::vector<sluice_packet> parsed(SLUICE_BURST);
   for (uint32_t i = 0; i < SLUICE_BURST; i++) {
@@ -42,6 +43,12 @@ inline std::vector<sluice_packet> Parsed(Packets& packets) {
     sluice_parse(frame.data, frame.data + frame.length, &parsed[i]);
   }
   return parsed;
+}
+
+// The next one.
+inline std::vector<sluice_packet> NextParsed(Packets& packets) {
+  packets.Next();
+  return Parsed(packets);
 }
 
 }  // namespace sluice::bench

@@ -144,8 +144,7 @@ void Select(benchmark::State& state) {
   Measure(
       state,
       [&] {
-        packets.Next();
-        parsed = Parsed(packets);
+        parsed = NextParsed(packets);
         // What has no entry and opens nothing goes by hash whatever the algorithm.
         for (sluice_packet& packet : parsed) packet.flags |= SLUICE_PACKET_SYN;
         burst = hashes.Next();
@@ -210,11 +209,7 @@ void Translate(benchmark::State& state) {
   std::vector<sluice_packet> parsed;
   bool translated = true;
   Measure(
-      state,
-      [&] {
-        packets.Next();
-        parsed = Parsed(packets);
-      },
+      state, [&] { parsed = NextParsed(packets); },
       [&] {
         for (uint32_t i = 0; i < SLUICE_BURST; i++) {
           const Frame& frame = packets.frames()[i];
