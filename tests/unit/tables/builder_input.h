@@ -55,6 +55,18 @@ struct TestInput {
   }
 };
 
+// Of weight 1. Null where the pool has one of that name or address.
+inline v1::Backend* AddBackend(v1::Pool& pool, const std::string& name, const std::string& address) {
+  for (const v1::Backend& other : pool.backends()) {
+    if (other.name() == name || other.address() == address) return nullptr;
+  }
+  v1::Backend& backend = *pool.add_backends();
+  backend.set_name(name);
+  backend.set_address(address);
+  backend.set_weight(1);
+  return &backend;
+}
+
 // The slot of a backend, or SLUICE_NO_BACKEND.
 inline uint32_t SlotOf(const Tables& tables, const std::string& pool, const std::string& backend) {
   for (uint32_t i = 0; i < tables.backend_slots(); i++) {

@@ -107,15 +107,10 @@ class ChangingWorld {
     change_.pools.insert(pool.name());
     const std::string name = absl::StrCat("b", Below(10));
     const std::string address = absl::StrCat("10.0.0.", 1 + Below(20));
-    for (const v1::Backend& other : pool.backends()) {
-      if (other.name() == name || other.address() == address) return;
-    }
-    v1::Backend& backend = *pool.add_backends();
-    backend.set_name(name);
-    backend.set_address(address);
-    backend.set_weight(1);
-    backend.set_state(v1::Backend::READY);
-    if (pool.forwarding() == v1::Pool::NAT && Below(2) == 0) backend.set_port(8080);
+    v1::Backend* backend = AddBackend(pool, name, address);
+    if (backend == nullptr) return;
+    backend->set_state(v1::Backend::READY);
+    if (pool.forwarding() == v1::Pool::NAT && Below(2) == 0) backend->set_port(8080);
     const Address at = TestInput::At(address);
     if (input_.next_hops.contains(at)) return;
     input_.Resolve(address);

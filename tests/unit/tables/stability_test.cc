@@ -75,14 +75,7 @@ class World {
   void Add(v1::Pool& pool) {
     const std::string name = absl::StrCat("b", Below(12));
     const std::string address = Below(3) == 0 ? FreshAddress() : absl::StrCat("10.0.0.", Below(12));
-    for (const v1::Backend& other : pool.backends()) {
-      if (other.name() == name || other.address() == address) return;
-    }
-    v1::Backend& backend = *pool.add_backends();
-    backend.set_name(name);
-    backend.set_address(address);
-    backend.set_weight(1);
-    if (Below(2) == 0) input_.Resolve(address);
+    if (AddBackend(pool, name, address) != nullptr && Below(2) == 0) input_.Resolve(address);
   }
   std::string FreshAddress() {
     next_++;
