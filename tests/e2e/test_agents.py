@@ -50,7 +50,8 @@ def test_a_percentage_and_each_word(lab, engine, version):
     wait_until(lambda: spread(client, version, 1_000)["web1"] < 260, "a share of a fifth")
     shown = backend(balancer, "web1")
     assert shown["condition"] == "READY" and '25 % of its weight by its agent: "25%"' in shown["reason"], shown
-    assert 140 < spread(client, version, 1_000)["web1"] < 260
+    # 200 with a standard deviation of 13.
+    assert 120 < spread(client, version, 1_000)["web1"] < 280
 
     for line, condition, reason in (
             ("drain # backup", "DRAIN", 'drained by its agent: "drain # backup"'),
