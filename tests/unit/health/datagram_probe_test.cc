@@ -19,8 +19,8 @@ class DatagramProbeTest : public ProberTest {
     Receive(answer);
     return socket_->local_endpoint().port();
   }
-  static CheckSpec UdpSpec() {
-    CheckSpec spec = Spec(CheckType::kUdp);
+  static CheckSpec UdpSpec(absl::Duration timeout = kLong) {
+    CheckSpec spec = Spec(CheckType::kUdp, timeout);
     spec.send = std::string("who\0?", 5);
     return spec;
   }
@@ -56,7 +56,7 @@ TEST_F(DatagramProbeTest, TheExpectedAnswerPasses) {
 }
 
 TEST_F(DatagramProbeTest, SilenceFailsAtTheTimeout) {
-  const CheckResult result = Check(UdpSpec(), ListenUdp(""));
+  const CheckResult result = Check(UdpSpec(kShort), ListenUdp(""));
   EXPECT_THAT(result, Is(Outcome::kFailed, "no answer within 300ms"));
   EXPECT_GE(result.duration, absl::Milliseconds(300));
 }
@@ -64,7 +64,7 @@ TEST_F(DatagramProbeTest, SilenceFailsAtTheTimeout) {
 TEST_F(DatagramProbeTest, UnreachableFailsAtOnce) {
   const CheckResult result = Check(UdpSpec(), ClosedPort());
   EXPECT_THAT(result, Is(Outcome::kFailed, "refused"));
-  EXPECT_LT(result.duration, absl::Milliseconds(200));
+  EXPECT_LT(result.duration, kSoon);
 }
 
 TEST_F(DatagramProbeTest, EchoOfBothFamilies) {
@@ -86,7 +86,8 @@ TEST_F(DatagramProbeTest, ManyEchosAtATimeFindTheirWay) {
       passed++;
     }));
   }
-  io_.run_for(std::chrono::milliseconds(500));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (passed < 200 && std::chrono::steady_clock::now() < deadline) io_.run_one_for(std::chrono::seconds(1));
   EXPECT_EQ(passed, 200);
 }
 

@@ -52,7 +52,6 @@ class GrpcProbeTest : public ProberTest {
   }
   static CheckSpec Grpc(const std::string& service = "") {
     CheckSpec spec = Spec(CheckType::kGrpc);
-    spec.timeout = absl::Seconds(3);
     spec.service = service;
     return spec;
   }
@@ -100,10 +99,10 @@ TEST_F(GrpcProbeTest, Ipv6) {
 TEST_F(GrpcProbeTest, NobodyThereOrNoAnswerFails) {
   EXPECT_THAT(Check(Grpc(), ClosedPort()), Is(Outcome::kFailed, "refused"));
   CheckSpec spec = Grpc();
-  spec.timeout = absl::Milliseconds(300);
+  spec.timeout = kShort;
   const CheckResult result = Check(spec, Listen(Hang()));
   EXPECT_THAT(result, Is(Outcome::kFailed, "no answer within 300ms"));
-  EXPECT_LT(result.duration, absl::Milliseconds(900));
+  EXPECT_LT(result.duration, kSoon);
 }
 
 TEST_F(GrpcProbeTest, WhatIsNotGrpcFails) {
@@ -115,7 +114,7 @@ TEST_F(GrpcProbeTest, WhatIsNotGrpcFails) {
 TEST_F(GrpcProbeTest, AnEndlessOrADrippingAnswerEnds) {
   CheckSpec spec = Grpc();
   EXPECT_EQ(Check(spec, Listen(Drip(std::string(4'000, 'x'), std::chrono::milliseconds(0)))).outcome, Outcome::kFailed);
-  spec.timeout = absl::Milliseconds(300);
+  spec.timeout = kShort;
   // The frame of settings, and from there one byte at a time of a frame that says that it is long.
   const std::string start("\0\0\0\4\0\0\0\0\0", 9);
   const CheckResult result = Check(spec, Listen([this, start](const Socket& socket) {
@@ -123,7 +122,7 @@ TEST_F(GrpcProbeTest, AnEndlessOrADrippingAnswerEnds) {
                                      Drip(std::string(1, '\0'), std::chrono::milliseconds(20))(socket);
                                    }));
   EXPECT_EQ(result.outcome, Outcome::kFailed);
-  EXPECT_LT(result.duration, absl::Milliseconds(900)) << result.reason;
+  EXPECT_LT(result.duration, kSoon) << result.reason;
 }
 
 TEST_F(GrpcProbeTest, OverTls) {

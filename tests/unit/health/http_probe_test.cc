@@ -39,7 +39,6 @@ class HttpProbeTest : public ProberTest {
   }
   CheckSpec Https(const TlsContext::Options& options) {
     CheckSpec spec = Spec(CheckType::kHttps);
-    spec.timeout = absl::Seconds(3);
     const absl::StatusOr<std::shared_ptr<const TlsContext>> tls = TlsContext::Create(options);
     EXPECT_TRUE(tls.ok()) << tls.status();
     if (tls.ok()) spec.tls = *tls;
@@ -78,7 +77,7 @@ TEST_F(HttpProbeTest, WhatIsNotHttpFails) {
   EXPECT_THAT(Check(spec, Listen(Answer("220 mail.example ESMTP\r\n"))), Is(Outcome::kFailed, "bad version"));
   EXPECT_THAT(Check(spec, Listen(Answer(""))), Is(Outcome::kFailed, "closed without an answer"));
   EXPECT_THAT(Check(spec, Listen(Answer("HTTP/1.1 2"))), Is(Outcome::kFailed, "partial message"));
-  EXPECT_THAT(Check(spec, Listen(Hang())), Is(Outcome::kFailed, "no answer within 300ms"));
+  EXPECT_THAT(Check(Spec(CheckType::kHttp, kShort), Listen(Hang())), Is(Outcome::kFailed, "no answer within 300ms"));
   EXPECT_THAT(Check(spec, ClosedPort()), Is(Outcome::kFailed, "refused"));
   EXPECT_THAT(Check(spec, Listen(Answer("HTTP/1.1 200 OK\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n"))),
               Is(Outcome::kFailed, "header limit exceeded"));
@@ -104,18 +103,17 @@ TEST_F(HttpProbeTest, ABodyIsExpected) {
 
 TEST_F(HttpProbeTest, ABodyOfAnySizeCostsNoMoreThanItsBeginning) {
   CheckSpec spec = Spec(CheckType::kHttp);
-  spec.timeout = absl::Seconds(5);
   spec.expect_body = "health";
   // It says that a gigabyte will come, and begins.
   const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
   EXPECT_THAT(Check(spec, Listen(Answer(head + "health", /*close=*/false))), Is(Outcome::kPassed, "text"));
   const CheckResult result = Check(spec, Listen(Answer(head + std::string(100'000, 'x'), /*close=*/false)));
   EXPECT_THAT(result, Is(Outcome::kFailed, "not in the first 6"));
-  EXPECT_LT(result.duration, absl::Seconds(3));
+  EXPECT_LT(result.duration, kSoon);
 }
 
 TEST_F(HttpProbeTest, OneByteAtATimeEndsAtTheTimeout) {
-  CheckSpec spec = Spec(CheckType::kHttp);
+  CheckSpec spec = Spec(CheckType::kHttp, kShort);
   spec.expect_body = "health";
   for (const std::string& start : {std::string(), std::string("HTTP/1.1 200 OK\r\n\r\n")}) {
     const CheckResult result = Check(spec, Listen([this, start](const Socket& socket) {
@@ -123,7 +121,7 @@ TEST_F(HttpProbeTest, OneByteAtATimeEndsAtTheTimeout) {
                                        Drip("H", std::chrono::milliseconds(20))(socket);
                                      }));
     EXPECT_EQ(result.outcome, Outcome::kFailed);
-    EXPECT_LT(result.duration, absl::Milliseconds(900)) << result.reason;
+    EXPECT_LT(result.duration, kSoon) << result.reason;
   }
 }
 
@@ -179,8 +177,8 @@ TEST_F(HttpProbeTest, AServerMayWantACertificate) {
 
 TEST_F(HttpProbeTest, WhatIsNotTlsFails) {
   CheckSpec spec = Https({.insecure = true});
+  spec.timeout = kShort;
   EXPECT_THAT(Check(spec, Listen(Answer(kOk))), Is(Outcome::kFailed, ""));
-  spec.timeout = absl::Milliseconds(300);
   EXPECT_THAT(Check(spec, Listen(Hang())), Is(Outcome::kFailed, "no TLS handshake within 300ms"));
 }
 

@@ -71,10 +71,17 @@ class ProberTest : public testing::Test {
     };
   }
 
-  static CheckSpec Spec(CheckType type) {
+  // Of a check that is to run into it.
+  static constexpr absl::Duration kShort = absl::Milliseconds(300);
+  // Of all others: a machine may do something else for a while.
+  static constexpr absl::Duration kLong = absl::Seconds(20);
+  // What has not waited for a long timeout, or has ended at a short one, took less.
+  static constexpr absl::Duration kSoon = absl::Seconds(10);
+
+  static CheckSpec Spec(CheckType type, absl::Duration timeout = kLong) {
     CheckSpec spec;
     spec.type = type;
-    spec.timeout = absl::Milliseconds(300);
+    spec.timeout = timeout;
     spec.method = std::string("GET");
     spec.path = std::string("/");
     spec.statuses = {{200, 399}};
@@ -91,7 +98,7 @@ class ProberTest : public testing::Test {
       probe.reset();
     });
     EXPECT_FALSE(result.has_value());
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while (!result.has_value() && std::chrono::steady_clock::now() < deadline) io_.run_one_for(std::chrono::seconds(1));
     EXPECT_TRUE(result.has_value());
     // What still waits finds the check over.
