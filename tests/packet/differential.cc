@@ -273,7 +273,7 @@ std::string Differential::ProcessAll() {
 // A worker in a thread of its own counts a little later than it sends.
 std::string Differential::CompareCounters() {
   const EngineCounters expected = Comparable(ReadCounters());
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (size_t i = 1; i < engines_.size(); i++) {
     while (true) {
       Differences differences(engines_.front().name, engines_[i].name);

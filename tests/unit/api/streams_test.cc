@@ -94,9 +94,9 @@ TEST_F(StreamsTest, StatsComeAgainAndAgain) {
   grpc::ClientContext context;
   v1::StatsRequest request;
   request.mutable_interval()->set_nanos(1);
+  const auto begin = std::chrono::steady_clock::now();
   const auto reader = stub_->Stats(&context, request);
   v1::Inventory inventory;
-  const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 3; i++) {
     ASSERT_TRUE(reader->Read(&inventory));
     EXPECT_EQ(inventory.pools(0).backends_size(), 2);

@@ -39,9 +39,9 @@ inline Address Ip(std::string_view text) {
   return ParseAddress(text).value();
 }
 
-// Until `done` says so, 5 seconds at most; says whether it did.
+// Until `done` says so, 20 seconds at most; says whether it did.
 inline bool Eventually(const std::function<bool()>& done) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!done()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     sched_yield();

@@ -1,4 +1,5 @@
 // The workers of the dpdk engine over time: tables that change under traffic, sleep, the kernel's side of a port.
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <thread>
@@ -84,6 +85,8 @@ class Traffic {
 
 class DpdkWorkersTest : public DpdkEngineTest {
  protected:
+  static constexpr uint64_t kLeastSent = 1000;
+
   // Flows that are known to the engine with backends 1 and 2.
   std::vector<Frame> Establish(uint16_t queues) {
     std::vector<Frame> frames;
@@ -104,7 +107,11 @@ class DpdkWorkersTest : public DpdkEngineTest {
     Publish(2);
     Traffic traffic(cable_.get(), pool_, workers, Establish(workers));
     traffic.Start();
-    for (int i = 0; i < publishes; i++) {
+    const auto enough = [&traffic, publishes](int published) {
+      return published >= publishes && (traffic.sent() > kLeastSent || published >= 20 * publishes);
+    };
+    // Longer where the thread that sends has had no CPU.
+    for (int i = 0; !enough(i); i++) {
       // Old tables are unmapped when they are left, so who reads on falls.
       std::shared_ptr<const Tables> tables = Build(2 + i % 3);
       const absl::Status status = engine_->Publish(std::move(tables));
@@ -112,7 +119,7 @@ class DpdkWorkersTest : public DpdkEngineTest {
       engine_->Sweep();
     }
     traffic.Stop();
-    EXPECT_GT(traffic.sent(), 1000u);
+    EXPECT_GT(traffic.sent(), kLeastSent);
     EXPECT_EQ(traffic.received(), traffic.sent()) << "packets are lost";
     EXPECT_EQ(traffic.backends().size(), static_cast<size_t>(Traffic::kFlows));
     for (const auto& [port, backends] : traffic.backends()) {
@@ -158,10 +165,13 @@ TEST_F(DpdkWorkersTest, AnIdleWorkerSleepsAndWakesForAPacketAndForTables) {
     ASSERT_TRUE(Next().has_value()) << i;
   }
   EXPECT_LT(IdleShare(thread), 0.3);
-  // Nobody waits for a sleeper.
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 100; i++) Publish(1 + i % 2);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  // Nobody waits for a sleeper; in the best of three, as a machine may do something else for a while.
+  const auto publish = [this] {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100; i++) Publish(1 + i % 2);
+    return std::chrono::steady_clock::now() - begin;
+  };
+  EXPECT_LT(std::min({publish(), publish(), publish()}), std::chrono::seconds(2));
   Send(FromClient(1000));
   ASSERT_TRUE(Next().has_value());
   // And its end does not wait either.

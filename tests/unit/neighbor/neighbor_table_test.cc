@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -347,13 +348,19 @@ TEST_F(NeighborTableTest, ResolvesThousands) {
   const absl::Time start = absl::Now();
   table_->Watch(addresses);
   size_t resolved = 0;
+  // Of this thread's CPU: what else the machine does is not its business.
+  const auto cpu = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return absl::DurationFromTimespec(now);
+  };
   absl::Duration longest;
   while (resolved < addresses.size() && absl::Now() < start + absl::Seconds(20)) {
     pollfd descriptor{.fd = table_->fd(), .events = POLLIN, .revents = 0};
     poll(&descriptor, 1, 1000);
-    const absl::Time before = absl::Now();
-    table_->Process(before);
-    longest = std::max(longest, absl::Now() - before);
+    const absl::Duration before = cpu();
+    table_->Process(absl::Now());
+    longest = std::max(longest, cpu() - before);
     resolved = 0;
     for (const Address& address : addresses) resolved += table_->Find(address).resolved() ? 1 : 0;
   }
@@ -361,7 +368,7 @@ TEST_F(NeighborTableTest, ResolvesThousands) {
   RecordProperty("milliseconds", static_cast<int>(absl::ToInt64Milliseconds(absl::Now() - start)));
   std::printf("%zu addresses in %s, longest call %s\n", resolved, absl::FormatDuration(absl::Now() - start).c_str(),
               absl::FormatDuration(longest).c_str());
-  // Far above what it takes (single-digit milliseconds), for a machine that is busy with other tests.
+  // Far above what it takes (single-digit milliseconds), for sanitizers.
   EXPECT_LT(longest, absl::Milliseconds(500));
 }
 
