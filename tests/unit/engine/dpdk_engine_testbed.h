@@ -152,7 +152,7 @@ class DpdkEngineTest : public EthdevTestbed {
     ASSERT_EQ(cable_->Transmit(queue, &packet, 1), 1);
   }
 
-  // The next frame that the engine sent; nothing after 5 seconds without one.
+  // The next frame that the engine sent; nothing after 20 seconds without one.
   std::optional<Frame> Next(uint16_t queue = 0) {
     rte_mbuf* packet = nullptr;
     if (!Eventually([&] { return cable_->Receive(queue, &packet, 1) == 1; })) return std::nullopt;

@@ -191,7 +191,8 @@ TEST_F(DpdkWorkersTest, AWorkerThatSpinsDoesNotSleep) {
     usleep(1000);
     return thread.CpuTime() > cpu + 50'000'000;
   })) << "it does not spin";
-  EXPECT_EQ(thread.Sleeps(), sleeps);
+  // It would have slept a hundred times. Now and then the kernel has something of its own to wait for.
+  EXPECT_LT(thread.Sleeps(), sleeps + 10);
   for (int i = 0; i < 20; i++) Publish(1 + i % 2);
   Send(FromClient(1));
   EXPECT_TRUE(Next().has_value());
@@ -219,16 +220,23 @@ TEST_F(DpdkWorkersTest, WhatIsNotVirtualGoesToTheKernelAndItsAnswersComeBack) {
   const Frame wanted =
       AsFrame(packet_test::Packet(absl::StrCat("eth(dst=02:00:00:00:00:99, src=", mac, ")/arp(op=2, smac=", mac,
                                                ", sip=10.9.0.1, tmac=02:00:00:00:00:99, tip=10.9.0.9)")));
-  // The kernel may have something to say of its own before.
-  Send(ask);
+  // The kernel may have something to say of its own before, and drops answers until it has seen that there is a link,
+  // which it looks for once a second.
+  uint64_t asked = 0;
+  auto next = std::chrono::steady_clock::now();
   ASSERT_TRUE(Eventually([&] {
+    if (const auto now = std::chrono::steady_clock::now(); now >= next) {
+      Send(ask);
+      asked++;
+      next = now + std::chrono::milliseconds(500);
+    }
     rte_mbuf* packet = nullptr;
     if (cable_->Receive(0, &packet, 1) == 0) return false;
     const Frame got = BytesOf(packet);
     rte_pktmbuf_free(packet);
     return got == wanted;
   }));
-  EXPECT_EQ(engine_->ReadCounters().verdicts[SLUICE_VERDICT_pass_not_virtual], 1u);
+  EXPECT_TRUE(Eventually([&] { return engine_->ReadCounters().verdicts[SLUICE_VERDICT_pass_not_virtual] == asked; }));
   EXPECT_EQ(engine_->ReadCounters().kernel_dropped, 0u);
   engine_->Close();
   EXPECT_FALSE(std::filesystem::exists("/proc/sys/net/ipv4/conf/engine0"));
