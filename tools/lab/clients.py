@@ -56,15 +56,15 @@ class HttpWatch:
                 ended.append((float(begin), float(end), words))
         return ended
 
-    def left_after(self, since, others, timeout=15.0):
-        """Seconds from `since` until requests went to `others` alone, none failing; waits until they do."""
+    def left_after(self, since, others, timeout=15.0, quiet=None):
+        """Seconds from `since` until requests went to `others` alone, none failing; waits until they do, and have for
+        `quiet` seconds: for longer than a request may take to fail, where some do."""
         def astray():
             return [begin for begin, _, words in self.requests(since) if words not in others]
 
-        def quiet():
-            # For longer than a request may take to fail.
-            return time.monotonic() - max([since, *astray()]) > self._timeout + 0.7
-        wait_until(quiet, lambda: f"requests to go to {', '.join(others)} alone", timeout)
+        def left():
+            return time.monotonic() - max([since, *astray()]) > (quiet or self._timeout + 0.7)
+        wait_until(left, lambda: f"requests to go to {', '.join(others)} alone", timeout)
         return max([since, *astray()]) - since
 
     def back_after(self, since, name, timeout=15.0):
