@@ -43,7 +43,7 @@ def test_a_percentage_and_each_word(lab, engine, version):
     client = site.add_client()
     site.add_backends(2)
     balancer, agents = start(site, version)
-    held = clients.HeldConnections(client, VIRTUAL[version], 40, timeout=2)
+    held = clients.HeldConnections(client, VIRTUAL[version], 40, timeout=4)
     assert set(held.first["spread"]) == {"web1", "web2"}
 
     agents[0].say("25%")

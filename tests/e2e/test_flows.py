@@ -76,7 +76,7 @@ def test_sessions_are_listed_with_both_sides(lab):
 def test_killed_entries_are_decided_on_anew(lab, engine):
     """Direct server return: a drained backend keeps its flows until they are killed; nobody else notices."""
     site, balancer = made(lab, engine)
-    held = clients.HeldConnections(site.client, VIRTUAL[4], 60, timeout=3)
+    held = clients.HeldConnections(site.client, VIRTUAL[4], 60, timeout=4)
     spread = held.first["spread"]
     balancer.ctl("backend", "drain", "web/web1")
     assert held.ask()["broken"] == {}
@@ -102,7 +102,7 @@ def test_killed_entries_are_decided_on_anew(lab, engine):
 def test_killed_sessions_end(lab, engine, forwarding, family):
     """Translation: both ends are reset, nobody else notices, and new connections are opened."""
     site, balancer = made(lab, engine, forwarding, family)
-    held = clients.HeldConnections(site.client, VIRTUAL[family], 12, timeout=3)
+    held = clients.HeldConnections(site.client, VIRTUAL[family], 12, timeout=4)
     spread = held.first["spread"]
     prefixes = {4: ("192.0.2.0/24", "203.0.113.0/24"), 6: ("2001:db8:9::/48", "2001:db8::/32")}[family]
     assert balancer.ctl("flows", "kill", "web", f"--source={prefixes[0]}").stdout == "killed=0\n"

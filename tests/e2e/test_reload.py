@@ -55,9 +55,11 @@ def test_reloads_under_load_fail_no_request(site):
             pool(balancer).append(fourth)
         pool(balancer)[number % 3]["weight"] = 1 + number % 5
         assert "generation=" in balancer.reload()
+    # And some time for the load to meet what is new.
+    assert set(clients.http_requests(site.client, VIRTUAL[4], 500)["spread"]) == {"web1", "web2", "web3", "web4"}
     answer = load.stop()
     assert answer["requests"] > 100 and answer["failed"] == 0, answer
-    assert set(answer["spread"]) == {"web1", "web2", "web3", "web4"}, answer
+    assert set(answer["spread"]) <= {"web1", "web2", "web3", "web4"}, answer
 
 
 def test_open_connections_survive_changes_of_other_backends(site):

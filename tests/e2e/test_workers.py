@@ -8,6 +8,7 @@ import re
 
 import pytest
 from lab import clients, servers
+from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
 
@@ -27,10 +28,15 @@ def test_both_workers_serve(lab, tmp_path, mode, family, engine):
         servers.upload(backend.node)
         servers.udp_echo(backend.node, *VIRTUAL.values())
     site.balancer(site.configuration(family, workers=2)).start()
-    answer = clients.http_requests(client, VIRTUAL[family], 3_000)
-    assert answer["failed"] == 0 and set(answer["spread"]) == {"web1", "web2", "web3"}, answer
-    queues = packets_by_queue(site.node)
-    assert len(queues) == 2 and min(queues) > 1_000, queues
+
+    def both_queues():
+        answer = clients.http_requests(client, VIRTUAL[family], 3_000)
+        assert answer["failed"] == 0 and set(answer["spread"]) == {"web1", "web2", "web3"}, answer
+        queues = packets_by_queue(site.node)
+        assert len(queues) == 2, queues
+        return min(queues) > 1_000
+    # Which queue gets a packet goes by the CPU that has sent it, so by the scheduler.
+    wait_until(both_queues, lambda: f"packets on both queues: {packets_by_queue(site.node)}", timeout=60)
     for _ in range(8):
         clients.upload(client, VIRTUAL[family], tmp_path / "some")
     # Later fragments have no ports: the device may give them to another queue than the first one of their datagram.
