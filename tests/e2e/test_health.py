@@ -20,6 +20,8 @@ LEAVES = FALL * INTERVAL + TIMEOUT + SLACK
 # One request in two goes to a server that is back, and a new process takes its time to listen.
 RETURNS = RISE * INTERVAL + TIMEOUT + 0.5
 TERMS = {"interval": "200ms", "timeout": "150ms", "rise": RISE, "fall": FALL}
+# Where other tests run beside, and nobody looks at times.
+PATIENT = {**TERMS, "interval": "500ms", "timeout": "450ms"}
 CHECKS = {
     "tcp": {"type": "tcp", "port": servers.HEALTH_PORT, "send": "GET / HTTP/1.0\\r\\n\\r\\n", "expect": "200 OK"},
     "script": {"type": "tcp", "port": servers.HEALTH_PORT,
@@ -47,10 +49,10 @@ REASONS = {
 }
 
 
-def configuration(site, check, family=4, **more):
-    made = site.configuration(family)
+def configuration(site, check, terms=None, **more):
+    made = site.configuration(4)
     pool = made["pools"][0]
-    pool["health_check"] = {**check, **TERMS}
+    pool["health_check"] = {**check, **(terms or PATIENT)}
     pool.update(more)
     return made
 
@@ -91,7 +93,7 @@ def test_traffic_leaves_a_server_whose_check_fails_and_returns(lab, engine, kind
     if pem:
         check["ca_file"] = str(pem[0])
     health = [servers.Health(backend.node, PROTOCOLS.get(kind, "tcp"), pem) for backend in site.backends]
-    balancer = site.balancer(configuration(site, check)).start()
+    balancer = site.balancer(configuration(site, check, TERMS)).start()
     wait_until_healthy(balancer, site)
     # What is lost is sent again after a second.
     watch = clients.HttpWatch(client, VIRTUAL[4], timeout=4)
@@ -126,7 +128,7 @@ def test_pings(lab, engine):
     site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
-    made = configuration(site, {"type": "icmp"})
+    made = configuration(site, {"type": "icmp"}, TERMS)
     made["pools"][0]["backends"].append({"name": "six", "address": site.backends[0].addresses[6], "weight": 0})
     made["pools"][0]["forwarding"] = "dsr_l2"
     # A pool of its own for the other family.
@@ -165,7 +167,7 @@ def test_nginx_that_hangs_and_ends(lab, engine):
     site = Site(lab, engine=engine)
     client = site.add_client()
     site.add_backends(2)
-    balancer = site.balancer(configuration(site, {"type": "http"})).start()
+    balancer = site.balancer(configuration(site, {"type": "http"}, TERMS)).start()
     wait_until_healthy(balancer, site)
     watch = clients.HttpWatch(client, VIRTUAL[4])
     watch.back_after(time.monotonic(), "web1")
@@ -198,7 +200,7 @@ def test_dns(lab, engine):
     site.add_backends(2)
     processes = [servers.dns(backend.node, backend.addresses[4]) for backend in site.backends]
     query = r"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\003who\007example\x00\x00\x10\x00\x01"
-    made = configuration(site, {"type": "udp", "port": 53, "send": query, "expect": r"\x12\x34\x85\x80"})
+    made = configuration(site, {"type": "udp", "port": 53, "send": query, "expect": r"\x12\x34\x85\x80"}, TERMS)
     made["pools"][1]["health_check"] = {"type": "tcp", "port": 53, **TERMS}
     balancer = site.balancer(made).start()
     wait_until_healthy(balancer, site)

@@ -17,6 +17,7 @@ from lab.site import FAMILIES, TUNNELS, VIRTUAL, Site
 INTERVAL, TIMEOUT, RISE, FALL = 0.2, 0.15, 2, 3
 SLACK = 0.1
 TERMS = {"interval": "200ms", "timeout": "150ms", "rise": RISE, "fall": FALL}
+PATIENT = {**TERMS, "interval": "500ms", "timeout": "450ms"}
 # (forwarding, family of the virtual address, of the servers).
 WAYS = [("dsr_l2", 4, 4), ("dsr_l2", 6, 6), ("ipip", 4, 4), ("ipip", 6, 6), ("ipip", 6, 4), ("gue", 4, 4),
         ("gue", 6, 6)]
@@ -24,9 +25,9 @@ DEVICE = "sluice-check"
 MARK = "0x51ce"
 
 
-def configuration(site, family=4, backend_family=None, check=None, via="vip"):
+def configuration(site, family=4, backend_family=None, check=None, via="vip", terms=None):
     made = site.configuration(family, backend_family)
-    made["pools"][0]["health_check"] = {**(check or {"type": "http"}), "via": via, **TERMS}
+    made["pools"][0]["health_check"] = {**(check or {"type": "http"}), "via": via, **(terms or PATIENT)}
     return made
 
 
@@ -87,7 +88,7 @@ def test_a_server_without_the_virtual_address_is_found_out(lab, engine, forwardi
     site = Site(lab, forwarding, engine=engine)
     client = site.add_client()
     first, _ = site.add_backends(2)
-    balancer = site.balancer(configuration(site, family, backend_family)).start()
+    balancer = site.balancer(configuration(site, family, backend_family, terms=TERMS)).start()
     wait_until_healthy(balancer, site)
     watch = clients.HttpWatch(client, VIRTUAL[family])
     watch.back_after(time.monotonic(), "web1")
@@ -117,7 +118,7 @@ def test_a_server_that_sends_packets_back_is_found_out(lab, engine, forwarding):
     client = site.add_client()
     first, _ = site.add_backends(2)
     first.node.sysctl(net__ipv4__ip_forward=1)
-    balancer = site.balancer(configuration(site)).start()
+    balancer = site.balancer(configuration(site, terms=TERMS)).start()
     wait_until_healthy(balancer, site)
     virtual_address(first, 4, "del")
     wait_for_state(balancer, "web1", "unhealthy, so it gets no new flows")

@@ -12,7 +12,7 @@ from lab.process import wait_until
 from lab.site import VIRTUAL, Site
 
 SLOW_START = 10
-CHECK = {"type": "http", "port": servers.HEALTH_PORT, "interval": "200ms", "timeout": "150ms", "rise": 2, "fall": 3}
+CHECK = {"type": "http", "port": servers.HEALTH_PORT, "interval": "500ms", "timeout": "450ms", "rise": 2, "fall": 3}
 
 
 def spread(client, requests=100):

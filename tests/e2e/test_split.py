@@ -89,7 +89,7 @@ def test_a_pool_that_is_down_leaves_its_share_to_the_other(lab, engine):
     site.client = site.add_client()
     site.add_backends(3)
     made = configured(site, 4)
-    check = {"type": "tcp", "port": 80, "interval": "200ms", "timeout": "150ms", "rise": 1, "fall": 2}
+    check = {"type": "tcp", "port": 80, "interval": "500ms", "timeout": "450ms", "rise": 1, "fall": 2}
     for pool in made["pools"]:
         pool["health_check"] = dict(check)
     balancer = site.balancer(made).start()
