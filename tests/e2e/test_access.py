@@ -33,7 +33,7 @@ def give(balancer, **access):
 
 def ask(node, family):
     """What curl says: who has answered, or its exit code."""
-    ran = node.run("curl", "-sS", "--max-time", 2, clients.url(VIRTUAL[family]), check=False)
+    ran = node.run("curl", "-sS", "--max-time", 4, clients.url(VIRTUAL[family]), check=False)
     return ran.stdout.strip() or ran.returncode
 
 

@@ -23,8 +23,8 @@ def neighbour_mac(node, address):
 
 
 def serves(client, address):
-    """Whether one request goes well."""
-    return clients.http_requests(client, address, 1, timeout=1)["failed"] == 0
+    """Whether one request goes well; what is lost of it is sent again after a second."""
+    return clients.http_requests(client, address, 1, timeout=3)["failed"] == 0
 
 
 @FAMILIES

@@ -107,4 +107,4 @@ def test_an_interrupted_run_leaves_nothing(moment, number):
     os.killpg(run.process.pid, number)
     code, last = run.finish()
     assert code == 1 and last.startswith("quickstart: FAIL "), run.output()
-    wait_until(lambda: traces(run.process.pid) == [], lambda: f"this is left: {traces(run.process.pid)}", timeout=5)
+    wait_until(lambda: traces(run.process.pid) == [], lambda: f"this is left: {traces(run.process.pid)}", timeout=20)

@@ -12,6 +12,7 @@ import re
 
 import pytest
 from lab import clients, servers
+from lab.process import best_of_three
 from lab.site import TUNNELS, VIRTUAL, Site
 
 MODES = ("dsr_l2", "ipip", "gue", "nat", "full_nat")
@@ -92,16 +93,13 @@ def iperf_udp_loss(traffic):
 def test_iperf_udp(traffic):
     """Less than one packet in a hundred is lost; in the best of three, as other work on this machine can stop every
     program of the lab for longer than a veth has room for."""
-    losses = []
-    while len(losses) < 3 and (not losses or min(losses) >= 0.01):
-        losses.append(iperf_udp_loss(traffic))
-    assert min(losses) < 0.01, losses
+    assert best_of_three(lambda: iperf_udp_loss(traffic), lambda loss: loss < 0.01) < 0.01
 
 
 def test_dns_over_udp_and_tcp(traffic):
     names = set()
     for extra in ["+notcp"] * 20 + ["+tcp"] * 5:
-        ran = traffic.client.run("dig", "+short", "+tries=1", "+timeout=5", extra, f"@{traffic.address}",
+        ran = traffic.client.run("dig", "+short", "+tries=2", "+timeout=5", extra, f"@{traffic.address}",
                                  servers.DNS_NAME, "TXT")
         names.add(ran.stdout.strip().strip('"'))
     assert names <= {"web1", "web2", "web3"} and len(names) > 1
@@ -110,9 +108,15 @@ def test_dns_over_udp_and_tcp(traffic):
 def test_dns_load(traffic):
     queries = traffic.site.lab.folder / "queries"
     queries.write_text("host.example A\n")
-    ran = traffic.client.run("dnsperf", "-s", traffic.address, "-d", queries, "-n", "2000", "-c", "20", "-q", "20")
-    assert re.search(r"Queries completed:\s+2000 ", ran.stdout), ran.stdout
-    assert re.search(r"Queries lost:\s+0 ", ran.stdout), ran.stdout
+
+    def ask():
+        return traffic.client.run("dnsperf", "-s", traffic.address, "-d", queries, "-n", "2000", "-c", "20",
+                                  "-q", "20").stdout
+
+    def all_answered(said):
+        return re.search(r"Queries completed:\s+2000 ", said) and re.search(r"Queries lost:\s+0 ", said)
+    said = best_of_three(ask, all_answered)
+    assert all_answered(said), said
 
 
 def test_small_udp(traffic):
@@ -129,5 +133,8 @@ def test_fragmented_udp(traffic):
 
 
 def test_echo_to_the_virtual_address(traffic):
-    ran = traffic.client.run("ping", "-q", "-c", "20", "-i", "0.02", "-W", "2", traffic.address)
-    assert " 20 received" in ran.stdout, ran.stdout
+    def ping():
+        return traffic.client.run("ping", "-q", "-c", "20", "-i", "0.02", "-W", "2", traffic.address,
+                                  check=False).stdout
+    said = best_of_three(ping, lambda said: " 20 received" in said)
+    assert " 20 received" in said, said
