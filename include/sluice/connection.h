@@ -213,39 +213,58 @@ SLUICE_INLINE uint32_t sluice_entry_score(uint64_t entry, uint32_t tick, uint32_
   return victim << 12 | age;
 }
 
-/* The entry of a bucket that gives way first: its score, and below it (SLUICE_BUCKET_SHIFT bits) its index, so that the
- * largest of both is found without a branch. */
+/* Who gives way first in two buckets: the entry, and its score. Of those with the same score one of the primary bucket,
+ * and there the last. */
+struct sluice_victim_entry {
+  struct sluice_bucket* bucket;
+  uint32_t index;
+  uint32_t score;
+};
 #ifdef SLUICE_BUCKET_VECTORS
-SLUICE_INLINE __m128 sluice_bucket_ranks(const struct sluice_bucket* bucket, int half, uint32_t tick,
-                                         uint32_t longest_idle) {
-  const uint32_t closing_idle = longest_idle < SLUICE_CLOSING_TICKS ? longest_idle : SLUICE_CLOSING_TICKS;
-  const __m128i seen = sluice_bucket_lower(bucket, half);
-  const __m128i age = _mm_and_si128(_mm_sub_epi32(_mm_set1_epi32((int)tick), seen), _mm_set1_epi32(SLUICE_TICK_MASK));
-  const __m128i state = _mm_and_si128(sluice_bucket_upper(bucket, half), _mm_set1_epi32(3));
-  const __m128i fresh = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_NEW));
-  const __m128i closing = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_CLOSING));
-  const __m128i empty = _mm_cmpeq_epi32(state, _mm_set1_epi32(SLUICE_STATE_EMPTY));
-  const __m128i most = _mm_or_si128(_mm_and_si128(closing, _mm_set1_epi32((int)closing_idle)),
-                                    _mm_andnot_si128(closing, _mm_set1_epi32((int)longest_idle)));
+/* sluice_entry_score of each entry. */
+SLUICE_INLINE __m128i sluice_bucket_scores(const struct sluice_bucket* bucket, uint32_t tick, uint32_t longest_idle) {
+  const uint32_t most = longest_idle < SLUICE_TICK_MASK ? longest_idle : SLUICE_TICK_MASK;
+  const __m128i tick_bits = _mm_set1_epi32(SLUICE_TICK_MASK);
+  const __m128i state_bits = _mm_set1_epi32(3);
+  const __m128i seen = _mm_packs_epi32(_mm_and_si128(sluice_bucket_lower(bucket, 0), tick_bits),
+                                       _mm_and_si128(sluice_bucket_lower(bucket, 1), tick_bits));
+  const __m128i state = _mm_packs_epi32(_mm_and_si128(sluice_bucket_upper(bucket, 0), state_bits),
+                                        _mm_and_si128(sluice_bucket_upper(bucket, 1), state_bits));
+  const __m128i age = _mm_and_si128(_mm_sub_epi16(_mm_set1_epi16((short)tick), seen), _mm_set1_epi16(SLUICE_TICK_MASK));
+  const __m128i fresh = _mm_cmpeq_epi16(state, _mm_set1_epi16(SLUICE_STATE_NEW));
+  const __m128i closing = _mm_cmpeq_epi16(state, _mm_set1_epi16(SLUICE_STATE_CLOSING));
+  const __m128i empty = _mm_cmpeq_epi16(state, _mm_setzero_si128());
+  const __m128i closing_most = _mm_or_si128(_mm_andnot_si128(closing, _mm_set1_epi16(SLUICE_TICK_MASK)),
+                                            _mm_and_si128(closing, _mm_set1_epi16(SLUICE_CLOSING_TICKS)));
+  const __m128i expired = _mm_cmpgt_epi16(age, _mm_min_epi16(closing_most, _mm_set1_epi16((short)most)));
   /* EXPIRED has the bits of NEW and of CLOSING. */
-  __m128i victim = _mm_or_si128(_mm_and_si128(fresh, _mm_set1_epi32(SLUICE_VICTIM_NEW << 12)),
-                                _mm_and_si128(closing, _mm_set1_epi32(SLUICE_VICTIM_CLOSING << 12)));
-  const __m128i expired = _mm_cmpgt_epi32(age, most);
-  victim = _mm_or_si128(victim, _mm_and_si128(expired, _mm_set1_epi32(SLUICE_VICTIM_EXPIRED << 12)));
-  victim =
-      _mm_or_si128(_mm_andnot_si128(empty, victim), _mm_and_si128(empty, _mm_set1_epi32(SLUICE_VICTIM_EMPTY << 12)));
-  const __m128i index = _mm_add_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(4 * half));
-  /* SSE2 compares no such integers for the larger one; these are exact as floats. */
-  return _mm_cvtepi32_ps(_mm_or_si128(_mm_slli_epi32(_mm_or_si128(victim, age), SLUICE_BUCKET_SHIFT), index));
+  __m128i victim = _mm_or_si128(_mm_and_si128(fresh, _mm_set1_epi16(SLUICE_VICTIM_NEW << 12)),
+                                _mm_and_si128(closing, _mm_set1_epi16(SLUICE_VICTIM_CLOSING << 12)));
+  victim = _mm_or_si128(victim, _mm_and_si128(expired, _mm_set1_epi16(SLUICE_VICTIM_EXPIRED << 12)));
+  victim = _mm_max_epi16(victim, _mm_and_si128(empty, _mm_set1_epi16(SLUICE_VICTIM_EMPTY << 12)));
+  return _mm_or_si128(victim, age);
 }
-SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* bucket, uint32_t tick,
-                                                 uint32_t longest_idle) {
-  const __m128 of_four = _mm_max_ps(sluice_bucket_ranks(bucket, 0, tick, longest_idle),
-                                    sluice_bucket_ranks(bucket, 1, tick, longest_idle));
-  const __m128 of_two = _mm_max_ps(of_four, _mm_movehl_ps(of_four, of_four));
-  return (uint32_t)_mm_cvttss_si32(_mm_max_ss(of_two, _mm_shuffle_ps(of_two, of_two, 1)));
+SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket* primary,
+                                                            struct sluice_bucket* secondary, uint32_t tick,
+                                                            uint32_t longest_idle) {
+  const __m128i scores = sluice_bucket_scores(primary, tick, longest_idle);
+  const __m128i others = sluice_bucket_scores(secondary, tick, longest_idle);
+  __m128i largest = _mm_max_epi16(scores, others);
+  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 8));
+  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 4));
+  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 2));
+  const uint32_t score = (uint32_t)_mm_extract_epi16(largest, 0);
+  const __m128i wanted = _mm_set1_epi16((short)score);
+  /* Two bits for each entry. */
+  const uint32_t in_primary = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(scores, wanted));
+  const uint32_t in_secondary = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(others, wanted));
+  const uint32_t has_it = in_primary ? in_primary : in_secondary;
+  const struct sluice_victim_entry first = {in_primary ? primary : secondary,
+                                            (31u - (uint32_t)__builtin_clz(has_it | 1)) >> 1, score};
+  return first;
 }
 #else
+/* Of one bucket: its score, and below it (SLUICE_BUCKET_SHIFT bits) its index. */
 SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* bucket, uint32_t tick,
                                                  uint32_t longest_idle) {
   uint32_t best = 0;
@@ -256,6 +275,19 @@ SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* buc
     best = (uint32_t)SLUICE_FORGET(ranked > best ? ranked : best, 0x3ffff, entry);
   }
   return best;
+}
+SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket* primary,
+                                                            struct sluice_bucket* secondary, uint32_t tick,
+                                                            uint32_t longest_idle) {
+  struct sluice_victim_entry first = {primary, sluice_bucket_first_to_go(primary, tick, longest_idle), 0};
+  const uint32_t other = sluice_bucket_first_to_go(secondary, tick, longest_idle);
+  if (other >> SLUICE_BUCKET_SHIFT > first.index >> SLUICE_BUCKET_SHIFT) {
+    first.bucket = secondary;
+    first.index = other;
+  }
+  first.score = first.index >> SLUICE_BUCKET_SHIFT;
+  first.index &= SLUICE_BUCKET_ENTRIES - 1;
+  return first;
 }
 #endif
 
@@ -278,19 +310,12 @@ SLUICE_INLINE bool sluice_bucket_put_at_once(struct sluice_bucket* bucket, uint6
 SLUICE_INLINE enum sluice_victim sluice_connection_push_out(struct sluice_bucket* primary,
                                                             struct sluice_bucket* secondary, uint64_t entry,
                                                             uint32_t longest_idle) {
-  const uint32_t tick = sluice_entry_seen(entry);
-  struct sluice_bucket* bucket = primary;
-  uint32_t first = sluice_bucket_first_to_go(primary, tick, longest_idle);
-  const uint32_t other = sluice_bucket_first_to_go(secondary, tick, longest_idle);
-  if (other >> SLUICE_BUCKET_SHIFT > first >> SLUICE_BUCKET_SHIFT) {
-    bucket = secondary;
-    first = other;
-  }
-  const uint32_t score = first >> SLUICE_BUCKET_SHIFT;
+  const struct sluice_victim_entry first =
+      sluice_victim_find(primary, secondary, sluice_entry_seen(entry), longest_idle);
   /* What scores so low is a confirmed flow of that age. */
-  if (score <= SLUICE_KEPT_TICKS && sluice_entry_state(entry) == SLUICE_STATE_NEW) return SLUICE_VICTIM_NONE;
-  SLUICE_STORE_ENTRY(&bucket->entries[first & (SLUICE_BUCKET_ENTRIES - 1)], entry);
-  return (enum sluice_victim)(score >> 12);
+  if (first.score <= SLUICE_KEPT_TICKS && sluice_entry_state(entry) == SLUICE_STATE_NEW) return SLUICE_VICTIM_NONE;
+  SLUICE_STORE_ENTRY(&first.bucket->entries[first.index], entry);
+  return (enum sluice_victim)(first.score >> 12);
 }
 
 /* Puts the flow into the one bucket or the other and tells who gave way. The flow is in neither. Most flows of a table
