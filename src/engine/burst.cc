@@ -97,6 +97,12 @@ SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t co
   uint32_t met = 0;
   for (uint32_t i = 0; i < count; i++) met |= uint32_t{burst.Meet(jobs[i])} << i;
   const uint32_t missed = ~met & static_cast<uint32_t>((uint64_t{1} << count) - 1);
+  for (uint32_t left = missed; left != 0; left &= left - 1) {
+    Job& job = jobs[__builtin_ctz(left)];
+    if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) continue;
+    job.bucket = burst.Secondary(job.hash);
+    __builtin_prefetch(job.bucket, 1);
+  }
   Sums sums;
   uint32_t unsettled = 0;
   for (uint32_t left = met; left != 0; left &= left - 1) {
@@ -107,7 +113,6 @@ SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t co
   }
   for (uint32_t left = missed; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-    if (SLUICE_LIKELY(jobs[i].verdict == SLUICE_CONTINUE)) jobs[i].bucket = burst.Secondary(jobs[i].hash);
     const uint32_t match = sluice_bucket_match(jobs[i].bucket, sluice_tag(jobs[i].hash));
     if (match != 0) {
       burst.Take(jobs[i], match);
@@ -183,14 +188,11 @@ SLUICE_HOT void BurstPath::Burst::FindListener(Job& job) const {
   if (SLUICE_UNLIKELY(verdict != SLUICE_CONTINUE)) LeaveOut(job, verdict, SLUICE_NO_LISTENER);
 }
 
-// Step 4, first half: whether the flow has an entry in the bucket. The backend's record is on its way from here on, or
-// else the flow's other bucket.
+// Step 4, first half: whether the flow has an entry in the bucket.
 SLUICE_HOT bool BurstPath::Burst::Meet(Job& job) const {
   const uint32_t match = sluice_bucket_match(job.bucket, sluice_tag(job.hash));
   // The last entry stands in for one that isn't there.
-  job.entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1))]);
-  const void* record = &tables.backends[sluice_entry_slot(job.entry)];
-  __builtin_prefetch(match != 0 ? record : Secondary(job.hash));
+  Take(job, match | 1u << (SLUICE_BUCKET_ENTRIES - 1));
   return match != 0;
 }
 
