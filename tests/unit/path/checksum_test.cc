@@ -82,6 +82,16 @@ TEST(ChecksumTest, AddressesLikeTheirBytes) {
   }
 }
 
+TEST(ChecksumTest, ZeroIsAMultipleOfAllOnes) {
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 100'000; i++) {
+    // Half of them multiples, of all sizes.
+    const uint64_t any = random() >> (i % 64);
+    const uint64_t sum = i % 2 == 0 ? any : any - any % 0xffff;
+    ASSERT_EQ(sluice_checksum_is_zero(sum), sum % 0xffff == 0) << sum;
+  }
+}
+
 // Incremental updates never drift from the checksum computed anew, also through all-zero and all-one words, where
 // equation 2 of RFC 1624 errs.
 TEST(ChecksumTest, ManyUpdatesLikeOneComputation) {
