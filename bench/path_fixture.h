@@ -26,7 +26,7 @@ class Tables {
  public:
   static constexpr uint32_t kBackends = 64;
   static constexpr uint32_t kMaglev = 65537;
-  static constexpr uint32_t kIndexSize = 64;
+  static constexpr uint32_t kIndexSize = 256;
 
   explicit Tables(sluice_forwarding forwarding);
   const sluice_tables& view() const { return view_; }

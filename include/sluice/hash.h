@@ -55,27 +55,13 @@ SLUICE_INLINE uint64_t sluice_hash_flow(const struct sluice_settings* settings, 
 #endif
 }
 
-/* Both halves of a product of 128 bits, in one word: every bit of either factor has a part in every bit of it. */
-SLUICE_INLINE uint64_t sluice_fold_product(uint64_t a, uint64_t b) {
-#ifdef __bpf__
-  const uint64_t low = (a & 0xffffffff) * (b & 0xffffffff);
-  const uint64_t middle = (a >> 32) * (b & 0xffffffff) + (low >> 32);
-  const uint64_t other = (a & 0xffffffff) * (b >> 32) + (middle & 0xffffffff);
-  const uint64_t high = (a >> 32) * (b >> 32) + (middle >> 32) + (other >> 32);
-  return high ^ (other << 32 | (low & 0xffffffff));
-#else
-  __extension__ typedef unsigned __int128 sluice_product;
-  const sluice_product product = (sluice_product)a * b;
-  return (uint64_t)(product >> 64) ^ (uint64_t)product;
-#endif
-}
-
-/* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. The last
- * multiplication takes neighbours apart: of those the first one makes neighbours again. */
+/* Of a key of the index. Not keyed: the index holds what the operator configured, and probes are bounded. What is
+ * shifted down takes neighbours apart that multiplications leave neighbours; only lower halves of products are asked
+ * for, as BPF has no others. */
 SLUICE_INLINE uint32_t sluice_hash_index(const struct sluice_address* address, uint32_t key) {
-  const uint64_t folded = sluice_fold_product(sluice_load64(address->words) ^ 0x9e3779b97f4a7c15ull ^ key,
-                                              sluice_load64(address->words + 2) ^ 0xd6e8feb86659fd93ull);
-  return (uint32_t)(folded * 0xff51afd7ed558ccdull >> 32);
+  const uint64_t sum = (sluice_load64(address->words) + key) * 0xd6e8feb86659fd93ull +
+                       sluice_load64(address->words + 2) * 0x9fb21c651e98df25ull;
+  return (uint32_t)((sum ^ sum >> 32) * 0xbf58476d1ce4e5b9ull >> 32);
 }
 
 /* What a flow's hash is used for; the uses take independent bits. `buckets` is any number up to 2^32. */

@@ -179,6 +179,14 @@ absl::StatusOr<Contents> ReadContents(const DesiredState& state, std::span<const
 }
 
 constexpr uint32_t kNobody = UINT32_MAX;
+// Nearly all places are empty while that takes no more than so many, 1 MiB: then nearly all keys are at home, and one
+// look tells what is nobody's.
+constexpr size_t kSparsePlaces = 32768;
+constexpr size_t kLeastPlaces = 256;
+
+uint32_t LeastPlaces(size_t keys) {
+  return static_cast<uint32_t>(std::bit_ceil(std::max(2 * keys, std::clamp(8 * keys, kLeastPlaces, kSparsePlaces))));
+}
 
 // Which key has which place; nothing when one would be too far from its home for the path. Robin Hood hashing (Celis,
 // 1986): who is further from home has the place, so all are about equally far; it is still linear probing to a reader,
@@ -213,7 +221,7 @@ absl::StatusOr<ListenerIndex> BuildListenerIndex(const DesiredState& state, std:
   for (const sluice_index_entry& key : contents->keys) {
     hashes.push_back(sluice_hash_index(&key.address, key.key));
   }
-  const auto least = std::bit_ceil(static_cast<uint32_t>(std::max<size_t>(2 * hashes.size(), SLUICE_INDEX_PROBES)));
+  const uint32_t least = LeastPlaces(hashes.size());
   std::vector<uint32_t> places;
   for (uint32_t size = least; places.empty() && size <= 16 * least; size *= 2) places = Place(hashes, size);
   if (places.empty()) {
