@@ -104,7 +104,8 @@ SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_t
                                                            const struct sluice_settings* settings,
                                                            const struct sluice_flow* flow, uint32_t* listener) {
   const struct sluice_index_entry* entry =
-      sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
+      settings->ranges ? sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0))
+                       : NULL;
   if (entry) {
     *listener = sluice_range_find(tables, entry, SLUICE_16(flow->destination_port));
     if (*listener != SLUICE_NO_LISTENER) return SLUICE_CONTINUE;

@@ -114,9 +114,9 @@ SLUICE_INLINE uint32_t sluice_forward_inner(uint8_t* inner, bool ipv6) {
     inner[7]--;
     return (SLUICE_32(sluice_load32(inner)) >> 20) & 0xff;
   }
-  const uint16_t before = sluice_load16(inner + 8);
+  /* The TTL is the lower byte of its word in memory: ~m + m' of RFC 1624 is the same whatever it was. */
+  sluice_store16(inner + 10, (uint16_t)~sluice_checksum_sum((uint16_t)~sluice_load16(inner + 10), 0xfffe));
   inner[8]--;
-  sluice_store16(inner + 10, sluice_checksum_update(sluice_load16(inner + 10), before, sluice_load16(inner + 8)));
   return inner[1];
 }
 
