@@ -20,7 +20,10 @@ struct {
   __type(value, struct reference_flow);
 } reference_flows SEC(".maps");
 
-static __always_inline int reference_connect(struct engine_job* job) {
+// What an update writes: a stack of 512 bytes has no room for it beside the stages.
+static struct reference_flow reference_made;
+
+static __always_inline int reference_connect(struct engine_job* job, const struct sluice_backend** found) {
   const uint32_t tick = sluice_tick(job->now);
   struct reference_flow* flow = bpf_map_lookup_elem(&reference_flows, &job->packet.flow);
   if (flow && sluice_age(tick, flow->tick) <= job->terms.idle) {
@@ -28,6 +31,7 @@ static __always_inline int reference_connect(struct engine_job* job) {
     if (backend && (backend->flags & SLUICE_BACKEND_LIVE) && backend->pool == job->terms.pool) {
       if (flow->tick != tick) flow->tick = tick;
       job->slot = flow->slot;
+      *found = backend;
       return SLUICE_CONTINUE;
     }
   }
@@ -36,8 +40,8 @@ static __always_inline int reference_connect(struct engine_job* job) {
   const int selected = sluice_selected(job->slot);
   if (selected != SLUICE_CONTINUE) return selected;
   job->new_flow = 1;
-  const struct reference_flow made = {job->slot, tick};
-  bpf_map_update_elem(&reference_flows, &job->packet.flow, &made, BPF_ANY);
+  reference_made = (struct reference_flow){job->slot, tick};
+  bpf_map_update_elem(&reference_flows, &job->packet.flow, &reference_made, BPF_ANY);
   return SLUICE_CONTINUE;
 }
 

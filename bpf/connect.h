@@ -163,19 +163,25 @@ STAGE int engine_go_unplaced(struct engine_job* job) {
   return verdict;
 }
 
-// Whether the flow's entry in `bucket` is usable; job->slot is its backend. *at is the entry, usable or not, and stays
-// when there is none.
-static __always_inline bool follow_in(struct sluice_bucket* bucket, struct engine_job* job, uint64_t** at) {
-  uint64_t* found = sluice_bucket_find(bucket, job->hash);
-  if (!found) return false;
-  *at = found;
-  const uint64_t entry = SLUICE_LOAD_ENTRY(found);
-  if (!sluice_follow(&job->tables, entry, &job->packet, &job->terms, sluice_tick(job->now))) return false;
+// The backend of the flow by its own entry `at`, which notes that the packet has passed; job->slot is its slot. Null
+// when the entry is not usable.
+static __always_inline const struct sluice_backend* follow(struct engine_job* job, uint64_t* at) {
+  const uint64_t entry = SLUICE_LOAD_ENTRY(at);
+  const uint32_t tick = sluice_tick(job->now);
+  if (sluice_nothing_to_note(entry, &job->packet, sluice_entry_noted(tick))) {
+    job->slot = sluice_entry_slot(entry);
+    const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+    if (backend && sluice_backend_is_of(backend, job->terms.pool)) return backend;
+  }
+  const struct sluice_backend* backend = sluice_follow(&job->tables, entry, &job->packet, &job->terms, tick);
+  if (!backend) return NULL;
   job->slot = sluice_entry_slot(entry);
-  return true;
+  if (sluice_touch(at, entry, &job->packet, tick)) count_ends(job, job->listener, job->slot, 1);
+  return backend;
 }
 
-// As follow_in, of another partition, whose entry is followed when it is younger than `least`. Its age, or `least`.
+// job->slot by the flow's entry in a bucket of another partition, when that is younger than `least`. Its age, or
+// `least`.
 static __always_inline uint32_t follow_younger(struct sluice_bucket* bucket, struct engine_job* job, uint32_t least) {
   const uint64_t* found = sluice_bucket_find(bucket, job->hash);
   if (!found) return least;
@@ -233,10 +239,15 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
   return SLUICE_CONTINUE;
 }
 
-// A flow without a usable entry of its own in this partition. Its buckets, and in them what entry it has, if any.
+// A flow without an entry in this partition, or whose first one, `at`, is not usable.
 STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
                       uint64_t* at) {
-  if (!job || !primary) return SLUICE_VERDICT_no_table;
+  if (!job || !primary || !secondary) return SLUICE_VERDICT_no_table;
+  uint64_t* other = at ? sluice_bucket_find(secondary, job->hash) : NULL;
+  if (other) {
+    if (follow(job, other)) return SLUICE_CONTINUE;
+    at = other;
+  }
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }
@@ -246,20 +257,20 @@ STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, str
 }
 
 // Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket: then the line
-// of the second one stays where it is.
-static __always_inline int engine_connect(struct engine_job* job) {
-  if (!job) return SLUICE_VERDICT_no_table;
-  uint64_t* at = NULL;
+// of the second one stays where it is. *backend is the one in job->slot, or null when it has not been looked at.
+static __always_inline int engine_connect(struct engine_job* job, const struct sluice_backend** backend) {
   struct sluice_bucket* primary = primary_place(job->own, job->hash);
   if (!primary) return SLUICE_VERDICT_no_table;
-  if (!follow_in(primary, job, &at)) {
+  uint64_t* at = sluice_bucket_find(primary, job->hash);
+  if (!at) {
     struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
     if (!secondary) return SLUICE_VERDICT_no_table;
-    if (!follow_in(secondary, job, &at)) return engine_open(job, primary, secondary, at);
+    at = sluice_bucket_find(secondary, job->hash);
+    if (!at) return engine_open(job, primary, secondary, NULL);
   }
-  const bool ended = sluice_touch(at, SLUICE_LOAD_ENTRY(at), &job->packet, sluice_tick(job->now));
-  if (ended) count_ends(job, job->listener, job->slot, 1);
-  return SLUICE_CONTINUE;
+  *backend = follow(job, at);
+  if (*backend) return SLUICE_CONTINUE;
+  return engine_open(job, primary, secondary_place(job->own, job->hash), at);
 }
 
 // The entry that later fragments will find.

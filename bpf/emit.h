@@ -20,10 +20,10 @@ static __always_inline int too_big(struct engine_job* job, const struct sluice_b
   return SLUICE_VERDICT_replied_too_big;
 }
 
-// To the backend. A replied_too_big is still to be written.
-static __always_inline int engine_forward(struct xdp_md* context, struct engine_job* job) {
-  if (!job) return SLUICE_VERDICT_no_table;
-  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+// To the backend, that of job->slot where it is null. A replied_too_big is still to be written.
+static __always_inline int engine_forward(struct xdp_md* context, struct engine_job* job,
+                                          const struct sluice_backend* backend) {
+  if (!backend) backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
   if (!backend) return SLUICE_VERDICT_no_table;
   if (!(backend->flags & SLUICE_BACKEND_NEXT_HOP)) return SLUICE_VERDICT_no_next_hop;
   if (sluice_exceeds_mtu(&job->packet, backend)) return too_big(job, backend);

@@ -50,11 +50,11 @@ static __always_inline struct engine_scratch* engine_enter(const struct xdp_md* 
   return engine_arrive(context, &scratch->job) ? scratch : NULL;
 }
 
-static __always_inline void add_traffic(struct sluice_traffic* traffic, const struct engine_job* job, bool new_flow) {
+static __always_inline void add_traffic(struct sluice_traffic* traffic, const struct engine_job* job, bool begun) {
   if (!traffic) return;
   traffic->packets++;
   traffic->bytes += job->packet.l3_length;
-  traffic->new_flows += new_flow;
+  if (begun) traffic->new_flows++;
 }
 
 // The listener's or the backend's record of the packet's direction.
@@ -67,16 +67,17 @@ static __always_inline void engine_count(const struct engine_job* job, uint32_t 
   if (!counters) return;
   counters->verdicts[SLUICE_BOUND(verdict, SLUICE_COUNTED_VERDICTS - 1)]++;
   counters->bytes += length;
+  const bool carried = verdict == SLUICE_VERDICT_forwarded || verdict == SLUICE_VERDICT_returned;
+  // A flow that has not been forwarded has not begun, but a session has.
+  const bool begun = job->opened || (job->new_flow && carried);
+  // A later fragment has no listener.
   if (job->listener != SLUICE_NO_LISTENER) {
     const uint32_t listener = traffic_at(job, sluice_listeners_room, job->listener);
-    // A flow that has not been forwarded has not begun, but a session has.
-    const bool begun = job->opened || (job->new_flow && verdict == SLUICE_VERDICT_forwarded);
     add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), job, begun);
   }
-  // A later fragment has no listener.
-  if (verdict != SLUICE_VERDICT_forwarded && verdict != SLUICE_VERDICT_returned) return;
+  if (!carried) return;
   const uint32_t backend = traffic_at(job, sluice_backends_room, job->slot);
-  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, job->new_flow | job->opened);
+  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, begun);
 }
 
 // Steps 4 and 5 of a packet that may be translated; SLUICE_CONTINUE as find_session.
@@ -105,12 +106,13 @@ static __always_inline void engine_end_expired(struct engine_scratch* scratch) {
 
 // Steps 4 and 5 of one that is not.
 static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct engine_job* job) {
-  uint32_t verdict = engine_connect(job);
+  const struct sluice_backend* backend = NULL;
+  uint32_t verdict = engine_connect(job, &backend);
   if (verdict == SLUICE_CONTINUE && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
       job->packet.kind == SLUICE_PACKET_FLOW) {
     verdict = engine_remember_fragment(job);
   }
-  if (verdict == SLUICE_CONTINUE) verdict = engine_forward(context, job);
+  if (verdict == SLUICE_CONTINUE) verdict = engine_forward(context, job, backend);
   return verdict;
 }
 
@@ -118,7 +120,6 @@ static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct eng
 static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_scratch* scratch) {
   struct engine_job* job = &scratch->job;
   const uint32_t length = packet_length(context);
-  job->listener = SLUICE_NO_LISTENER;
   uint32_t verdict = engine_look(context, job);
   if (job->unfinished && (verdict == SLUICE_CONTINUE || verdict == LOOK_FOR_SESSION)) {
     engine_finish_checksum(context, job);

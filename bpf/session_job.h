@@ -58,11 +58,16 @@ struct {
   __type(value, struct engine_scratch);
 } sluice_scratch SEC(".maps");
 
-// This CPU's, for a packet of which nothing is known yet.
+// This CPU's, for a packet of which nothing is known yet. The rest of it is of the packet before until it is written,
+// which it is before it is read.
 static __always_inline struct engine_scratch* engine_begin(void) {
   const uint32_t zero = 0;
   struct engine_scratch* scratch = bpf_map_lookup_elem(&sluice_scratch, &zero);
-  if (scratch) __builtin_memset(&scratch->job, 0, sizeof(scratch->job));
+  if (!scratch) return NULL;
+  scratch->job.listener = SLUICE_NO_LISTENER;
+  scratch->job.new_flow = 0;
+  scratch->job.opened = 0;
+  scratch->job.reverse = 0;
   return scratch;
 }
 
