@@ -20,8 +20,18 @@ struct {
   __type(value, struct reference_flow);
 } reference_flows SEC(".maps");
 
-// What an update writes: a stack of 512 bytes has no room for it beside the stages.
-static struct reference_flow reference_made;
+// As engine_open, a call of its own.
+STAGE int reference_open(struct engine_job* job) {
+  if (!job) return SLUICE_VERDICT_no_table;
+  const struct sluice_selector selector = {job->own, job->now};
+  job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet, job->hash);
+  const int selected = sluice_selected(job->slot);
+  if (selected != SLUICE_CONTINUE) return selected;
+  job->new_flow = 1;
+  const struct reference_flow made = {job->slot, sluice_tick(job->now)};
+  bpf_map_update_elem(&reference_flows, &job->packet.flow, &made, BPF_ANY);
+  return SLUICE_CONTINUE;
+}
 
 static __always_inline int reference_connect(struct engine_job* job, const struct sluice_backend** found) {
   const uint32_t tick = sluice_tick(job->now);
@@ -35,14 +45,7 @@ static __always_inline int reference_connect(struct engine_job* job, const struc
       return SLUICE_CONTINUE;
     }
   }
-  const struct sluice_selector selector = {job->own, job->now};
-  job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet, job->hash);
-  const int selected = sluice_selected(job->slot);
-  if (selected != SLUICE_CONTINUE) return selected;
-  job->new_flow = 1;
-  reference_made = (struct reference_flow){job->slot, tick};
-  bpf_map_update_elem(&reference_flows, &job->packet.flow, &reference_made, BPF_ANY);
-  return SLUICE_CONTINUE;
+  return reference_open(job);
 }
 
 // A translation, by the flow that its client sends and by the one that its server sends: an entry for each side, which

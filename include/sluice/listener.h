@@ -159,10 +159,9 @@ SLUICE_INLINE uint16_t sluice_service_port(const struct sluice_tables* tables, c
 
 /* Addresses that no client can have: unspecified, loopback, multicast, broadcast (RFC 1122 section 3.2.1.3, RFC 4291
  * section 2.7), and virtual addresses themselves. Asked for new flows only. */
-SLUICE_STAGE int sluice_source_is_bad(const struct sluice_tables* tables, const struct sluice_address* source) {
-  if (SLUICE_MISSING(tables) || SLUICE_MISSING(source)) return 1;
+SLUICE_PLAIN bool sluice_source_is_bad(const struct sluice_tables* tables, const struct sluice_address* source) {
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
-  if (SLUICE_MISSING(settings)) return 1;
+  if (SLUICE_MISSING(settings)) return true;
   uint32_t flags = 0;
   if (sluice_address_is_ipv4(source)) {
     const uint8_t first = (uint8_t)source->words[3];

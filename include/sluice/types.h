@@ -24,6 +24,12 @@
 #else
 #  define SLUICE_RARE __attribute__((noinline, cold, unused)) static
 #endif
+/* What a new flow needs: natively a plain function; in BPF, where a call costs more than what is in it, none. */
+#ifdef __bpf__
+#  define SLUICE_PLAIN SLUICE_INLINE
+#else
+#  define SLUICE_PLAIN __attribute__((unused)) static
+#endif
 /* A function that the verifier looks at once, whatever state its callers are in, so that the cost of such functions
  * adds up instead of multiplying; natively a plain one. Its pointers may be null to the verifier: SLUICE_MISSING
  * (tables.h). */
