@@ -46,7 +46,7 @@ class Connections {
     std::mt19937 random(2);
     const uint64_t entries = uint64_t{count_} * SLUICE_BUCKET_ENTRIES;
     for (uint64_t i = 0; history == kUsed && i < entries; i++) {
-      if (random() % 2 == 0) buckets()->entries[i] = SLUICE_ENTRY_EMPTY;
+      if (random() % 2 == 0) buckets()->entries[i] = SLUICE_ENTRY_VACATED;
     }
     if (history != kFull) before_.assign(memory_.data(), memory_.data() + memory_.size());
   }

@@ -363,7 +363,7 @@ void XdpFixture::Clear() {
 // Every other entry.
 void XdpFixture::ClearHalf() {
   auto* entries = connection_memory_.As<uint64_t>();
-  for (size_t i = 0; i < connection_memory_.size() / sizeof(uint64_t); i += 2) entries[i] = SLUICE_ENTRY_EMPTY;
+  for (size_t i = 0; i < connection_memory_.size() / sizeof(uint64_t); i += 2) entries[i] = SLUICE_ENTRY_VACATED;
 }
 
 absl::Status XdpFixture::ForgetReference(uint32_t first, uint32_t count) {

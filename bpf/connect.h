@@ -213,7 +213,7 @@ STAGE int engine_follow_elsewhere(struct engine_job* job) {
 }
 
 // A flow that is new to this partition, and to the others unless it has `moved`. `at` is its unusable entry, if any.
-static __always_inline int settle(struct engine_job* job, bool moved, const struct places* own, uint64_t* at) {
+static __always_inline int settle(struct engine_job* job, bool moved, struct sluice_bucket* primary, uint64_t* at) {
   if (!moved) {
     if (job->packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return SLUICE_VERDICT_unknown_fragment;
     const struct sluice_selector selector = {job->own, job->now};
@@ -230,8 +230,8 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
   if (at) {
     // In place of the flow's own unusable entry, so that no flow is in the table twice.
     SLUICE_STORE_ENTRY(at, entry);
-  } else if (!sluice_bucket_put_at_once(own->primary, entry)) {
-    const int inserted = engine_insert(job, own->primary, own->secondary, entry);
+  } else if (!sluice_bucket_put_at_once(primary, entry)) {
+    const int inserted = engine_insert(job, primary, secondary_place(job->own, job->hash), entry);
     return inserted == NO_PLACE ? engine_go_unplaced(job) : inserted;
   }
   struct sluice_counters* counters = counters_of(job);
@@ -240,37 +240,37 @@ static __always_inline int settle(struct engine_job* job, bool moved, const stru
 }
 
 // A flow without an entry in this partition, or whose first one, `at`, is not usable.
-STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, struct sluice_bucket* secondary,
-                      uint64_t* at) {
-  if (!job || !primary || !secondary) return SLUICE_VERDICT_no_table;
-  uint64_t* other = at ? sluice_bucket_find(secondary, job->hash) : NULL;
-  if (other) {
-    if (follow(job, other)) return SLUICE_CONTINUE;
-    at = other;
+STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, uint64_t* at) {
+  if (!job || !primary) return SLUICE_VERDICT_no_table;
+  if (at) {
+    struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
+    uint64_t* other = secondary ? sluice_bucket_find(secondary, job->hash) : NULL;
+    if (other && follow(job, other)) return SLUICE_CONTINUE;
+    if (other) at = other;
   }
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
     return SLUICE_VERDICT_bad_source;
   }
   const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;
-  const struct places own = {primary, secondary};
-  return settle(job, moved, &own, at);
+  return settle(job, moved, primary, at);
 }
 
-// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket: then the line
-// of the second one stays where it is. *backend is the one in job->slot, or null when it has not been looked at.
+// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket, and most that
+// are new find that one with room: then the line of the second one stays where it is. *backend is the one in job->slot,
+// or null when it has not been looked at.
 static __always_inline int engine_connect(struct engine_job* job, const struct sluice_backend** backend) {
   struct sluice_bucket* primary = primary_place(job->own, job->hash);
   if (!primary) return SLUICE_VERDICT_no_table;
   uint64_t* at = sluice_bucket_find(primary, job->hash);
-  if (!at) {
+  if (!at && sluice_bucket_was_crowded(primary)) {
     struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
     if (!secondary) return SLUICE_VERDICT_no_table;
     at = sluice_bucket_find(secondary, job->hash);
-    if (!at) return engine_open(job, primary, secondary, NULL);
   }
+  if (!at) return engine_open(job, primary, NULL);
   *backend = follow(job, at);
   if (*backend) return SLUICE_CONTINUE;
-  return engine_open(job, primary, secondary_place(job->own, job->hash), at);
+  return engine_open(job, primary, at);
 }
 
 // The entry that later fragments will find.

@@ -22,11 +22,13 @@
 #  include <emmintrin.h>
 #endif
 
-/* tag 30 | state 2 | backend slot 20 | last seen 12. The tag is never 0, so an empty entry is nobody's. */
+/* tag 30 | state 2 | backend slot 20 | last seen 12. The tag is never 0, so an empty entry is nobody's. What tag and
+ * state say is empty; one that was somebody's is not quite 0 (sluice_bucket_was_crowded). */
 #define SLUICE_ENTRY_TAG_SHIFT 34
 #define SLUICE_ENTRY_STATE_SHIFT 32
 #define SLUICE_ENTRY_SLOT_SHIFT 12
 #define SLUICE_ENTRY_EMPTY ((uint64_t)0)
+#define SLUICE_ENTRY_VACATED ((uint64_t)1)
 
 enum sluice_connection_state {
   SLUICE_STATE_EMPTY = 0,
@@ -80,6 +82,9 @@ SLUICE_INLINE uint64_t sluice_entry_make(uint64_t hash, uint32_t slot, uint32_t 
 /* Whether the entry is the flow's. */
 SLUICE_INLINE bool sluice_entry_matches(uint64_t entry, uint64_t hash) {
   return (uint32_t)(entry >> SLUICE_ENTRY_TAG_SHIFT) == sluice_tag(hash);
+}
+SLUICE_INLINE bool sluice_entry_is_empty(uint64_t entry) {
+  return entry >> SLUICE_ENTRY_STATE_SHIFT == 0;
 }
 SLUICE_INLINE uint32_t sluice_entry_slot(uint64_t entry) {
   return (uint32_t)(entry >> SLUICE_ENTRY_SLOT_SHIFT) & 0xfffff;
@@ -154,7 +159,7 @@ SLUICE_INLINE struct sluice_vacancy sluice_bucket_vacancy(const struct sluice_bu
   struct sluice_vacancy room = {0, 0};
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-    const bool empty = entry == SLUICE_ENTRY_EMPTY;
+    const bool empty = sluice_entry_is_empty(entry);
     room.empty = (uint32_t)SLUICE_FORGET(room.empty + empty, 0xf, entry);
     room.last = (uint32_t)SLUICE_FORGET(empty ? i : room.last, SLUICE_BUCKET_ENTRIES - 1, entry);
   }
@@ -291,16 +296,23 @@ SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket
 }
 #endif
 
-/* Puts the flow where sluice_connection_insert would, into a bucket whose first half is empty, as it is of most primary
- * ones, since places are taken from the last one on: without vectors it is sooner seen than counted. False says nothing
- * of the rest. */
-SLUICE_INLINE bool sluice_bucket_put_at_once(struct sluice_bucket* bucket, uint64_t entry) {
+/* Whether the bucket may ever have had SLUICE_PRIMARY_FILL entries at a time. While it has not, none of its flows is in
+ * its secondary bucket, whose cache line may then stay where it is. Places are taken from the last one on, so one of
+ * the first half would have been; and who empties an entry leaves SLUICE_ENTRY_VACATED. */
+SLUICE_STATIC_ASSERT(SLUICE_PRIMARY_FILL > SLUICE_BUCKET_ENTRIES / 2, "not all of them are in the second half");
+SLUICE_INLINE bool sluice_bucket_was_crowded(const struct sluice_bucket* bucket) {
   uint64_t half = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES / 2; i++) half |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-  if (half != SLUICE_ENTRY_EMPTY) return false;
+  return half != SLUICE_ENTRY_EMPTY;
+}
+
+/* Puts the flow where sluice_connection_insert would, into a primary bucket that was never crowded, as most are:
+ * without vectors that is sooner seen than counted. False says nothing of the rest. */
+SLUICE_INLINE bool sluice_bucket_put_at_once(struct sluice_bucket* bucket, uint64_t entry) {
+  if (sluice_bucket_was_crowded(bucket)) return false;
   uint32_t last = SLUICE_BUCKET_ENTRIES - 1;
   for (; last >= SLUICE_BUCKET_ENTRIES / 2; last--) {
-    if (SLUICE_LOAD_ENTRY(&bucket->entries[last]) == SLUICE_ENTRY_EMPTY) break;
+    if (sluice_entry_is_empty(SLUICE_LOAD_ENTRY(&bucket->entries[last]))) break;
   }
   SLUICE_STORE_ENTRY(&bucket->entries[last], entry);
   return true;
@@ -341,9 +353,9 @@ SLUICE_INLINE enum sluice_victim sluice_connection_insert(struct sluice_bucket* 
 /* Empties the entry if it is still the expired one that the sweep has seen. Any thread. */
 SLUICE_INLINE bool sluice_entry_clear(uint64_t* at, uint64_t seen) {
 #ifdef __bpf__
-  return __sync_val_compare_and_swap(at, seen, SLUICE_ENTRY_EMPTY) == seen;
+  return __sync_val_compare_and_swap(at, seen, SLUICE_ENTRY_VACATED) == seen;
 #else
-  return __atomic_compare_exchange_n(at, &seen, SLUICE_ENTRY_EMPTY, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return __atomic_compare_exchange_n(at, &seen, SLUICE_ENTRY_VACATED, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 #endif
 }
 

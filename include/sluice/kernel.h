@@ -45,7 +45,9 @@ struct sluice_kernel_state {
   /* Those of workers in user space come first. */
   uint32_t session_partitions;
   uint32_t session_workers;
-  uint32_t reserved[7];
+  /* 1: who empties an entry of the connection table says so (sluice_bucket_was_crowded). */
+  uint32_t marks_vacated;
+  uint32_t reserved[6];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_kernel_state) == 64, "one cache line");
 

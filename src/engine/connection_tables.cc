@@ -69,7 +69,7 @@ void ConnectionTables::Sweep(const sluice_tables& tables, uint64_t now) {
 void ConnectionTables::SweepBucket(sluice_bucket& bucket, const sluice_tables& tables, uint32_t tick) {
   for (uint64_t& at : bucket.entries) {
     const uint64_t entry = __atomic_load_n(&at, __ATOMIC_RELAXED);
-    if (entry == SLUICE_ENTRY_EMPTY) continue;
+    if (sluice_entry_is_empty(entry)) continue;
     const uint32_t slot = sluice_entry_slot(entry);
     const sluice_backend& backend = tables.backends[slot];
     const bool gone = !(backend.flags & SLUICE_BACKEND_LIVE);

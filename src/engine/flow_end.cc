@@ -16,7 +16,7 @@ constexpr uint8_t kDone = SLUICE_SESSION_ENDED | SLUICE_SESSION_OVER;
 // Of the same flow with the same backend, whenever it was seen.
 bool IsSame(uint64_t a, uint64_t b) {
   return a >> SLUICE_ENTRY_TAG_SHIFT == b >> SLUICE_ENTRY_TAG_SHIFT && sluice_entry_slot(a) == sluice_entry_slot(b) &&
-         a != SLUICE_ENTRY_EMPTY;
+         !sluice_entry_is_empty(a);
 }
 
 // Its worker may note a packet meanwhile.

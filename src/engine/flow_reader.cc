@@ -94,7 +94,7 @@ void ForEachEntry(sluice_bucket* buckets, uint32_t count, uint64_t hash, Take ta
     if (second && secondary == primary) return;
     uint64_t& at = buckets[second ? secondary : primary].entries[i % SLUICE_BUCKET_ENTRIES];
     const uint64_t entry = SLUICE_LOAD_ENTRY(&at);
-    if (entry != SLUICE_ENTRY_EMPTY && sluice_entry_matches(entry, hash)) take(at, entry);
+    if (sluice_entry_matches(entry, hash)) take(at, entry);
   }
 }
 
@@ -139,7 +139,7 @@ void FlowReader::ReadPlace(uint64_t place, const std::function<void(const FlowRe
 
 std::optional<FlowRecord> FlowReader::ReadEntry(uint32_t partition, uint64_t& at) const {
   const uint64_t entry = SLUICE_LOAD_ENTRY(&at);
-  if (entry == SLUICE_ENTRY_EMPTY) return std::nullopt;
+  if (sluice_entry_is_empty(entry)) return std::nullopt;
   const sluice_backend& backend = tables_.backends[sluice_entry_slot(entry)];
   if (!(backend.flags & SLUICE_BACKEND_LIVE) || sluice_entry_expired(entry, tick_, backend.idle)) return std::nullopt;
   FlowRecord flow;

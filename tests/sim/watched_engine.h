@@ -78,7 +78,8 @@ class WatchedEngine : public Engine {
     uint32_t count = 0;
     for (const Partition& partition : engine_->partitions()) {
       for (uint32_t i = 0; i < partition.count; i++) {
-        for (const uint64_t entry : partition.buckets[i].entries) count += entry != SLUICE_ENTRY_EMPTY && which(entry);
+        for (const uint64_t entry : partition.buckets[i].entries)
+          count += !sluice_entry_is_empty(entry) && which(entry);
       }
     }
     return count;

@@ -80,13 +80,27 @@ void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uin
   for (size_t i = 0; i < std::min(from.size(), to.size()); i++) {
     for (uint32_t at = 0; at < SLUICE_BUCKET_ENTRIES; at++) {
       const uint64_t entry = SLUICE_LOAD_ENTRY(&from[i].entries[at]);
-      const uint32_t old = sluice_entry_slot(entry);
-      if (entry == SLUICE_ENTRY_EMPTY || old >= slots.size() || slots[old] == SLUICE_NO_BACKEND) continue;
-      const uint64_t now = (entry & ~slot_bits) | uint64_t{slots[old]} << SLUICE_ENTRY_SLOT_SHIFT;
+      if (entry == SLUICE_ENTRY_EMPTY) continue;
       uint64_t* place = &to[i].entries[at];
-      if (*place != SLUICE_ENTRY_EMPTY) place = std::find(std::begin(to[i].entries), std::end(to[i].entries), 0u);
+      // Whoever it was: somebody was here.
+      if (*place == SLUICE_ENTRY_EMPTY) SLUICE_STORE_ENTRY(place, SLUICE_ENTRY_VACATED);
+      const uint32_t old = sluice_entry_slot(entry);
+      if (sluice_entry_is_empty(entry) || old >= slots.size() || slots[old] == SLUICE_NO_BACKEND) continue;
+      const uint64_t now = (entry & ~slot_bits) | uint64_t{slots[old]} << SLUICE_ENTRY_SLOT_SHIFT;
+      if (!sluice_entry_is_empty(*place)) {
+        place = std::find_if(std::begin(to[i].entries), std::end(to[i].entries),
+                             [](uint64_t other) { return sluice_entry_is_empty(other); });
+      }
       if (place != std::end(to[i].entries)) SLUICE_STORE_ENTRY(place, now);
     }
+  }
+}
+
+void MarkCrowded(absl::Span<sluice_bucket> buckets) {
+  for (sluice_bucket& bucket : buckets) {
+    uint64_t empty = SLUICE_ENTRY_EMPTY;
+    __atomic_compare_exchange_n(bucket.entries, &empty, SLUICE_ENTRY_VACATED, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
   }
 }
 

@@ -42,4 +42,8 @@ std::vector<uint32_t> SlotsNow(const std::vector<sluice_backend>& before, const 
 void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uint32_t>& slots,
                      absl::Span<sluice_bucket> to);
 
+// Makes each bucket one that may have been crowded: of a table whose entries were emptied without a mark
+// (sluice_kernel_state::marks_vacated is 0 of earlier versions). Others may read and write entries meanwhile.
+void MarkCrowded(absl::Span<sluice_bucket> buckets);
+
 }  // namespace sluice

@@ -72,7 +72,10 @@ absl::StatusOr<bool> KernelConnections::Settle(const Tables& tables) {
   for (uint32_t old = 0; old < slots.size(); old++) {
     same = same && (slots[old] == old || !(inheritance_->backends[old].flags & SLUICE_BACKEND_LIVE));
   }
-  if (same) return false;
+  if (same) {
+    MarkUnlessNoted();
+    return false;
+  }
   const size_t buckets = size_t{inheritance_->state.partitions} * buckets_;
   const absl::StatusOr<Region> before = Region::Share(inheritance_->connections, buckets * sizeof(sluice_bucket));
   if (!before.ok()) return before.status();
@@ -88,7 +91,13 @@ absl::StatusOr<bool> KernelConnections::Settle(const Tables& tables) {
       if (were != partitions_ || old == i) CopyConnections({theirs + size_t{old} * buckets_, buckets_}, slots, ours);
     }
   }
+  MarkUnlessNoted();
   return true;
+}
+
+void KernelConnections::MarkUnlessNoted() {
+  if (inheritance_->state.marks_vacated != 0) return;
+  MarkCrowded({tables_->partitions().front().buckets, size_t{partitions_} * buckets_});
 }
 
 void KernelConnections::EndInheritance() {

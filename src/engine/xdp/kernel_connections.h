@@ -49,6 +49,7 @@ class KernelConnections {
  private:
   KernelConnections(uint32_t partitions, uint32_t buckets) : partitions_(partitions), buckets_(buckets) {}
   absl::Status Use(int array);
+  void MarkUnlessNoted();
 
   uint32_t partitions_;
   uint32_t buckets_;

@@ -113,7 +113,7 @@ class BurstTest : public testing::Test {
     std::vector<uint64_t> entries;
     for (const sluice_bucket& bucket : memory_[worker]) {
       std::copy_if(std::begin(bucket.entries), std::end(bucket.entries), std::back_inserter(entries),
-                   [](uint64_t entry) { return entry != SLUICE_ENTRY_EMPTY; });
+                   [](uint64_t entry) { return !sluice_entry_is_empty(entry); });
     }
     return entries;
   }

@@ -108,7 +108,7 @@ TEST_F(ConnectionTablesTest, EmptiesWhatIsExpired) {
   Entry(0, 0, 0) = Made(1, SLUICE_STATE_CONFIRMED, kNow - kIdle - 1);
   Entry(0, 0, 1) = Made(1, SLUICE_STATE_CONFIRMED, kNow - kIdle);
   SweepOnce();
-  EXPECT_EQ(Entry(0, 0, 0), SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(Entry(0, 0, 0), SLUICE_ENTRY_VACATED);
   EXPECT_EQ(Entry(0, 0, 1), Made(1, SLUICE_STATE_CONFIRMED, kNow - kIdle));
 }
 
@@ -118,16 +118,16 @@ TEST_F(ConnectionTablesTest, EmptiesClosingFlowsSooner) {
   Entry(0, 0, 1) = Made(1, SLUICE_STATE_CLOSING, kNow - SLUICE_CLOSING_TICKS);
   Entry(0, 0, 2) = Made(1, SLUICE_STATE_CONFIRMED, kNow - SLUICE_CLOSING_TICKS - 1);
   SweepOnce();
-  EXPECT_EQ(Entry(0, 0, 0), SLUICE_ENTRY_EMPTY);
-  EXPECT_NE(Entry(0, 0, 1), SLUICE_ENTRY_EMPTY);
-  EXPECT_NE(Entry(0, 0, 2), SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(Entry(0, 0, 0), SLUICE_ENTRY_VACATED);
+  EXPECT_FALSE(sluice_entry_is_empty(Entry(0, 0, 1)));
+  EXPECT_FALSE(sluice_entry_is_empty(Entry(0, 0, 2)));
 }
 
 TEST_F(ConnectionTablesTest, EmptiesWhatNamesABackendThatIsGone) {
   Entry(1, 0, 0) = Made(2, SLUICE_STATE_CONFIRMED, kNow);
   tables_.backends[2].flags = 0;
   SweepOnce();
-  EXPECT_EQ(Entry(1, 0, 0), SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(Entry(1, 0, 0), SLUICE_ENTRY_VACATED);
   EXPECT_EQ(connections_.occupancy().flows_of_slot[2], 0u);
 }
 
@@ -136,8 +136,8 @@ TEST_F(ConnectionTablesTest, SweepsAcrossTheWrapOfTheClock) {
   Entry(0, 0, 0) = Made(1, SLUICE_STATE_CONFIRMED, 4095);
   Entry(0, 0, 1) = Made(1, SLUICE_STATE_CONFIRMED, 4090);
   SweepOnce(4096 + 5);
-  EXPECT_NE(Entry(0, 0, 0), SLUICE_ENTRY_EMPTY);
-  EXPECT_EQ(Entry(0, 0, 1), SLUICE_ENTRY_EMPTY);
+  EXPECT_FALSE(sluice_entry_is_empty(Entry(0, 0, 0)));
+  EXPECT_EQ(Entry(0, 0, 1), SLUICE_ENTRY_VACATED);
 }
 
 // A worker that makes and touches entries beside the sweep finds each as it left it, or emptied when it had expired.
@@ -156,7 +156,7 @@ TEST_F(ConnectionTablesTest, SweepsBesideAWorker) {
         EXPECT_EQ(entry, Made(1, SLUICE_STATE_NEW, kNow));
         SLUICE_STORE_ENTRY(fresh, sluice_entry_touch(entry, kNow & SLUICE_TICK_MASK, false, false));
         const uint64_t other = SLUICE_LOAD_ENTRY(expired);
-        EXPECT_TRUE(other == SLUICE_ENTRY_EMPTY || other == Made(2, SLUICE_STATE_NEW, kNow - kIdle - 1));
+        EXPECT_TRUE(other == SLUICE_ENTRY_VACATED || other == Made(2, SLUICE_STATE_NEW, kNow - kIdle - 1));
       }
       rounds++;
     }

@@ -38,8 +38,8 @@ TEST_F(FlowEndTest, AnEntryIsEmptiedHoweverOftenItIsSeenMeanwhile) {
   const FlowRecord flow = Explain(Flow("203.0.113.30", 1000)).found.at(0);
   entry = sluice_entry_touch(entry, kNow & SLUICE_TICK_MASK, false, true);
   EXPECT_TRUE(EndFlow(flow));
-  EXPECT_EQ(entry, SLUICE_ENTRY_EMPTY);
-  EXPECT_NE(other, SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(entry, SLUICE_ENTRY_VACATED);
+  EXPECT_FALSE(sluice_entry_is_empty(other));
   EXPECT_FALSE(EndFlow(flow));
   // Another flow has its place by now.
   entry = other;
@@ -55,10 +55,10 @@ TEST_F(FlowEndTest, AnEntryThatIsWrittenBackEndsAgainANewFlowDoesNot) {
   ASSERT_TRUE(EndFlow(flow));
   entry = sluice_entry_touch(before, kNow & SLUICE_TICK_MASK, false, false);
   EndFlowAgain(flow);
-  EXPECT_EQ(entry, SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(entry, SLUICE_ENTRY_VACATED);
   Insert(0, Flow("203.0.113.30", 1000), 6, SLUICE_STATE_NEW, 0);
   EndFlowAgain(flow);
-  EXPECT_NE(entry, SLUICE_ENTRY_EMPTY);
+  EXPECT_FALSE(sluice_entry_is_empty(entry));
 }
 
 TEST_F(FlowEndTest, ASessionIsOverWhenItsEndsHaveBeenToldWhateverItsPackets) {

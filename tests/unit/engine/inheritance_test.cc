@@ -75,6 +75,8 @@ TEST(CopyConnections, EveryEntryKeepsItsPlaceAndAllButItsSlot) {
   for (sluice_bucket& bucket : from) {
     for (uint64_t& entry : bucket.entries) {
       if (random() % 3 == 0) continue;
+      entry = SLUICE_ENTRY_VACATED;
+      if (random() % 4 == 0) continue;
       entry = sluice_entry_make(random() | uint64_t{1} << 40, static_cast<uint32_t>(random() % 5),
                                 SLUICE_STATE_CONFIRMED, static_cast<uint32_t>(random() & SLUICE_TICK_MASK));
     }
@@ -89,8 +91,9 @@ TEST(CopyConnections, EveryEntryKeepsItsPlaceAndAllButItsSlot) {
       const uint64_t was = from[i].entries[at];
       const uint64_t is = to[i].entries[at];
       const uint32_t slot = sluice_entry_slot(was);
-      if (was == SLUICE_ENTRY_EMPTY || slot >= slots.size() || slots[slot] == kGone) {
-        EXPECT_EQ(is, SLUICE_ENTRY_EMPTY);
+      if (sluice_entry_is_empty(was) || slot >= slots.size() || slots[slot] == kGone) {
+        // Somebody who is gone has left his mark.
+        EXPECT_EQ(is, was == SLUICE_ENTRY_EMPTY ? SLUICE_ENTRY_EMPTY : SLUICE_ENTRY_VACATED);
         continue;
       }
       EXPECT_EQ(sluice_entry_slot(is), slots[slot]);
@@ -100,6 +103,26 @@ TEST(CopyConnections, EveryEntryKeepsItsPlaceAndAllButItsSlot) {
     }
   }
   EXPECT_GT(copied, 100);
+}
+
+// A flow may be in its secondary bucket where nothing says that it is not.
+TEST(MarkCrowded, EveryBucketAndNoFlow) {
+  std::vector<sluice_bucket> buckets(4);
+  buckets[1].entries[0] = sluice_entry_make(7, 3, SLUICE_STATE_CONFIRMED, 5);
+  buckets[2].entries[7] = sluice_entry_make(8, 3, SLUICE_STATE_CONFIRMED, 5);
+  buckets[3].entries[0] = SLUICE_ENTRY_VACATED;
+  const std::vector<sluice_bucket> before = buckets;
+  MarkCrowded(absl::MakeSpan(buckets));
+  for (size_t i = 0; i < buckets.size(); i++) {
+    EXPECT_TRUE(sluice_bucket_was_crowded(&buckets[i]));
+    for (uint32_t at = 0; at < SLUICE_BUCKET_ENTRIES; at++) {
+      if (sluice_entry_is_empty(before[i].entries[at])) {
+        EXPECT_TRUE(sluice_entry_is_empty(buckets[i].entries[at]));
+      } else {
+        EXPECT_EQ(buckets[i].entries[at], before[i].entries[at]);
+      }
+    }
+  }
 }
 
 class InheritTest : public testing::Test {

@@ -80,7 +80,9 @@ TEST(EntryTest, ClearOnlyWhatWasSeen) {
   EXPECT_FALSE(sluice_entry_clear(&at, Entry(1, SLUICE_STATE_CONFIRMED, 4)));
   EXPECT_EQ(at, Entry(1, SLUICE_STATE_CONFIRMED, 5));
   EXPECT_TRUE(sluice_entry_clear(&at, at));
-  EXPECT_EQ(at, SLUICE_ENTRY_EMPTY);
+  EXPECT_EQ(at, SLUICE_ENTRY_VACATED);
+  EXPECT_TRUE(sluice_entry_is_empty(at));
+  EXPECT_FALSE(sluice_entry_matches(at, 0));
 }
 
 TEST(BucketTest, FindLikeALoop) {
@@ -127,7 +129,8 @@ std::pair<int, uint32_t> Worth(uint64_t entry, uint32_t tick, uint32_t longest_i
 }
 
 int64_t Empty(const sluice_bucket& bucket) {
-  return std::count(std::begin(bucket.entries), std::end(bucket.entries), SLUICE_ENTRY_EMPTY);
+  return std::count_if(std::begin(bucket.entries), std::end(bucket.entries),
+                       [](uint64_t entry) { return sluice_entry_is_empty(entry); });
 }
 
 std::pair<int, uint32_t> MostWorth(const sluice_bucket& bucket, uint32_t tick) {
@@ -146,8 +149,10 @@ void Fill(std::mt19937_64& random, uint32_t tick, sluice_bucket (&buckets)[2]) {
   const bool crowded = random() % 4 == 0;
   const uint32_t fill = crowded ? 20 : 1 + random() % 20;
   const uint32_t youngest = crowded ? random() % 16 : 0;
+  const bool used = random() % 2 == 0;
   for (sluice_bucket& bucket : buckets) {
     for (uint64_t& entry : bucket.entries) {
+      if (used && random() % 2) entry = SLUICE_ENTRY_VACATED;
       if (random() % 20 >= fill) continue;
       const uint32_t age = crowded ? youngest + random() % 4 : random() % (random() % 3 ? 60 : 260);
       const bool confirmed = crowded && random() % 40 != 0;
@@ -220,7 +225,8 @@ class Table {
 
   uint64_t* Find(uint64_t hash) {
     uint64_t* at = sluice_bucket_find(Primary(hash), hash);
-    return at ? at : sluice_bucket_find(Secondary(hash), hash);
+    if (at || !sluice_bucket_was_crowded(Primary(hash))) return at;
+    return sluice_bucket_find(Secondary(hash), hash);
   }
   sluice_victim Insert(uint64_t hash, uint32_t slot, uint32_t state, uint32_t tick, uint32_t longest_idle) {
     return sluice_connection_insert(Primary(hash), Secondary(hash),
@@ -230,7 +236,7 @@ class Table {
   void Sweep(uint32_t tick, uint32_t longest_idle) {
     for (sluice_bucket& bucket : buckets_) {
       for (uint64_t& entry : bucket.entries) {
-        if (entry && sluice_entry_expired(entry, tick & SLUICE_TICK_MASK, longest_idle)) {
+        if (!sluice_entry_is_empty(entry) && sluice_entry_expired(entry, tick & SLUICE_TICK_MASK, longest_idle)) {
           ASSERT_TRUE(sluice_entry_clear(&entry, entry));
         }
       }
@@ -282,7 +288,7 @@ TEST(ConnectionTest, LikeAMapForManyTurnsOfTheClock) {
         continue;
       }
       const auto slot = static_cast<uint32_t>(random() % 1000);
-      if (at) *at = SLUICE_ENTRY_EMPTY;
+      if (at) *at = SLUICE_ENTRY_VACATED;
       ASSERT_GE(table.Insert(hash, slot, SLUICE_STATE_NEW, tick, kIdle), SLUICE_VICTIM_EXPIRED);
       map[hash] = {slot, SLUICE_STATE_NEW, tick};
     }
