@@ -11,11 +11,16 @@
 #  include <emmintrin.h>
 #endif
 
-/* A 32-bit sum of 16-bit words, folded to 16 bits. */
+/* A 32-bit sum of 16-bit words, folded to 16 bits. Where words can be rotated, both halves are added to each other: the
+ * carry that the lower one has is what the upper one lacks. */
 SLUICE_INLINE uint16_t sluice_checksum_fold(uint32_t sum) {
+#ifdef __bpf__
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);
   return (uint16_t)sum;
+#else
+  return (uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16);
+#endif
 }
 
 /* A sum of 32-bit words as one of 16-bit words: 2^32 counts as 1. */

@@ -244,10 +244,13 @@ SLUICE_INLINE enum sluice_opening sluice_session_opening(bool reverse, uint64_t 
   return refused ? SLUICE_OPENING_FAILED : SLUICE_OPENING_NO_NEWS;
 }
 
-/* The same after a segment that does nothing but acknowledge, where the side has done so before. */
-SLUICE_INLINE uint64_t sluice_word_acknowledgment(uint64_t word, const uint8_t* l4, uint32_t tick) {
-  return (uint64_t)SLUICE_32(sluice_load32(l4 + 8)) << SLUICE_WORD_NUMBER_SHIFT |
-         (uint64_t)SLUICE_16(sluice_load16(l4 + 14)) << SLUICE_WORD_WINDOW_SHIFT | (word & SLUICE_WORD_FLAGS) | tick;
+/* The same after a segment that does nothing but acknowledge, `ahead` bytes more than is to be noted, where the side
+ * has done so before. */
+SLUICE_INLINE uint64_t sluice_word_acknowledgment(uint64_t word, const uint8_t* l4, uint32_t ahead, uint64_t tick) {
+  /* From the acknowledgment's first byte to the window's last. */
+  const uint64_t segment = SLUICE_64(sluice_load64(l4 + 8));
+  const uint64_t number = (segment & ~(uint64_t)UINT32_MAX) - ((uint64_t)ahead << SLUICE_WORD_NUMBER_SHIFT);
+  return number | (uint32_t)(segment << SLUICE_WORD_WINDOW_SHIFT) | (word & SLUICE_WORD_FLAGS) | tick;
 }
 
 /* A side's word after a packet without sequence numbers. */

@@ -92,9 +92,10 @@ SLUICE_INLINE void sluice_translate_ipv4(uint8_t* l3, const struct sluice_endpoi
 
 /* The same with one hop less, where it is known what the checksum gains by the addresses. */
 SLUICE_INLINE void sluice_translate_ipv4_by(uint8_t* l3, uint32_t source, uint32_t destination, uint16_t delta) {
-  const uint16_t sum = sluice_checksum_sum((uint16_t)~sluice_load16(l3 + 10), delta);
+  /* The TTL is the lower byte of its word in memory. */
+  const uint32_t sum = 0xffffu - sluice_load16(l3 + 10) + delta + 0xfffe;
   l3[8]--;
-  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_sum(sum, 0xfffe));
+  sluice_store16(l3 + 10, (uint16_t)~sluice_checksum_fold(sum));
   sluice_store32(l3 + 12, source);
   sluice_store32(l3 + 16, destination);
 }

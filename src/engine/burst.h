@@ -32,6 +32,7 @@ using SessionPartition = sluice_session_partition;
 
 class NatOwners;
 class SessionPath;
+struct Job;
 
 // A packet in memory, and what becomes of it.
 struct Frame {
@@ -140,7 +141,6 @@ class BurstPath {
   }
 
  private:
-  struct Job;
   struct Sums;
   struct Totals;
   struct Burst;
@@ -151,7 +151,7 @@ class BurstPath {
   uint64_t Finish(const Burst& burst, Job* jobs, uint32_t count);
   uint64_t FinishMixed(const Burst& burst, Job* jobs, uint32_t count);
   uint32_t LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count, bool unfinished, Totals* totals);
-  static bool IsTranslatedEcho(const Burst& burst, const sluice_packet& packet);
+  static bool IsOtherFlow(const Burst& burst, const sluice_packet& packet);
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);

@@ -1,18 +1,13 @@
-// What the stages of a burst know of one packet, and of all of them. Internal to burst.cc and burst_mixed.cc.
+// What the stages of a burst know of all of its packets. Internal to burst.cc and burst_mixed.cc.
 //
 // Thread-safety: one worker's.
 #pragma once
 
 #include "engine/burst.h"
+#include "engine/job.h"
 #include "engine/traffic.h"
 #include "sluice/hash.h"
 #include "sluice/rewrite.h"
-#include "sluice/unfinished.h"
-
-// The stages are one function when compiled; what is rare stays out of its way.
-#define SLUICE_HOT inline __attribute__((always_inline))
-#define SLUICE_APART __attribute__((noinline))
-#define SLUICE_COLD __attribute__((noinline, cold))
 
 namespace sluice {
 
@@ -21,28 +16,6 @@ inline constexpr auto kDone = static_cast<sluice_verdict>(SLUICE_VERDICT_COUNT +
 
 // Nobody's bucket, for packets that have their verdict before a table is asked.
 alignas(64) inline constexpr sluice_bucket kEmptyBucket{};
-
-// What the stages know of one packet. Two cache lines: parse and hash fill the first, the look-ups the second.
-struct alignas(64) BurstPath::Job {
-  sluice_packet packet;
-  uint64_t hash;
-  Frame* frame;
-  sluice_bucket* bucket;
-  // What was found in the bucket.
-  uint64_t entry;
-  // Of packets that need more than to be sent on: the flow's own entry, if it has one, usable or not.
-  uint64_t* at;
-  // Of packets that are to be settled: null until they have one.
-  const sluice_backend* backend;
-  uint32_t slot;
-  uint32_t listener;
-  sluice_verdict verdict;
-  // In neither bucket when the burst began.
-  bool absent;
-
-  // Steps 1 and 2. `unfinished`: as Process.
-  void Parse(Frame* from, bool unfinished);
-};
 
 // Packets of one burst mostly have one verdict and one listener: those are added up first, and the listener's pool is
 // read once.
@@ -100,12 +73,5 @@ struct BurstPath::Burst {
   const sluice_backend* Follow(Job& job, uint32_t* slot) const;
   uint32_t PoolOf(const Job& job) const;
 };
-
-SLUICE_HOT void BurstPath::Job::Parse(Frame* from, bool unfinished) {
-  frame = from;
-  uint8_t* end = from->data + from->length;
-  verdict = sluice_parse(from->data, end, &packet);
-  if (SLUICE_UNLIKELY(unfinished) && verdict == SLUICE_CONTINUE) sluice_finish_checksum(from->data, end, &packet);
-}
 
 }  // namespace sluice

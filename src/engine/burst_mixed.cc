@@ -8,18 +8,10 @@
 #include "sluice/listener.h"
 
 namespace sluice {
-namespace {
-
-bool IsFlow(const sluice_packet& packet) {
-  return packet.kind == SLUICE_PACKET_FLOW || packet.kind == SLUICE_PACKET_ICMP_ERROR;
-}
-
-}  // namespace
 
 // How many are left for the connection table; those have been looked up.
 SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count,
                                            bool unfinished, Totals* totals) {
-  std::array<SessionJob, SLUICE_BURST> theirs;
   // Whose it is says its first one, perhaps of this burst.
   uint32_t fragments = 0;
   uint32_t others = 0;
@@ -27,26 +19,21 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
     Job& job = jobs[i];
     totals->bytes += frames[i].length;
     job.Parse(&frames[i], unfinished);
-    theirs[i].packet = &job.packet;
-    theirs[i].frame = &frames[i];
-    const bool flow = SLUICE_LIKELY(job.verdict == SLUICE_CONTINUE) &&
-                      (SLUICE_LIKELY(IsFlow(job.packet)) || IsTranslatedEcho(burst, job.packet));
-    if (SLUICE_LIKELY(flow)) {
-      theirs[i].hash = sluice_hash_flow(burst.settings, &job.packet.flow);
-      theirs[i].bucket = sessions_->Fetch(theirs[i].hash);
+    if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE) ||
+        (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW) && !IsOtherFlow(burst, job.packet))) {
+      if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= 1u << i;
+      others |= 1u << i;
+      Burst::LeaveOut(job, job.verdict, SLUICE_NO_LISTENER);
       continue;
     }
-    theirs[i].hash = 0;
-    theirs[i].bucket = &kEmptyBucket;
-    others |= 1u << i;
-    if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= 1u << i;
+    job.hash = sluice_hash_flow(burst.settings, &job.packet.flow);
+    job.bucket = sessions_->Fetch(job.hash);
   }
   const auto all = static_cast<uint32_t>((uint64_t{1} << count) - 1);
   const uint32_t flows = all & ~others;
   const SessionBurst session_burst{burst.tables,  burst.now,      burst.tick,
                                    burst.ingress, burst.selector, counters_.backend(0, true)};
-  const SessionPath::Rest rest =
-      sessions_->Process(session_burst, theirs.data(), count, {flows, fragments}, &counters_);
+  const SessionPath::Rest rest = sessions_->Process(session_burst, jobs, count, {flows, fragments}, &counters_);
   totals->not_forwarded += rest.not_forwarded;
   const uint32_t done = (flows | fragments) & ~rest.left;
   if (SLUICE_LIKELY(done == all)) return 0;
@@ -64,13 +51,16 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
 void BurstPath::ProcessMixed(const Burst& burst, Frame* frames, uint32_t count, bool unfinished) {
   std::array<Job, SLUICE_BURST> jobs;
   Totals totals;
-  const uint32_t left = LookForBoth(burst, frames, jobs.data(), count, unfinished, &totals);
+  // Twice in the code, as in Process.
+  const uint32_t left = SLUICE_UNLIKELY(unfinished) ? LookForBoth(burst, frames, jobs.data(), count, true, &totals)
+                                                    : LookForBoth(burst, frames, jobs.data(), count, false, &totals);
   if (left > 0) totals.not_forwarded += FinishMixed(burst, jobs.data(), count);
   CountBurst(count, totals.bytes, totals.not_forwarded);
 }
 
-// A ping that a listener forwards, or what may be the answer to one.
-SLUICE_COLD bool BurstPath::IsTranslatedEcho(const Burst& burst, const sluice_packet& packet) {
+// An error about a flow's packet, a ping that a listener forwards, or what may be the answer to one.
+SLUICE_COLD bool BurstPath::IsOtherFlow(const Burst& burst, const sluice_packet& packet) {
+  if (packet.kind == SLUICE_PACKET_ICMP_ERROR) return true;
   if (packet.kind == SLUICE_PACKET_ECHO_REPLY) return true;
   return packet.kind == SLUICE_PACKET_ECHO &&
          sluice_listener_of(&burst.tables, burst.settings, &packet.flow) != SLUICE_NO_LISTENER;

@@ -32,29 +32,29 @@ void Drop(uint8_t* flags, uint8_t flag) {
 }
 
 // Of the packet as it lies in the frame.
-uint8_t* Ip(const SessionJob& job) {
-  return job.frame->data + job.packet->l3_offset;
+uint8_t* Ip(const Job& job) {
+  return job.frame->data + job.packet.l3_offset;
 }
-uint8_t* Tcp(const SessionJob& job) {
-  return job.frame->data + job.packet->l4_offset;
+uint8_t* Tcp(const Job& job) {
+  return job.frame->data + job.packet.l4_offset;
 }
-const uint8_t* End(const SessionJob& job) {
-  return Ip(job) + job.packet->l3_length;
+const uint8_t* End(const Job& job) {
+  return Ip(job) + job.packet.l3_length;
 }
 
-uint32_t Payload(const SessionJob& job) {
+uint32_t Payload(const Job& job) {
   return static_cast<uint32_t>(End(job) - Tcp(job)) - sluice_tcp_length(Tcp(job));
 }
 
 // The frame then ends with the packet.
-void CutPayload(const SessionJob& job, sluice_packet* packet) {
+void CutPayload(const Job& job, sluice_packet* packet) {
   if (Payload(job) == 0) return;
   sluice_tcp_cut_payload(Ip(job), End(job), packet);
   job.frame->length = packet->l3_offset + packet->l3_length;
 }
 
 // The server's SYN says how long the client's segments may be, and it may send so much at once.
-void LowerSyn(const SessionJob& job, const sluice_session& session, const sluice_backend& backend) {
+void LowerSyn(const Job& job, const sluice_session& session, const sluice_backend& backend) {
   const uint32_t bytes = sluice_client_address_bytes(session.flags);
   const uint32_t headers =
       SLUICE_TCP_BYTES + (session.flags & SLUICE_SESSION_SERVER_IPV6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES);
@@ -65,7 +65,7 @@ void LowerSyn(const SessionJob& job, const sluice_session& session, const sluice
 }
 
 // Whether the server has what completes the handshake: it takes nothing and says nothing before.
-bool ShowsOption(const SessionJob& job, const sluice_session& session, const sluice_segment& segment) {
+bool ShowsOption(const Job& job, const sluice_session& session, const sluice_segment& segment) {
   const auto acknowledged = static_cast<uint32_t>(session.reverse >> SLUICE_WORD_NUMBER_SHIFT);
   if (!(session.reverse & SLUICE_WORD_SYN) || (segment.flags & SLUICE_TCP_RST)) return false;
   if ((segment.flags & SLUICE_TCP_FIN) || Payload(job) > 0) return true;
@@ -85,8 +85,7 @@ void SessionPath::TellAgain(const SessionBurst& burst, const Found& found) {
 
 // A segment of the server, which `segment` was read from: both become what the client would have sent it for. What says
 // nothing about the client's bytes is not to be noted.
-void SessionPath::HearServer(const SessionBurst& burst, const SessionJob& job, const Found& found,
-                             sluice_segment* segment) {
+void SessionPath::HearServer(const SessionBurst& burst, const Job& job, const Found& found, sluice_segment* segment) {
   const sluice_session& session = *found.record;
   uint8_t* flags = &found.live->flags;
   if (segment->flags & SLUICE_TCP_SYN) {
@@ -125,7 +124,7 @@ void SessionPath::HearServer(const SessionBurst& burst, const SessionJob& job, c
 
 // Before a packet of such a session is translated: `packet` is job.packet, and is changed with the frame.
 // SLUICE_CONTINUE, or what has become of it.
-sluice_verdict SessionPath::Tell(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+sluice_verdict SessionPath::Tell(const SessionBurst& burst, const Job& job, const Found& found, const Exit& exit,
                                  sluice_packet* packet) {
   if (packet->kind == SLUICE_PACKET_ICMP_ERROR) TellQuote(job, found);
   if (packet->kind != SLUICE_PACKET_FLOW) return SLUICE_CONTINUE;
@@ -136,7 +135,7 @@ sluice_verdict SessionPath::Tell(const SessionBurst& burst, const SessionJob& jo
   return TellByOption(burst, job, found, exit, packet);
 }
 
-sluice_verdict SessionPath::TellByHeader(const SessionBurst& burst, const SessionJob& job, const Found& found,
+sluice_verdict SessionPath::TellByHeader(const SessionBurst& burst, const Job& job, const Found& found,
                                          const Exit& exit, sluice_packet* packet) {
   const sluice_session& session = *found.record;
   const sluice_proxied proxied = ProxiedOf(*found.live);
@@ -168,7 +167,7 @@ sluice_verdict SessionPath::TellByHeader(const SessionBurst& burst, const Sessio
 }
 
 // The server looks for the option in what completes the handshake, so that a client's own must not be there.
-sluice_verdict SessionPath::TellByOption(const SessionBurst& burst, const SessionJob& job, const Found& found,
+sluice_verdict SessionPath::TellByOption(const SessionBurst& burst, const Job& job, const Found& found,
                                          const Exit& exit, sluice_packet* packet) {
   const sluice_session& session = *found.record;
   sluice_tcp_blank_options(Tcp(job), End(job), SLUICE_OPTION_TOA);
@@ -188,11 +187,11 @@ sluice_verdict SessionPath::TellByOption(const SessionBurst& burst, const Sessio
 
 // An ICMP error quotes what its sender got: the one whose packet that was knows it by its own numbers. `job.reverse`:
 // it was the client's.
-void SessionPath::TellQuote(const SessionJob& job, const Found& found) {
+void SessionPath::TellQuote(const Job& job, const Found& found) {
   const sluice_session& session = *found.record;
-  const bool ipv6 = job.packet->flags & SLUICE_PACKET_IPV6;
+  const bool ipv6 = job.packet.flags & SLUICE_PACKET_IPV6;
   uint8_t* icmp = Tcp(job);
-  uint8_t* l4 = icmp + SLUICE_ICMP_BYTES + job.packet->quote_l4;
+  uint8_t* l4 = icmp + SLUICE_ICMP_BYTES + job.packet.quote_l4;
   const sluice_proxied proxied = ProxiedOf(*found.live);
   // The parser has seen eight bytes of it.
   const uint32_t sequence = SLUICE_32(sluice_load32(l4 + 4));
@@ -208,7 +207,7 @@ void SessionPath::TellQuote(const SessionJob& job, const Found& found) {
 }
 
 // All numbers of the client's bytes in a segment of a server that has the header, as the client counts.
-void SessionPath::ShiftBack(const SessionJob& job, uint32_t bytes) {
+void SessionPath::ShiftBack(const Job& job, uint32_t bytes) {
   const sluice_proxied told = {.first = 0, .bytes = bytes, .begun = true, .told = true};
   sluice_tcp_set_acknowledgment(Tcp(job), sluice_segment_read(Tcp(job)).acknowledgment - bytes);
   sluice_proxied_back_sack(Tcp(job), End(job), &told);
@@ -216,8 +215,8 @@ void SessionPath::ShiftBack(const SessionJob& job, uint32_t bytes) {
 
 // How long a packet that is to grow by `bytes` may be before it does, to go by `exit`: *mtu, 0 when it may go as it is.
 // SLUICE_CONTINUE, or why it can't be translated.
-sluice_verdict SessionPath::Measure(const SessionJob& job, const Exit& exit, uint32_t bytes, uint32_t* mtu) {
-  const sluice_packet& packet = *job.packet;
+sluice_verdict SessionPath::Measure(const Job& job, const Exit& exit, uint32_t bytes, uint32_t* mtu) {
+  const sluice_packet& packet = job.packet;
   const bool ipv6 = packet.flags & SLUICE_PACKET_IPV6;
   uint32_t length = packet.l3_length;
   *mtu = exit.mtu;
@@ -233,7 +232,7 @@ sluice_verdict SessionPath::Measure(const SessionJob& job, const Exit& exit, uin
 }
 
 // A server whose packet is too big gets it back with its own numbers.
-sluice_verdict SessionPath::CheckAnswer(const SessionBurst& burst, const SessionJob& job, const Found& found,
+sluice_verdict SessionPath::CheckAnswer(const SessionBurst& burst, const Job& job, const Found& found,
                                         const Exit& exit) {
   uint32_t mtu = 0;
   const sluice_verdict verdict = Measure(job, exit, 0, &mtu);
@@ -244,7 +243,7 @@ sluice_verdict SessionPath::CheckAnswer(const SessionBurst& burst, const Session
 }
 
 // Moves the head of the frame, `offset` bytes, forward by `bytes`, if the packet may grow by them.
-sluice_verdict SessionPath::MakeGap(const SessionBurst& burst, const SessionJob& job, const Exit& exit, uint32_t offset,
+sluice_verdict SessionPath::MakeGap(const SessionBurst& burst, const Job& job, const Exit& exit, uint32_t offset,
                                     uint32_t bytes) {
   Frame& frame = *job.frame;
   uint32_t mtu = 0;

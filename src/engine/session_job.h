@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "engine/burst.h"
+#include "engine/job.h"
 #include "engine/words.h"
 #include "sluice/parse.h"
 #include "sluice/select.h"
@@ -24,18 +25,6 @@ struct SessionBurst {
   sluice_traffic* answers;
 };
 
-struct alignas(64) SessionJob {
-  const sluice_packet* packet;
-  Frame* frame;
-  uint64_t hash;
-  const sluice_bucket* bucket;
-  // What the flow's entry names among ours, until it is compared; anybody's when it has none.
-  sluice_session* session;
-  // Of packets that do not just pass. SLUICE_NO_LISTENER: for no listener, so perhaps an answer.
-  uint32_t listener;
-  bool reverse;
-};
-
 // Behind an address that is translated these are flows, with their identifier for a port.
 inline bool IsEcho(const sluice_packet& packet) {
   return packet.kind == SLUICE_PACKET_ECHO || packet.kind == SLUICE_PACKET_ECHO_REPLY;
@@ -50,8 +39,14 @@ inline uint64_t* WordOf(sluice_session* session, bool reverse) {
   return reverse ? &session->reverse : &session->forward;
 }
 
-inline const uint8_t* Transport(const SessionJob& job) {
-  return job.frame->data + job.packet->l4_offset;
+// Whether the packet may not go on: its TTL or hop limit is used up.
+SLUICE_HOT bool LastHop(const uint8_t* l3, const sluice_packet& packet) {
+  if (packet.flags & SLUICE_PACKET_IPV6) return SLUICE_UNLIKELY(l3[7] <= 1);
+  return SLUICE_UNLIKELY(l3[8] <= 1);
+}
+
+inline const uint8_t* Transport(const Job& job) {
+  return job.frame->data + job.packet.l4_offset;
 }
 
 }  // namespace sluice

@@ -34,8 +34,8 @@ class SessionPath {
   explicit SessionPath(WorkerSessions sessions);
 
   // Where the entry of a flow of this hash is looked for first, on its way from here on.
-  const sluice_bucket* Fetch(uint64_t hash) const {
-    const sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
+  sluice_bucket* Fetch(uint64_t hash) const {
+    sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
     __builtin_prefetch(bucket);
     return bucket;
   }
@@ -53,8 +53,7 @@ class SessionPath {
     uint32_t left = 0;
   };
   // Gives the candidates' frames their verdicts, and counts them but for `forwarded`.
-  Rest Process(const SessionBurst& burst, SessionJob* jobs, uint32_t count, Candidates candidates,
-               WorkerCounters* counters);
+  Rest Process(const SessionBurst& burst, Job* jobs, uint32_t count, Candidates candidates, WorkerCounters* counters);
 
   // What is to be done between bursts: sessions that are over.
   void Maintain(const sluice_tables& tables, uint64_t now, Outlet* outlet) {
@@ -91,6 +90,11 @@ class SessionPath {
     // Just now, for this packet.
     bool opened = false;
   };
+  // A side of a session; by how much it acknowledges more than its peer has sent.
+  struct Side {
+    bool reverse;
+    uint32_t ahead;
+  };
   enum class Use { kGoOn, kReplace, kOver };
 
   // Whose entries were found: bit i for job i.
@@ -105,70 +109,78 @@ class SessionPath {
     }
   };
 
-  uint32_t GuessOwner(const SessionBurst& burst, const SessionJob& job) const;
-  uint32_t Meet(SessionJob& job) const;
-  Met MeetAll(SessionJob* jobs, uint32_t count) const;
-  uint32_t FetchAgain(const SessionBurst& burst, SessionJob* jobs, uint32_t missed) const;
-  static bool FindListener(const SessionBurst& burst, SessionJob& job);
+  uint32_t GuessOwner(const SessionBurst& burst, const Job& job) const;
+  uint32_t Meet(Job& job) const;
+  Met MeetAll(Job* jobs, uint32_t count) const;
+  uint32_t FetchAgain(const SessionBurst& burst, Job* jobs, uint32_t missed) const;
+  static bool FindListener(const SessionBurst& burst, Job& job);
   static bool IsPlain(const sluice_packet& packet, const sluice_session& session, bool told);
-  static bool NoteQuickly(const SessionBurst& burst, const uint8_t* data, const sluice_packet& packet, bool reverse,
-                          sluice_session* session);
+  static bool NoteQuickly(const SessionBurst& burst, const sluice_packet& packet, const uint8_t* data, Side side,
+                          sluice_session* session, uint64_t noted);
+  static bool Note(const SessionBurst& burst, const sluice_packet& packet, const uint8_t* data, Side side,
+                   sluice_session* session);
   static bool GoesOn(const SessionBurst& burst, const sluice_flow& flow, bool reverse, const sluice_session& session);
-  sluice_verdict Forward(const SessionBurst& burst, SessionJob& job, Sums& sums);
-  sluice_verdict ForwardTold(const SessionBurst& burst, SessionJob& job, Sums& sums);
-  sluice_verdict ForwardAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums);
-  sluice_verdict Return(const SessionBurst& burst, SessionJob& job, Sums& sums);
-  sluice_verdict ReturnTold(const SessionBurst& burst, SessionJob& job, Sums& sums);
-  sluice_verdict ReturnAs(const SessionBurst& burst, SessionJob& job, bool told, Sums& sums);
-  static bool NoteAnswer(const SessionBurst& burst, const SessionJob& job, bool told, sluice_session* session);
-  sluice_verdict EmitAndCount(const SessionBurst& burst, SessionJob& job, bool reverse, Volume volume, Sums& sums);
+  bool Forward(const SessionBurst& burst, Job& job, Sums& sums);
+  bool ForwardTold(const SessionBurst& burst, Job& job, Sums& sums);
+  bool ForwardAs(const SessionBurst& burst, Job& job, bool told, Sums& sums);
+  bool ForwardApart(const SessionBurst& burst, Job& job, bool told, Sums& sums);
+  static bool TakeForward(const SessionBurst& burst, const sluice_packet& packet, uint8_t* data,
+                          sluice_session* session, bool told, const Sums& sums);
+  bool Return(const SessionBurst& burst, Job& job, Sums& sums);
+  bool ReturnTold(const SessionBurst& burst, Job& job, Sums& sums);
+  bool ReturnAs(const SessionBurst& burst, Job& job, bool told, Sums& sums);
+  bool ReturnApart(const SessionBurst& burst, Job& job, bool told, Sums& sums);
+  static bool TakeReturn(const SessionBurst& burst, const Job& job, const uint8_t* data, sluice_session* session,
+                         bool told, const Sums& sums);
+  static bool NoteAnswer(const SessionBurst& burst, const Job& job, const uint8_t* data, sluice_session* session,
+                         bool told, uint64_t noted);
+  void EmitAndCount(const SessionBurst& burst, Job& job, bool reverse, Volume volume, Sums& sums);
   static void Begin(const SessionBurst& burst, const sluice_session& session, Sums& sums);
   static void Flush(Sums& sums);
-  static bool LastHop(const uint8_t* l3, const sluice_packet& packet);
   static void TranslateInPlace(uint8_t* data, const sluice_packet& packet, const sluice_address* source,
                                const sluice_address* destination, uint32_t ports, uint16_t address_delta,
                                uint16_t delta);
   Exit ExitOf(const SessionBurst& burst, bool reverse, const sluice_session& session) const;
-  sluice_verdict Emit(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
-  sluice_verdict EmitAcross(const SessionBurst& burst, const SessionJob& job, const Exit& exit);
+  sluice_verdict Emit(const SessionBurst& burst, const Job& job, const Exit& exit);
+  sluice_verdict EmitApart(const SessionBurst& burst, const Job& job, const sluice_session& session);
+  sluice_verdict EmitAcross(const SessionBurst& burst, const Job& job, const Exit& exit);
   static void Address(const Exit& exit, bool ipv6, Frame* frame);
-  sluice_verdict TooBig(const SessionBurst& burst, const SessionJob& job, uint32_t mtu);
-  sluice_verdict SettleAndCount(const SessionBurst& burst, SessionJob& job, WorkerCounters* counters);
+  sluice_verdict TooBig(const SessionBurst& burst, const Job& job, uint32_t mtu);
+  sluice_verdict SettleAndCount(const SessionBurst& burst, Job& job, WorkerCounters* counters);
 
-  sluice_verdict EmitTelling(const SessionBurst& burst, const SessionJob& job, const Found& found);
-  sluice_verdict Tell(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+  sluice_verdict EmitTelling(const SessionBurst& burst, const Job& job, const Found& found);
+  sluice_verdict Tell(const SessionBurst& burst, const Job& job, const Found& found, const Exit& exit,
                       sluice_packet* packet);
-  sluice_verdict TellByHeader(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+  sluice_verdict TellByHeader(const SessionBurst& burst, const Job& job, const Found& found, const Exit& exit,
                               sluice_packet* packet);
-  sluice_verdict TellByOption(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit,
+  sluice_verdict TellByOption(const SessionBurst& burst, const Job& job, const Found& found, const Exit& exit,
                               sluice_packet* packet);
-  static void TellQuote(const SessionJob& job, const Found& found);
-  static void ShiftBack(const SessionJob& job, uint32_t bytes);
-  static sluice_verdict Measure(const SessionJob& job, const Exit& exit, uint32_t bytes, uint32_t* mtu);
-  sluice_verdict CheckAnswer(const SessionBurst& burst, const SessionJob& job, const Found& found, const Exit& exit);
-  sluice_verdict MakeGap(const SessionBurst& burst, const SessionJob& job, const Exit& exit, uint32_t offset,
-                         uint32_t bytes);
+  static void TellQuote(const Job& job, const Found& found);
+  static void ShiftBack(const Job& job, uint32_t bytes);
+  static sluice_verdict Measure(const Job& job, const Exit& exit, uint32_t bytes, uint32_t* mtu);
+  sluice_verdict CheckAnswer(const SessionBurst& burst, const Job& job, const Found& found, const Exit& exit);
+  sluice_verdict MakeGap(const SessionBurst& burst, const Job& job, const Exit& exit, uint32_t offset, uint32_t bytes);
   void TellAgain(const SessionBurst& burst, const Found& found);
-  void HearServer(const SessionBurst& burst, const SessionJob& job, const Found& found, sluice_segment* segment);
+  void HearServer(const SessionBurst& burst, const Job& job, const Found& found, sluice_segment* segment);
 
   void EndExpired(const sluice_tables& tables, uint32_t tick, Outlet* outlet);
   void ResetBothEnds(const sluice_tables& tables, const sluice_session& session, Outlet* outlet);
-  Outcome Settle(const SessionBurst& burst, SessionJob& job);
-  sluice_verdict Resolve(const SessionBurst& burst, SessionJob& job, Found* found);
-  sluice_verdict ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found);
-  sluice_verdict Stranger(const SessionBurst& burst, const SessionJob& job) const;
-  bool Find(const SessionBurst& burst, const SessionJob& job, Found* found);
-  bool FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found);
-  bool FindElsewhere(const SessionBurst& burst, const SessionJob& job, enum sluice_session_rank than, Found* found);
-  bool IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
-  Use UseOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const;
-  sluice_verdict NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  Outcome Settle(const SessionBurst& burst, Job& job);
+  sluice_verdict Resolve(const SessionBurst& burst, Job& job, Found* found);
+  sluice_verdict ResolveFragment(const SessionBurst& burst, Job& job, Found* found);
+  sluice_verdict Stranger(const SessionBurst& burst, const Job& job) const;
+  bool Find(const SessionBurst& burst, const Job& job, Found* found);
+  bool FindIn(const SessionBurst& burst, const Job& job, uint32_t owner, Found* found);
+  bool FindElsewhere(const SessionBurst& burst, const Job& job, enum sluice_session_rank than, Found* found);
+  bool IsOf(const SessionBurst& burst, const Job& job, const sluice_session& session) const;
+  Use UseOf(const SessionBurst& burst, const Job& job, const sluice_session& session) const;
+  sluice_verdict NoteSlowly(const SessionBurst& burst, const Job& job, const Found& found);
   static void CountOpening(const SessionBurst& burst, uint32_t slot, enum sluice_opening opening);
-  sluice_verdict NoteEnded(const SessionBurst& burst, const SessionJob& job, const Found& found);
-  void NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found);
-  sluice_verdict Open(const SessionBurst& burst, SessionJob& job, Found* found);
+  sluice_verdict NoteEnded(const SessionBurst& burst, const Job& job, const Found& found);
+  void NoteWayBack(const SessionBurst& burst, const Job& job, const Found& found);
+  sluice_verdict Open(const SessionBurst& burst, Job& job, Found* found);
   bool IsTakenElsewhere(const SessionBurst& burst, const sluice_session& wanted);
-  void RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found);
+  void RememberFragment(const SessionBurst& burst, const Job& job, const Found& found);
   bool FindFragment(const SessionBurst& burst, const sluice_packet& packet, sluice_fragment* fragment) const;
   sluice_fragment* FragmentPlaces(const SessionBurst& burst, const sluice_flow& flow, uint32_t owner) const;
 

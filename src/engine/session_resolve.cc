@@ -24,9 +24,9 @@ bool HasNone(const SessionPartition& partition) {
 
 }  // namespace
 
-sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, Found* found) {
-  if (job.packet->kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
-  const bool flow = job.packet->kind == SLUICE_PACKET_FLOW || IsEcho(*job.packet);
+sluice_verdict SessionPath::Resolve(const SessionBurst& burst, Job& job, Found* found) {
+  if (job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) return ResolveFragment(burst, job, found);
+  const bool flow = job.packet.kind == SLUICE_PACKET_FLOW || IsEcho(job.packet);
   if (!Find(burst, job, found)) {
     if (job.reverse) return Stranger(burst, job);
     if (!flow) return SLUICE_VERDICT_no_session;
@@ -38,24 +38,24 @@ sluice_verdict SessionPath::Resolve(const SessionBurst& burst, SessionJob& job, 
     const sluice_verdict verdict = NoteSlowly(burst, job, *found);
     if (verdict != SLUICE_CONTINUE) return verdict;
   }
-  if (flow && (job.packet->flags & SLUICE_PACKET_FIRST_FRAGMENT)) RememberFragment(burst, job, *found);
+  if (flow && (job.packet.flags & SLUICE_PACKET_FIRST_FRAGMENT)) RememberFragment(burst, job, *found);
   return SLUICE_CONTINUE;
 }
 
 // For no listener, and nobody's answer.
-sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const SessionJob& job) const {
+sluice_verdict SessionPath::Stranger(const SessionBurst& burst, const Job& job) const {
   uint32_t flags = 0;
-  if (!sluice_virtual_find(&burst.tables, burst.tables.settings, &job.packet->flow.destination, &flags)) {
+  if (!sluice_virtual_find(&burst.tables, burst.tables.settings, &job.packet.flow.destination, &flags)) {
     return SLUICE_VERDICT_pass_not_virtual;
   }
   if (flags & SLUICE_VIRTUAL_NAT) return SLUICE_VERDICT_no_session;
-  if (job.packet->kind == SLUICE_PACKET_ECHO_REPLY) return static_cast<sluice_verdict>(job.packet->reason);
+  if (job.packet.kind == SLUICE_PACKET_ECHO_REPLY) return static_cast<sluice_verdict>(job.packet.reason);
   return SLUICE_VERDICT_no_listener;
 }
 
 // The session of the packet's flow, if it has one that is not over: ours, else another's. One of a higher rank goes
 // before ours: the kernel may have opened it in our place, or the flow come here from another worker.
-bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* found) {
+bool SessionPath::Find(const SessionBurst& burst, const Job& job, Found* found) {
   enum sluice_session_rank own = SLUICE_RANK_NONE;
   if (FindIn(burst, job, self_, found)) {
     const auto index = static_cast<uint32_t>(found->live - partitions_[self_].sessions);
@@ -79,11 +79,11 @@ bool SessionPath::Find(const SessionBurst& burst, const SessionJob& job, Found* 
 
 // The session of the highest rank that another owner has, if that is above `than`. A new connection that another worker
 // has an entry of is new all the same: it has come here for good. What the kernel has done in a worker's place stands.
-bool SessionPath::FindElsewhere(const SessionBurst& burst, const SessionJob& job, enum sluice_session_rank than,
+bool SessionPath::FindElsewhere(const SessionBurst& burst, const Job& job, enum sluice_session_rank than,
                                 Found* found) {
   const auto count = static_cast<uint32_t>(partitions_.size());
   if (count == 1) return false;
-  const bool opens = !job.reverse && (job.packet->flags & SLUICE_PACKET_SYN);
+  const bool opens = !job.reverse && (job.packet.flags & SLUICE_PACKET_SYN);
   const uint32_t first = opens ? owners_->owners() : 0;
   uint32_t owner = opens ? first : job.reverse ? GuessOwner(burst, job) : self_;
   uint32_t best = count;
@@ -100,17 +100,16 @@ bool SessionPath::FindElsewhere(const SessionBurst& burst, const SessionJob& job
 }
 
 // An answer to a translated source says whose it is.
-uint32_t SessionPath::GuessOwner(const SessionBurst& burst, const SessionJob& job) const {
+uint32_t SessionPath::GuessOwner(const SessionBurst& burst, const Job& job) const {
   uint32_t flags = 0;
-  const sluice_flow& flow = job.packet->flow;
+  const sluice_flow& flow = job.packet.flow;
   sluice_virtual_find(&burst.tables, burst.tables.settings, &flow.destination, &flags);
   if (!(flags & SLUICE_VIRTUAL_NAT)) return self_;
   return owners_->Of(flow);
 }
 
 // What a packet makes of the session that it has found.
-SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob& job,
-                                    const sluice_session& session) const {
+SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const Job& job, const sluice_session& session) const {
   const sluice_tables& tables = burst.tables;
   const sluice_backend* backend = &tables.backends[session.backend];
   const bool serves = job.reverse || sluice_backend_serves(&tables, backend, tables.listeners[job.listener].pool);
@@ -119,13 +118,13 @@ SessionPath::Use SessionPath::UseOf(const SessionBurst& burst, const SessionJob&
                              &tables.session_terms[session.listener], burst.tick)) {
     return Use::kOver;
   }
-  const bool opens = !job.reverse && job.packet->kind == SLUICE_PACKET_FLOW && (job.packet->flags & SLUICE_PACKET_SYN);
+  const bool opens = !job.reverse && job.packet.kind == SLUICE_PACKET_FLOW && (job.packet.flags & SLUICE_PACKET_SYN);
   return opens && sluice_session_is_replaced(&session, backend) ? Use::kReplace : Use::kGoOn;
 }
 
 // Another owner's record may change while it is read: it is copied, and the entry that named it looked at again. The
 // owner takes the entry away before it uses the record for somebody else.
-bool SessionPath::FindIn(const SessionBurst& burst, const SessionJob& job, uint32_t owner, Found* found) {
+bool SessionPath::FindIn(const SessionBurst& burst, const Job& job, uint32_t owner, Found* found) {
   const SessionPartition& partition = partitions_[owner];
   const sluice_bucket* buckets[] = {&partition.buckets[sluice_primary_bucket(job.hash, partition.bucket_count)],
                                     &partition.buckets[sluice_secondary_bucket(job.hash, partition.bucket_count)]};
@@ -145,16 +144,16 @@ bool SessionPath::FindIn(const SessionBurst& burst, const SessionJob& job, uint3
   return false;
 }
 
-bool SessionPath::IsOf(const SessionBurst& burst, const SessionJob& job, const sluice_session& session) const {
-  const sluice_flow* flow = &job.packet->flow;
+bool SessionPath::IsOf(const SessionBurst& burst, const Job& job, const sluice_session& session) const {
+  const sluice_flow* flow = &job.packet.flow;
   if (!job.reverse) return sluice_session_is_forward(&session, flow, job.listener);
   return sluice_session_is_reverse(&session, flow, &burst.tables.backends[session.backend],
                                    sluice_session_source(&burst.tables, &session));
 }
 
-sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const Job& job, const Found& found) {
   const sluice_session& session = *found.record;
-  if (!job.reverse && job.packet->l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) {
+  if (!job.reverse && job.packet.l3_offset > SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES) {
     return SLUICE_VERDICT_pass_vlan_depth;
   }
   uint64_t* at = WordOf(found.live, job.reverse);
@@ -169,8 +168,8 @@ sluice_verdict SessionPath::NoteSlowly(const SessionBurst& burst, const SessionJ
   if (!job.reverse && (segment.flags & SLUICE_TCP_SYN)) TellAgain(burst, found);
   if (SLUICE_UNLIKELY(session.flags & SLUICE_SESSION_TELLS) && job.reverse) HearServer(burst, job, found, &segment);
   if (job.reverse && (segment.flags & SLUICE_TCP_SYN)) {
-    uint8_t* l4 = job.frame->data + job.packet->l4_offset;
-    const uint32_t scale = sluice_syn_scale(l4, job.frame->data + job.packet->l3_offset + job.packet->l3_length);
+    uint8_t* l4 = job.frame->data + job.packet.l4_offset;
+    const uint32_t scale = sluice_syn_scale(l4, job.frame->data + job.packet.l3_offset + job.packet.l3_length);
     const auto scales = static_cast<uint8_t>((session.scales & 0xf) | scale << 4);
     __atomic_store_n(&found.live->scales, scales, __ATOMIC_RELAXED);
   }
@@ -195,11 +194,11 @@ void SessionPath::CountOpening(const SessionBurst& burst, uint32_t slot, enum sl
 }
 
 // A packet that goes nowhere stays as it came, also where what is noted is what the client would have been sent.
-sluice_verdict SessionPath::NoteEnded(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+sluice_verdict SessionPath::NoteEnded(const SessionBurst& burst, const Job& job, const Found& found) {
   constexpr uint32_t kLongestHeader = SLUICE_TCP_BYTES + SLUICE_TCP_OPTION_BYTES;
   std::array<uint8_t, kLongestHeader> header;
-  uint8_t* l4 = job.frame->data + job.packet->l4_offset;
-  const uint32_t bytes = std::min(job.frame->length - job.packet->l4_offset, kLongestHeader);
+  uint8_t* l4 = job.frame->data + job.packet.l4_offset;
+  const uint32_t bytes = std::min(job.frame->length - job.packet.l4_offset, kLongestHeader);
   std::memcpy(header.data(), l4, bytes);
   const sluice_verdict verdict = NoteSlowly(burst, job, found);
   std::memcpy(l4, header.data(), bytes);
@@ -207,17 +206,17 @@ sluice_verdict SessionPath::NoteEnded(const SessionBurst& burst, const SessionJo
 }
 
 // Answers go where the client's last packet came from; one that was refused says nothing about that.
-void SessionPath::NoteWayBack(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+void SessionPath::NoteWayBack(const SessionBurst& burst, const Job& job, const Found& found) {
   if (job.reverse) return;
   NoteWord(sluice_session_way_back(found.live), *sluice_session_way_back(&copy_),
-           sluice_way_back(job.frame->data, job.packet));
+           sluice_way_back(job.frame->data, &job.packet));
   if (found.record->client_egress == burst.ingress) return;
   __atomic_store_n(&found.live->client_egress, static_cast<uint8_t>(burst.ingress), __ATOMIC_RELAXED);
 }
 
 // A new session for the flow, with the backend that its hash selects.
-sluice_verdict SessionPath::Open(const SessionBurst& burst, SessionJob& job, Found* found) {
-  const sluice_packet& packet = *job.packet;
+sluice_verdict SessionPath::Open(const SessionBurst& burst, Job& job, Found* found) {
+  const sluice_packet& packet = job.packet;
   sluice_session wanted{};
   const sluice_verdict verdict =
       sluice_session_begin(&burst.tables, &burst.selector, &packet, job.listener, job.hash, &wanted);
@@ -248,8 +247,8 @@ bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_sessi
   if (partitions_.size() == 1) return false;
   sluice_packet answer{};
   sluice_session_answer_flow(&burst.tables, &wanted, &answer.flow);
-  SessionJob job{};
-  job.packet = &answer;
+  Job job{};
+  job.packet = answer;
   job.hash = sluice_hash_flow(burst.tables.settings, &answer.flow);
   job.listener = SLUICE_NO_LISTENER;
   job.reverse = true;
@@ -264,9 +263,9 @@ bool SessionPath::IsTakenElsewhere(const SessionBurst& burst, const sluice_sessi
   return false;
 }
 
-void SessionPath::RememberFragment(const SessionBurst& burst, const SessionJob& job, const Found& found) {
+void SessionPath::RememberFragment(const SessionBurst& burst, const Job& job, const Found& found) {
   sluice_fragment fragment{};
-  fragment.flow = sluice_fragment_flow(job.packet);
+  fragment.flow = sluice_fragment_flow(&job.packet);
   fragment.table = found.owner;
   fragment.session = static_cast<uint32_t>(found.live - partitions_[found.owner].sessions);
   fragment.tick = static_cast<uint16_t>(burst.tick);
@@ -304,14 +303,14 @@ bool SessionPath::FindFragment(const SessionBurst& burst, const sluice_packet& p
 }
 
 // The session may be another's by now: then it does not have the addresses of the fragment.
-sluice_verdict SessionPath::ResolveFragment(const SessionBurst& burst, SessionJob& job, Found* found) {
+sluice_verdict SessionPath::ResolveFragment(const SessionBurst& burst, Job& job, Found* found) {
   sluice_fragment fragment;
-  if (!FindFragment(burst, *job.packet, &fragment)) return SLUICE_CONTINUE;
+  if (!FindFragment(burst, job.packet, &fragment)) return SLUICE_CONTINUE;
   const sluice_tables& tables = burst.tables;
   sluice_session* live = &partitions_[fragment.table].sessions[fragment.session];
   copy_ = LoadWords(live);
   job.reverse = fragment.reverse;
-  const sluice_flow& flow = job.packet->flow;
+  const sluice_flow& flow = job.packet.flow;
   const sluice_address* near = job.reverse ? &tables.backends[copy_.backend].destination : &copy_.client;
   const sluice_address* far =
       job.reverse ? sluice_session_source(&tables, &copy_) : &tables.session_terms[copy_.listener].address;
