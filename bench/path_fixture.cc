@@ -65,7 +65,7 @@ void Tables::Admit(const AccessTree& tree) {
 }
 
 void Tables::Translate() {
-  settings_.sessions = 1;
+  settings_.sessions = SLUICE_SESSIONS_ALL;
   settings_.nat_ipv4 = 1;
   const sluice_address addresses[] = {VirtualIpv4(), VirtualIpv6()};
   for (size_t i = 0; i < listeners_.size(); i++) {

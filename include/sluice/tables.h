@@ -14,6 +14,9 @@
 /* Raised whenever a record changes; state of another layout is not adopted. */
 #define SLUICE_LAYOUT_VERSION 5
 
+/* Listeners whose flows have sessions. */
+enum sluice_sessions { SLUICE_SESSIONS_NONE = 0, SLUICE_SESSIONS_SOME = 1, SLUICE_SESSIONS_ALL = 2 };
+
 /* One record a generation. */
 struct sluice_settings {
   /* Of NH (hash.h). */
@@ -26,7 +29,7 @@ struct sluice_settings {
   /* Addresses in the NAT address table, IPv4 first; 0 of both when sources are never translated. */
   uint16_t nat_ipv4;
   uint16_t nat_ipv6;
-  /* Whether any listener's flows have sessions, and whether any listener has a range of ports. */
+  /* sluice_sessions: of which listeners; and whether any listener has a range of ports. */
   uint16_t sessions;
   uint16_t ranges;
   uint16_t reserved[3];

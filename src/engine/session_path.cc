@@ -171,11 +171,12 @@ SLUICE_HOT SessionPath::Met SessionPath::MeetAll(Job* jobs, uint32_t count) cons
 // The second buckets of those that have no entry in their first, unless they are of a listener that does not translate;
 // the jobs of those.
 uint32_t SessionPath::FetchAgain(const SessionBurst& burst, Job* jobs, uint32_t missed) const {
+  const bool all = burst.tables.settings->sessions == SLUICE_SESSIONS_ALL;
   uint32_t left_out = 0;
   for (uint32_t left = missed; left != 0; left &= left - 1) {
     const auto i = static_cast<uint32_t>(__builtin_ctz(left));
     Job& job = jobs[i];
-    left_out |= uint32_t{!FindListener(burst, job)} << i;
+    left_out |= uint32_t{!all && !FindListener(burst, job)} << i;
     job.bucket = &partition_.buckets[sluice_secondary_bucket(job.hash, partition_.bucket_count)];
     __builtin_prefetch(job.bucket);
   }

@@ -26,9 +26,13 @@ void WriteSettings(const TablesPlan& plan, const DesiredFront& desired, const Ta
   settings.generation = plan.generation;
   settings.index_mask = front.index_mask;
   settings.ranges = front.ranges.size() > 0 ? 1 : 0;
+  size_t translating = 0;
   for (const DesiredListener& listener : desired.listeners) {
     settings.longest_idle = std::max(settings.longest_idle, listener.idle);
-    settings.sessions |= listener.translates ? 1 : 0;
+    translating += listener.translates ? 1 : 0;
+  }
+  if (translating > 0) {
+    settings.sessions = translating == desired.listeners.size() ? SLUICE_SESSIONS_ALL : SLUICE_SESSIONS_SOME;
   }
   settings.nat_ipv4 = static_cast<uint16_t>(desired.nat_ipv4);
   settings.nat_ipv6 = static_cast<uint16_t>(desired.nat_addresses.size() - desired.nat_ipv4);

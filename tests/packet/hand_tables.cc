@@ -66,6 +66,7 @@ uint32_t HandTables::PushListener(std::string_view address, uint32_t pool, uint1
   terms_.back().address = PathAddress(address);
   access_.push_back({});
   settings_.longest_idle = std::max(settings_.longest_idle, idle);
+  settings_.sessions = std::min<uint16_t>(settings_.sessions, SLUICE_SESSIONS_SOME);
   return static_cast<uint32_t>(listeners_.size() - 1);
 }
 
@@ -74,7 +75,9 @@ void HandTables::Translate(uint32_t listener, const sluice_session_terms& timeou
   terms_[listener] = timeouts;
   terms_[listener].address = address;
   listeners_[listener].flags |= SLUICE_LISTENER_SESSIONS;
-  settings_.sessions = 1;
+  const bool all = std::ranges::all_of(
+      listeners_, [](const sluice_listener& other) { return other.flags & SLUICE_LISTENER_SESSIONS; });
+  settings_.sessions = all ? SLUICE_SESSIONS_ALL : SLUICE_SESSIONS_SOME;
 }
 
 void HandTables::AddNatAddress(std::string_view address) {

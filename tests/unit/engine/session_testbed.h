@@ -33,7 +33,7 @@ class SessionTestTables : public HandTables {
     nat_addresses.push_back({PathAddress("198.51.100.64")});
     AddVirtual("198.51.100.64", SLUICE_VIRTUAL_NAT);
     settings.nat_ipv4 = 1;
-    settings.sessions = 1;
+    settings.sessions = SLUICE_SESSIONS_SOME;
   }
 
   sluice_tables view() const {

@@ -98,7 +98,19 @@ TEST_F(BuilderNatTest, WritesTheTermsOfSessions) {
   for (const char* name : {"web", "dns", "media"}) {
     EXPECT_EQ(view().listeners[ListenerOf(*tables_, name)].flags, SLUICE_LISTENER_SESSIONS) << name;
   }
-  EXPECT_EQ(view().settings->sessions, 1);
+  EXPECT_EQ(view().settings->sessions, SLUICE_SESSIONS_SOME);
+}
+
+TEST_F(BuilderNatTest, AllListenersHaveSessionsWhereNoneIsDirect) {
+  TestInput only;
+  only.Load(
+      "engine: {interfaces: [{name: eth0}]}\n"
+      "listeners:\n"
+      "  - {name: a, address: 203.0.113.12, ports: [80], protocol: tcp, pool: n}\n"
+      "  - {name: b, address: 203.0.113.12, ports: [81], protocol: udp, pool: n}\n"
+      "pools: [{name: n, forwarding: nat, backends: [{name: a, address: 10.0.0.6}]}]\n");
+  Builder builder;
+  EXPECT_EQ(only.Build(builder)->view().settings->sessions, SLUICE_SESSIONS_ALL);
 }
 
 // It has none, and whoever asks for them is told that they are over.
@@ -114,7 +126,7 @@ TEST_F(BuilderNatTest, DirectListenersHaveNoSessions) {
       "pools: [{name: d, backends: [{name: a, address: 10.0.0.6}]}]\n");
   Builder builder;
   const auto tables = only.Build(builder);
-  EXPECT_EQ(tables->view().settings->sessions, 0);
+  EXPECT_EQ(tables->view().settings->sessions, SLUICE_SESSIONS_NONE);
   EXPECT_EQ(tables->view().settings->nat_ipv4 + tables->view().settings->nat_ipv6, 0);
   EXPECT_THAT(tables->services(), IsEmpty());
 }
