@@ -15,6 +15,7 @@
 #include "config/validate.h"
 #include "control/flow_kill.h"
 #include "control/flow_view.h"
+#include "control/not_found.h"
 #include "control/view.h"
 
 namespace sluice {
@@ -51,10 +52,6 @@ std::string WhichFlows(const v1::KillFlowsRequest& request) {
   if (!request.backend().empty()) absl::StrAppend(&words, ", with backend ", request.backend());
   if (!request.source().empty()) absl::StrAppend(&words, ", of clients in ", request.source());
   return words;
-}
-
-absl::Status NoPool() {
-  return absl::NotFoundError("there is no such pool; list without one shows all");
 }
 
 }  // namespace
@@ -159,7 +156,7 @@ grpc::ServerUnaryReactor* ApiService::List(grpc::CallbackServerContext* context,
   return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
     *reply = ViewInventory(*backing_.controller, request->pool());
     const bool found = request->pool().empty() || reply->pools_size() > 0;
-    call->Finish(found ? absl::OkStatus() : NoPool());
+    call->Finish(found ? absl::OkStatus() : NoPool(backing_.controller->config(), request->pool()));
   });
 }
 
@@ -179,7 +176,7 @@ grpc::ServerUnaryReactor* ApiService::Health(grpc::CallbackServerContext* contex
       }
     }
     const bool found = request->pool().empty() || reply->pools_size() > 0;
-    call->Finish(found ? absl::OkStatus() : NoPool());
+    call->Finish(found ? absl::OkStatus() : NoPool(controller.config(), request->pool()));
   });
 }
 

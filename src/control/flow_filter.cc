@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "control/not_found.h"
 #include "sluice/types.h"
 
 namespace sluice {
@@ -36,20 +37,18 @@ std::string Names(const std::vector<std::string>& names) {
 
 // Those that are drained after their removal are there still.
 absl::Status CheckNames(const v1::Config& config, const std::string& wanted_pool, const std::string& backend) {
-  std::vector<std::string> pools;
   std::set<std::string> backends;
+  bool found = wanted_pool.empty();
   for (const v1::Pool& pool : config.pools()) {
-    pools.push_back(pool.name());
     if (!wanted_pool.empty() && wanted_pool != pool.name()) continue;
+    found = true;
     for (const v1::Backend& one : pool.backends()) backends.insert(one.name());
   }
-  if (!wanted_pool.empty() && std::find(pools.begin(), pools.end(), wanted_pool) == pools.end()) {
-    return absl::NotFoundError(absl::StrCat("there is no pool \"", wanted_pool, "\"; there are: ", Names(pools)));
-  }
+  if (!found) return NoPool(config, wanted_pool);
   if (backend.empty() || backends.contains(backend)) return absl::OkStatus();
-  const std::string where = wanted_pool.empty() ? "no pool" : absl::StrCat("pool \"", wanted_pool, "\"");
-  return absl::NotFoundError(absl::StrCat(where, wanted_pool.empty() ? " has a backend \"" : " has no backend \"",
-                                          backend, "\"; there are: ", Names({backends.begin(), backends.end()})));
+  const std::vector<std::string> names(backends.begin(), backends.end());
+  if (!wanted_pool.empty()) return NoBackend(wanted_pool, backend, names);
+  return absl::NotFoundError(absl::StrCat("no pool has a backend \"", backend, "\"; there are: ", Names(names)));
 }
 
 }  // namespace

@@ -9,12 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "config/bounds.h"
 #include "config/defaults.h"
 #include "config/diff.h"
-#include "config/suggest.h"
 #include "config/validate.h"
 #include "control/change_line.h"
+#include "control/not_found.h"
 
 namespace sluice {
 namespace {
@@ -28,22 +27,10 @@ absl::Status Validate(v1::Config& config, google::protobuf::RepeatedPtrField<std
   return report.ToStatus();
 }
 
-template <typename List>
-std::string SuggestName(const std::string& name, const List& list) {
+std::vector<std::string> NamesOf(const v1::Pool& pool) {
   std::vector<std::string> names;
-  for (const auto& one : list) names.push_back(one.name());
-  return names.empty() ? "there is none; sluicectl list shows what there is" : config::Suggest(name, names);
-}
-
-absl::Status NoPool(const v1::Config& config, const std::string& pool) {
-  return absl::NotFoundError(absl::StrCat("no pool is named \"", pool.substr(0, config::kMaxNameBytes), "\"; ",
-                                          SuggestName(pool, config.pools())));
-}
-
-absl::Status NoBackend(const v1::Pool& pool, const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("pool ", pool.name(), " has no backend \"",
-                                          name.substr(0, config::kMaxNameBytes), "\"; ",
-                                          SuggestName(name, pool.backends())));
+  for (const v1::Backend& backend : pool.backends()) names.push_back(backend.name());
+  return names;
 }
 
 absl::Status IsThere(const v1::Pool& pool, const v1::Backend& backend) {
@@ -264,7 +251,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::Draw(const BackendEdit& edit, Draft* dra
   if (pool == nullptr) return NoPool(*draft->config, change.pool());
   const v1::Backend* there = FindBackend(*pool, change.name());
   if (there != nullptr && change.has_added()) return IsThere(*pool, *there);
-  if (there == nullptr && !change.has_added()) return NoBackend(*pool, change.name());
+  if (there == nullptr && !change.has_added()) return NoBackend(pool->name(), change.name(), NamesOf(*pool));
   Draft::Step step;
   step.before = Alone(pool->name(), there);
   if (absl::Status status = ApplyChange(change, *draft->config); !status.ok()) return status;

@@ -124,8 +124,8 @@ def test_killed_sessions_end(lab, engine, forwarding, family):
 
 def test_what_there_is_not_is_not_killed(lab, engine):
     _, balancer = made(lab, engine)
-    for words, missing in ((("none",), 'there is no pool "none"; there are: '),
-                           (("web/web9",), 'pool "web" has no backend "web9"; there are: web1, web2, web3'),
+    for words, missing in ((("nowhere",), 'no pool is named "nowhere"; it is one of '),
+                           (("web/web9",), 'pool web has no backend "web9"; did you mean "web1"?'),
                            ((f"{CLIENT}:1", f"{VIRTUAL[4]}:9"), "no listener takes packets to")):
         refused = balancer.ctl("flows", "kill", *words, check=False)
         assert refused.returncode == 1 and missing in refused.stderr, refused.stderr

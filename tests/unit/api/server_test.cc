@@ -62,7 +62,9 @@ TEST_F(ApiServerTest, GetListAndStatus) {
   v1::Inventory inventory;
   v1::ListRequest list;
   list.set_pool("none");
-  EXPECT_EQ(stub_->List(&list_context, list, &inventory).error_code(), grpc::StatusCode::NOT_FOUND);
+  const grpc::Status nowhere = stub_->List(&list_context, list, &inventory);
+  EXPECT_EQ(nowhere.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(nowhere.error_message(), "no pool is named \"none\"; it is one of web");
   grpc::ClientContext status_context;
   v1::Status status;
   ASSERT_TRUE(stub_->GetStatus(&status_context, {}, &status).ok());

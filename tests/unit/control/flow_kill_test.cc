@@ -124,8 +124,8 @@ TEST_F(FlowKillTest, WhatThereIsNotIsSaid) {
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
     return std::string(status.message());
   };
-  EXPECT_EQ(missing("none", "", ""), "there is no pool \"none\"; there are: web");
-  EXPECT_EQ(missing("web", "c", ""), "pool \"web\" has no backend \"c\"; there are: a, b");
+  EXPECT_EQ(missing("none", "", ""), "no pool is named \"none\"; it is one of web");
+  EXPECT_EQ(missing("web", "c", ""), "pool web has no backend \"c\"; it is one of a, b");
   EXPECT_EQ(missing("", "c", "0.0.0.0/0"), "no pool has a backend \"c\"; there are: a, b");
   EXPECT_EQ(Count(""), 4'000u);
 }
