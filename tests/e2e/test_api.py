@@ -204,7 +204,9 @@ def test_exit_codes_tell_what_happened(site, balancer):
     assert code("backend", "weight", "web/web1", "70000") == 1
     assert code("backend", "weight", "web/web1", "3", "--revision=77") == 1
     assert code("backend", "remove", "web1") == code("backend", "explode", "web/web1") == 2
-    assert code("status", "-o", "xml") == 2
+    assert code("status", "-o", "xml") == code("status", "--wait") == 2
+    for flag in ("--bogus", "--weight=many"):
+        assert balancer.ctl("status", flag, check=False).returncode == 2
     balancer.stop()
     assert code("status") == 3
 

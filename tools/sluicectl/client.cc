@@ -42,6 +42,13 @@ Client::Client(Options options, std::ostream& out, std::ostream& err)
     : options_(std::move(options)), out_(out), err_(err), stub_(v1::LoadBalancer::NewStub(Connect(options_))) {}
 
 Exit Client::Run(const std::vector<std::string>& words) {
+  const Exit exit = RunVerb(words);
+  if (out_ || exit == Exit::kUsage) return exit;
+  err_ << "sluicectl: the answer cannot be written; is there room for it?\n";
+  return exit == Exit::kDone ? Exit::kUnreachable : exit;
+}
+
+Exit Client::RunVerb(const Words& words) {
   const auto found = std::find_if(Verbs().begin(), Verbs().end(), [&words](const Verb& verb) {
     return words.size() >= verb.words.size() && std::equal(verb.words.begin(), verb.words.end(), words.begin());
   });
@@ -53,15 +60,31 @@ Exit Client::Run(const std::vector<std::string>& words) {
     const std::string takes = found->arguments.empty() ? "no argument" : absl::StrJoin(found->arguments, " ");
     return Usage(absl::StrCat(found->name(), " takes ", takes));
   }
-  if (options_.watch == absl::ZeroDuration()) return (this->*found->run)(arguments);
-  if (found->kind != Verb::Kind::kReads) return Usage(absl::StrCat("--watch is not for ", found->name()));
+  if (const std::string wrong = WrongFlag(*found); !wrong.empty()) return Usage(wrong);
   while (true) {
-    if (const Exit exit = (this->*found->run)(arguments); exit != Exit::kDone) return exit;
-    // Who reads it has gone.
-    if (!out_) return Exit::kDone;
+    const Exit exit = (this->*found->run)(arguments);
+    if (exit != Exit::kDone || options_.watch == absl::ZeroDuration() || !out_) return exit;
     Print("\n");
     absl::SleepFor(options_.watch);
   }
+}
+
+std::string Client::WrongFlag(const Verb& verb) const {
+  const auto is_given = [this](const std::string& flag) {
+    return std::find(options_.given.begin(), options_.given.end(), flag) != options_.given.end();
+  };
+  const auto written = [](const std::string& flag) { return absl::StrCat(flag.size() == 1 ? "-" : "--", flag); };
+  const std::vector<std::string> known = verb.all_flags();
+  for (const std::string& flag : options_.given) {
+    if (std::find(known.begin(), known.end(), flag) == known.end()) {
+      return absl::StrCat(written(flag), " is not for ", verb.name());
+    }
+  }
+  for (const auto& [flag, of] : {std::pair("interval", "watch"), {"drain_timeout", "wait"}}) {
+    if (is_given(flag) && !is_given(of)) return absl::StrCat(written(flag), " says nothing without ", written(of));
+  }
+  if (is_given("stats") && is_given("rate")) return "it is either --stats or --rate";
+  return "";
 }
 
 Exit Client::Completion(const Words&) {
@@ -166,6 +189,7 @@ Exit Client::Rollback(const Words&) {
 }
 
 Exit Client::Export(const Words&) {
+  if (options_.format == Format::kCsv) return Usage("-o csv is not for export, which is no table");
   v1::GetReply reply;
   if (const Exit exit = Call(&Stub::Get, v1::GetRequest(), &reply); exit != Exit::kDone) return exit;
   Print(ShowConfig(reply.config(), options_.format));

@@ -23,7 +23,7 @@ enum class Exit {
   kRefused = 1,
   // The command line is not understood.
   kUsage = 2,
-  // No sluiced answers, or not in time: what became of the change is not known.
+  // No sluiced answers, or not in time, or its answer could not be written: what became of the change is not known.
   kUnreachable = 3,
   // The change runs, but would be lost by a restart.
   kNotKept = 4,
@@ -73,6 +73,8 @@ class Client {
     std::string protocol = "tcp";
     // completion
     Flags flags;
+    // The names of those that were given: one that says nothing to the verb is refused.
+    std::vector<std::string> given;
     // backend add
     uint32_t weight = 1;
     uint32_t port = 0;
@@ -96,6 +98,9 @@ class Client {
   struct Verb;
   static const std::vector<Verb>& Verbs();
 
+  Exit RunVerb(const Words& words);
+  // What is wrong with the flags that were given; empty: nothing.
+  std::string WrongFlag(const Verb& verb) const;
   Exit Check(const Words& arguments);
   Exit Diff(const Words& arguments);
   Exit Apply(const Words& arguments);

@@ -115,7 +115,7 @@ Exit Client::Explain(const Words& arguments) {
   return Exit::kDone;
 }
 
-// Until it is interrupted, who reads it goes, or sluiced stops.
+// Until it is interrupted, it cannot be written, or sluiced stops.
 Exit Client::Watch(const Words&) {
   grpc::ClientContext context;
   const std::unique_ptr<grpc::ClientReader<v1::Event>> reader = stub_->Watch(&context, v1::WatchRequest());

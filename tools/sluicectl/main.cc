@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -33,7 +34,16 @@ DEFINE_uint64(limit, 1000, "flows list: so many at most");
 DEFINE_string(protocol, "tcp", "explain, flows get, flows kill: tcp, udp or icmp");
 DECLARE_bool(help);
 
+// What gflags calls when it does not know a flag or its value; exported, but in none of its headers.
+namespace google {
+extern void (*gflags_exitfunc)(int);
+}  // namespace google
+
 namespace {
+
+[[noreturn]] void ExitWithUsage(int) {
+  std::exit(static_cast<int>(sluice::Exit::kUsage));
+}
 
 // False, and says so, unless it is a time above zero.
 bool ReadTime(const char* flag, const std::string& text, absl::Duration* time) {
@@ -55,20 +65,28 @@ bool ReadFile(const char* flag, const std::string& path, std::string* text) {
 // Over a Unix socket there is nothing to read.
 bool ReadCertificates(sluice::Client::Options* options) {
   if (options->api.rfind("unix:", 0) == 0) return true;
+  if (FLAGS_ca_file.empty() || FLAGS_certificate_file.empty() || FLAGS_key_file.empty()) {
+    std::fprintf(stderr,
+                 "sluicectl: --api=%s would be over TCP, which takes --ca_file, --certificate_file and --key_file; a "
+                 "socket of this machine is --api=unix:/run/sluice/api.sock\n",
+                 options->api.c_str());
+    return false;
+  }
   options->server_name = FLAGS_server_name;
   return ReadFile("ca_file", FLAGS_ca_file, &options->ca) &&
          ReadFile("certificate_file", FLAGS_certificate_file, &options->certificate) &&
          ReadFile("key_file", FLAGS_key_file, &options->key);
 }
 
-// Those of this file, by name.
-sluice::Flags ReadFlags() {
+// Those of this file, by name; which of them are on the command line goes to `given`.
+sluice::Flags ReadFlags(std::vector<std::string>* given) {
   std::vector<gflags::CommandLineFlagInfo> all;
   gflags::GetAllFlags(&all);
   sluice::Flags flags;
   for (const gflags::CommandLineFlagInfo& flag : all) {
     const bool other = flag.filename.find("sluicectl/main.cc") == std::string::npos;
     if (other && flag.name != "help") continue;
+    if (!flag.is_default) given->push_back(flag.name);
     const bool is_switch = flag.type == "bool";
     // -1: none.
     const bool shown = !is_switch && flag.default_value != "-1";
@@ -104,7 +122,7 @@ bool ReadOptions(sluice::Client::Options* options) {
   options->source = FLAGS_source;
   options->limit = FLAGS_limit;
   options->protocol = FLAGS_protocol;
-  options->flags = ReadFlags();
+  options->flags = ReadFlags(&options->given);
   return true;
 }
 
@@ -112,11 +130,14 @@ bool ReadOptions(sluice::Client::Options* options) {
 
 int main(int argc, char** argv) {
   gflags::SetVersionString(SLUICE_VERSION);
+  google::gflags_exitfunc = ExitWithUsage;
   gflags::ParseCommandLineNonHelpFlags(&argc, &argv, true);
   if (FLAGS_help) {
-    std::fputs(sluice::UsageText(ReadFlags()).c_str(), stdout);
+    std::vector<std::string> given;
+    std::fputs(sluice::UsageText(ReadFlags(&given)).c_str(), stdout);
     return 0;
   }
+  google::gflags_exitfunc = std::exit;
   gflags::HandleCommandLineHelpFlags();
   // A reader that goes away ends it without a word.
   std::signal(SIGPIPE, SIG_DFL);

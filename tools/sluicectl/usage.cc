@@ -32,8 +32,8 @@ Examples:
 Who knows ipvsadm: -Ln is list, with the same --stats and --rate; -a is backend add, -d backend remove, -e backend
 weight, and -Lcn flows list.
 
-Exit codes: 0 done, 1 refused (nothing has changed), 2 the command line is not understood, 3 no answer from sluiced,
-4 the change runs but is not kept over a restart, 5 diff has found differences.
+Exit codes: 0 done, 1 refused (nothing has changed), 2 the command line is not understood, 3 no answer from sluiced, or
+it could not be written, 4 the change runs but is not kept over a restart, 5 diff has found differences.
 )";
 
 constexpr char kCompletion[] = R"(# Completion of sluicectl for bash, made by: sluicectl completion

@@ -46,8 +46,31 @@ TEST_F(ClientTest, WhatIsNotUnderstoodSaysWhatWouldBe) {
     EXPECT_THAT(refused({"backend", "drain", name}), HasSubstr("is not POOL/NAME"));
   }
   EXPECT_THAT(refused({"backend", "weight", "web/a", "much"}), HasSubstr("\"much\" is no weight"));
-  options_.watch = absl::Seconds(1);
-  EXPECT_THAT(refused({"rollback"}), HasSubstr("--watch is not for rollback"));
+}
+
+TEST_F(ClientTest, AFlagThatSaysNothingToTheVerbIsRefused) {
+  const auto refused = [this](const std::vector<std::string>& given, const std::vector<std::string>& words) {
+    options_.given = given;
+    EXPECT_EQ(Run(words), Exit::kUsage);
+    return err_.str();
+  };
+  EXPECT_EQ(refused({"watch"}, {"rollback"}), "sluicectl: --watch is not for rollback; see sluicectl --help\n");
+  EXPECT_THAT(refused({"o", "wait"}, {"backend", "drain", "web/a"}), HasSubstr("--wait is not for backend drain"));
+  EXPECT_THAT(refused({"weight"}, {"backend", "weight", "web/a", "3"}), HasSubstr("--weight is not for backend"));
+  EXPECT_THAT(refused({"drain_timeout"}, {"backend", "remove", "web/a"}),
+              HasSubstr("--drain_timeout says nothing without --wait"));
+  EXPECT_THAT(refused({"interval"}, {"status"}), HasSubstr("--interval says nothing without --watch"));
+  EXPECT_THAT(refused({"stats", "rate"}, {"list"}), HasSubstr("either --stats or --rate"));
+  options_.format = Format::kCsv;
+  EXPECT_THAT(refused({"o"}, {"export"}), HasSubstr("-o csv is not for export"));
+  options_.given = {"api", "o", "timeout", "wait", "drain_timeout", "dry_run", "revision"};
+  EXPECT_EQ(Run({"backend", "remove", "web/a"}), Exit::kUnreachable);
+}
+
+TEST_F(ClientTest, AnAnswerThatCannotBeWrittenIsNoSuccess) {
+  std::ofstream full("/dev/full");
+  EXPECT_EQ(Client(options_, full, err_).Run({"completion"}), Exit::kUnreachable);
+  EXPECT_THAT(err_.str(), HasSubstr("sluicectl: the answer cannot be written"));
 }
 
 TEST_F(ClientTest, ADaemonThatIsNotThereIsTold) {
