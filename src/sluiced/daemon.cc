@@ -94,6 +94,10 @@ absl::Status Daemon::Start() {
 }
 
 absl::StatusOr<std::shared_ptr<const v1::Config>> Daemon::OpenWanted(const LoadedConfig& file) {
+  absl::StatusOr<FolderLock> lock = FolderLock::Take(options_.state_dir, "wanted.lock", "--state_dir");
+  // In a folder where nothing can be written nothing can be mixed up either.
+  if (absl::IsAlreadyExists(lock.status())) return lock.status();
+  if (lock.ok()) state_lock_ = *std::move(lock);
   const absl::StatusOr<FoundState> found = ReadState(options_.state_dir);
   if (!found.ok()) return found.status();
   std::vector<std::string> notes = found->notes;
@@ -207,8 +211,8 @@ absl::StatusOr<uint32_t> Daemon::Reload() {
     spdlog::error("reload refused, nothing has changed: {}", std::string(reply.status().message()));
     return reply.status();
   }
-  // The file is on the disk anyway; this is what the file has replaced.
-  if (const absl::Status kept = keeper_->Flush(); !kept.ok()) spdlog::error("{}", std::string(kept.message()));
+  // The file is on the disk anyway; this is what the file has replaced, and SayWhetherKept tells how it went.
+  keeper_->Flush().IgnoreError();
   return reply->generation();
 }
 
@@ -258,6 +262,7 @@ void Daemon::WaitForTick() {
     controller_->Tick();
     if (events_ != nullptr) events_->Tick();
     SayWhenReady();
+    SayWhetherKept();
     WaitForTick();
   });
 }
@@ -267,6 +272,13 @@ void Daemon::SayWhenReady() {
     return;
   ready_ = true;
   spdlog::info("ready generation={}", controller_->generation());
+}
+
+void Daemon::SayWhetherKept() {
+  const absl::Status kept = wanted_->kept();
+  if (std::exchange(kept_, kept.ok()) == kept.ok()) return;
+  if (kept.ok()) return spdlog::info("changes made over the API are kept again");
+  spdlog::error("changes made over the API would be lost by a restart: {}", std::string(kept.message()));
 }
 
 void Daemon::LogTotals() {

@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 #include "health/socket_prober.h"
 #include "neighbor/neighbor_table.h"
+#include "sluiced/folder_lock.h"
 #include "sluiced/reload_socket.h"
 
 namespace sluice {
@@ -58,6 +59,7 @@ class Daemon {
   void WaitForProbes();
   void WaitForTick();
   void SayWhenReady();
+  void SayWhetherKept();
   void LogTotals();
 
   Options options_;
@@ -76,6 +78,8 @@ class Daemon {
   // Ends its checks before the prober goes.
   HealthChecker health_;
   std::unique_ptr<Controller> controller_;
+  // Until the last state is written.
+  FolderLock state_lock_;
   std::unique_ptr<StateKeeper> keeper_;
   std::unique_ptr<Wanted> wanted_;
   std::unique_ptr<Events> events_;
@@ -84,6 +88,8 @@ class Daemon {
   std::unique_ptr<ReloadSocket> reload_socket_;
   uint64_t started_ = 0;
   bool ready_ = false;
+  // The last change could be written.
+  bool kept_ = true;
 };
 
 }  // namespace sluice

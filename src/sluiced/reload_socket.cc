@@ -1,7 +1,5 @@
 #include "sluiced/reload_socket.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,9 +7,6 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -38,19 +33,6 @@ absl::StatusOr<std::string> SocketPath(const std::string& run_dir) {
 
 absl::Status Unwritable(const std::string& path, const std::string& reason) {
   return absl::PermissionDeniedError(absl::StrCat(path, " cannot be opened: ", reason, "; give a writable --run_dir"));
-}
-
-// A lock goes with its process, however that ends. The file stays: to remove it would race with the next.
-absl::StatusOr<int> TakeLock(const std::string& run_dir) {
-  const std::string path = run_dir + "/lock";
-  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return Unwritable(path, std::strerror(errno));
-  if (flock(file, LOCK_EX | LOCK_NB) == 0) return file;
-  const int reason = errno;
-  close(file);
-  if (reason != EWOULDBLOCK) return Unwritable(path, std::strerror(reason));
-  return absl::AlreadyExistsError(
-      absl::StrCat("another sluiced runs with --run_dir=", run_dir, "; stop it, or give this one a folder of its own"));
 }
 
 }  // namespace
@@ -113,11 +95,9 @@ absl::StatusOr<std::unique_ptr<ReloadSocket>> ReloadSocket::Open(asio::io_contex
                                                                  std::chrono::milliseconds patience) {
   const absl::StatusOr<std::string> path = SocketPath(run_dir);
   if (!path.ok()) return path.status();
-  std::error_code ignored;
-  std::filesystem::create_directories(run_dir, ignored);
-  const absl::StatusOr<int> lock = TakeLock(run_dir);
+  absl::StatusOr<FolderLock> lock = FolderLock::Take(run_dir, "lock", "--run_dir");
   if (!lock.ok()) return lock.status();
-  auto socket = std::unique_ptr<ReloadSocket>(new ReloadSocket(io, *path, *lock));
+  auto socket = std::unique_ptr<ReloadSocket>(new ReloadSocket(io, *path, *std::move(lock)));
   if (absl::Status status = socket->Listen(); !status.ok()) return status;
   socket->shared_->reload = std::move(reload);
   socket->shared_->patience = patience;
@@ -147,7 +127,6 @@ ReloadSocket::~ReloadSocket() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
   unlink(path_.c_str());
-  close(lock_);
 }
 
 void ReloadSocket::Accept() {

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "sluiced/folder_lock.h"
 
 namespace sluice {
 
@@ -43,8 +44,8 @@ class ReloadSocket {
     std::chrono::milliseconds patience{};
   };
 
-  ReloadSocket(boost::asio::io_context& io, std::string path, int lock)
-      : acceptor_(io), retry_(io), path_(std::move(path)), lock_(lock) {}
+  ReloadSocket(boost::asio::io_context& io, std::string path, FolderLock lock)
+      : acceptor_(io), retry_(io), path_(std::move(path)), lock_(std::move(lock)) {}
   absl::Status Listen();
   void Accept();
   void AcceptLater();
@@ -52,7 +53,7 @@ class ReloadSocket {
   boost::asio::local::stream_protocol::acceptor acceptor_;
   boost::asio::steady_timer retry_;
   std::string path_;
-  int lock_;
+  FolderLock lock_;
   bool accepting_ = false;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };

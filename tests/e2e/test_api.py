@@ -211,6 +211,18 @@ def test_exit_codes_tell_what_happened(site, balancer):
     assert code("status") == 3
 
 
+def test_what_cannot_be_kept_is_told_until_it_is(balancer):
+    # Nobody, not even root, writes a file where a folder is.
+    aside = balancer.folder / "state" / "wanted.new"
+    aside.mkdir()
+    ran = balancer.ctl("backend", "weight", "web/web1", "7", check=False)
+    assert ran.returncode == 4 and "would be lost by a restart" in ran.stderr, ran
+    balancer.process.wait_for_output("error sluiced: changes made over the API would be lost by a restart: ", 10)
+    aside.rmdir()
+    balancer.process.wait_for_output("changes made over the API are kept again", 10)
+    assert "would be lost" not in balancer.ctl("status").stdout
+
+
 class Changer(threading.Thread):
     """Makes changes one after the other, and notes which were acknowledged, until the daemon is gone."""
 

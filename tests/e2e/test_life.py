@@ -6,7 +6,7 @@
 
 import pytest
 from lab import clients
-from lab.balancer import DECAP, Balancer
+from lab.balancer import DECAP, SLUICED, Balancer
 from lab.site import VIRTUAL, Site
 
 
@@ -48,6 +48,18 @@ def test_an_orderly_end_and_another_start(site):
     site.client.run("ping", "-q", "-c", "1", "-W", "2", site.address(4))
 
 
+def test_flags(site):
+    balancer = site.balancer(site.configuration(4))
+    balancer.write()
+    helped = balancer.command("--help")
+    assert helped.returncode == 0 and "-run_dir" in helped.stdout and "flagfile" not in helped.stdout
+    assert balancer.command("--check").returncode == 0
+    for flags, words in ((("--check", "--reload"), "give one of them"), (("--state_dir=",), "have to name a folder")):
+        # The last one of a flag counts.
+        refused = site.node.run(SLUICED, *balancer.arguments(), *flags, check=False)
+        assert refused.returncode == 1 and words in refused.stderr, refused
+
+
 def test_no_such_interface(site):
     configuration = site.configuration(4)
     configuration["engine"]["interfaces"] = [{"name": "nosuch0"}]
@@ -62,6 +74,16 @@ def test_an_interface_that_another_instance_has(site):
     assert first.command().returncode not in (0, None)
     assert first.command("--reload").returncode == 0
     assert clients.http_requests(site.client, VIRTUAL[4], 100)["failed"] == 0
+    first.stop()
+
+
+def test_a_state_folder_that_another_instance_has(site):
+    first = site.balancer(site.configuration(4)).start()
+    second = Balancer(site.node, site.configuration(4), "second")
+    second.arguments = lambda: [f"--config={second.file}", f"--state_dir={first.folder}/state",
+                                f"--run_dir={second.folder}/run"]
+    words = second.refuse()
+    assert f"another sluiced runs with --state_dir={first.folder}/state" in words, words
     first.stop()
 
 
