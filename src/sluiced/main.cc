@@ -23,7 +23,19 @@ DEFINE_bool(
     "1");
 DEFINE_bool(reload, false, "have the running daemon read its file again; exit 0 when every worker runs it, else 1");
 
+DECLARE_bool(help);
+
 namespace {
+
+// What is wrong with them together; null: nothing.
+const char* WrongFlags() {
+  if (int{FLAGS_check} + int{FLAGS_reload} + int{FLAGS_detach} > 1) {
+    return "--check, --reload and --detach are three things to do; give one of them";
+  }
+  // Files would lie in the root folder.
+  if (FLAGS_run_dir.empty() || FLAGS_state_dir.empty()) return "--run_dir and --state_dir have to name a folder";
+  return nullptr;
+}
 
 int Check() {
   const absl::StatusOr<sluice::LoadedConfig> loaded = sluice::LoadConfig(FLAGS_config);
@@ -84,9 +96,19 @@ int Serve() {
 int main(int argc, char** argv) {
   gflags::SetUsageMessage("the Sluice load balancer\n\n  sluiced --config=FILE [--check | --reload | --detach]");
   gflags::SetVersionString(SLUICE_VERSION);
-  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  gflags::ParseCommandLineNonHelpFlags(&argc, &argv, true);
+  if (FLAGS_help) {
+    // Those of this file alone.
+    gflags::ShowUsageWithFlagsRestrict(argv[0], "sluiced/main.cc");
+    return 0;
+  }
+  gflags::HandleCommandLineHelpFlags();
   if (argc > 1) {
     std::fprintf(stderr, "sluiced: \"%s\" is not a flag; see sluiced --help\n", argv[1]);
+    return 1;
+  }
+  if (const char* wrong = WrongFlags(); wrong != nullptr) {
+    std::fprintf(stderr, "sluiced: %s; see sluiced --help\n", wrong);
     return 1;
   }
   if (FLAGS_check) return Check();
