@@ -275,8 +275,8 @@ void Controller::Learn(const Address& address) {
     return;
   }
   if (resolution.resolved()) {
-    reason = absl::StrCat("the kernel's route leads through interface ", resolution.next_hop.ifindex,
-                          ", which is not one of engine.interfaces");
+    reason =
+        absl::StrCat("the kernel's route leads through ", resolution.interface, ", which is not of engine.interfaces");
   }
   if (next_hops_.erase(address) > 0) NextHopChanged(address);
   if (resolution.state == Resolution::State::kResolving) return;

@@ -150,20 +150,23 @@ class Steps {
   }
 
   std::string WhoTakesFlows() const {
-    const v1::Inventory inventory = ViewInventory(controller_, to_.pool());
-    int ready = 0;
+    const v1::PoolStatus pool = ViewInventory(controller_, to_.pool()).pools(0);
+    const auto count = [&pool](v1::BackendStatus::Condition condition) {
+      return std::count_if(pool.backends().begin(), pool.backends().end(),
+                           [condition](const v1::BackendStatus& one) { return one.condition() == condition; });
+    };
+    const bool any_selected = answer_.open || answer_.selected != SLUICE_NO_BACKEND;
+    const bool fails_open = any_selected && count(v1::BackendStatus::READY) == 0;
+    const v1::BackendStatus::Condition taken = fails_open ? v1::BackendStatus::UNHEALTHY : v1::BackendStatus::READY;
     std::vector<std::string> others;
-    for (const v1::BackendStatus& backend : inventory.pools(0).backends()) {
-      if (backend.condition() == v1::BackendStatus::READY) {
-        ready++;
-      } else {
-        others.push_back(absl::StrCat(backend.name(), " ", backend.reason()));
-      }
+    for (const v1::BackendStatus& backend : pool.backends()) {
+      if (backend.condition() != taken) others.push_back(absl::StrCat(backend.name(), " ", backend.reason()));
     }
     const size_t all = others.size();
     if (all > kOthers) others.resize(kOthers);
-    return absl::StrCat("by ", Word(v1::Pool::Algorithm_Name, inventory.pools(0).algorithm()), ", of ", ready,
-                        " that take flows", all == 0 ? "" : "; not: ", absl::StrJoin(others, ", "),
+    return absl::StrCat("by ", Word(v1::Pool::Algorithm_Name, pool.algorithm()), ", of ", count(taken),
+                        " that take flows", fails_open ? " though unhealthy (when_all_unhealthy: fail_open)" : "",
+                        all == 0 ? "" : "; not: ", absl::StrJoin(others, ", "),
                         all > kOthers ? absl::StrCat(" and ", all - kOthers, " more") : "");
   }
 

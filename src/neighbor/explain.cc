@@ -111,6 +111,7 @@ Resolution ExplainNextHop(const Address& address, const Evidence& evidence) {
                          .source = evidence.link->mac,
                          .destination = evidence.neighbor->mac(),
                          .mtu = static_cast<uint16_t>(std::min<uint32_t>(mtu, std::numeric_limits<uint16_t>::max()))};
+  resolution.interface = evidence.port->name;
   return resolution;
 }
 

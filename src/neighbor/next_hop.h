@@ -31,14 +31,15 @@ struct Resolution {
     // `next_hop` is valid.
     kResolved,
     // `reason` says why and names the interface or gateway: "10.0.1.11 does not answer ARP on eth1". It is tried again
-    // by
-    // itself; the state stays failed until an answer comes.
+    // by itself; the state stays failed until an answer comes.
     kFailed,
   };
   State state = State::kResolving;
   // A sentence for the operator; empty when resolved.
   std::string reason;
   NextHop next_hop;
+  // The name of the interface that the frame leaves by; empty unless resolved.
+  std::string interface;
 
   bool resolved() const { return state == State::kResolved; }
   bool operator==(const Resolution&) const = default;

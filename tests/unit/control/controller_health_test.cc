@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "control/flow_view.h"
 #include "tests/unit/control/controller_testbed.h"
 
 namespace sluice {
@@ -86,6 +87,24 @@ TEST_F(ControllerHealthTest, AnUnhealthyBackendGetsNoNewFlowsUntilItIsBack) {
   Run(3);
   EXPECT_THAT(Takers(), ElementsAre("a", "b"));
   EXPECT_EQ(Status("a").state, BackendState::kHealthy);
+}
+
+TEST_F(ControllerHealthTest, ThatThePoolFailsOpenIsExplained) {
+  Apply(Checked());
+  down_ = {"10.0.1.1", "10.0.1.2"};
+  Run(4);
+  v1::FiveTuple flow;
+  flow.set_source("192.0.2.7");
+  flow.set_source_port(1000);
+  flow.set_destination("203.0.113.10");
+  flow.set_destination_port(80);
+  std::vector<sluice_bucket> buckets(64);
+  engine_.connections = {{buckets.data(), 64}};
+  const absl::StatusOr<v1::Explanation> explanation = ExplainFlow(controller_, flow, 0);
+  ASSERT_TRUE(explanation.ok()) << explanation.status();
+  EXPECT_EQ(explanation->verdict(), "forwarded");
+  EXPECT_EQ(explanation->steps(3).reason(),
+            "by maglev, of 2 that take flows though unhealthy (when_all_unhealthy: fail_open)");
 }
 
 TEST_F(ControllerHealthTest, WithMoveItsFlowsAreSelectedAnew) {

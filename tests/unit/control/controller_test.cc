@@ -73,6 +73,8 @@ TEST_F(ControllerTest, ARouteThroughAnotherInterfaceIsNone) {
   controller_.Tick();
   EXPECT_FALSE(HasNextHop("a"));
   EXPECT_TRUE(controller_.settled());
+  EXPECT_EQ(controller_.backend_states().WhyMissing(At("10.0.1.1")),
+            "the kernel's route leads through eth99, which is not of engine.interfaces");
 }
 
 TEST_F(ControllerTest, RefusesWhatOnlyARestartChangesByName) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "control/next_hop_source.h"
 
 namespace sluice {
@@ -32,7 +33,9 @@ class FakeNextHops : public NextHopSource {
     return known == known_.end() || !watched_.contains(address) ? Resolution() : known->second;
   }
 
-  void Resolve(const Address& address, const NextHop& hop) { Set(address, {Resolution::State::kResolved, "", hop}); }
+  void Resolve(const Address& address, const NextHop& hop) {
+    Set(address, {Resolution::State::kResolved, "", hop, absl::StrCat("eth", hop.ifindex)});
+  }
   void Fail(const Address& address, const std::string& reason) {
     Set(address, {Resolution::State::kFailed, reason, {}});
   }

@@ -108,7 +108,7 @@ TEST_F(ResolverTest, ResolvesAndReportsEachChangeOnce) {
   EXPECT_THAT(kernel_.used, ElementsAre(NeighborKey{1, A("10.0.0.1")}));
   EXPECT_THAT(resolver_.TakeChanges(), ElementsAre(A("10.0.0.1")));
   Answer("10.0.0.1", kHost);
-  const Resolution expected{State::kResolved, "", {1, 0, kPort, kHost, 1500}};
+  const Resolution expected{State::kResolved, "", {1, 0, kPort, kHost, 1500}, "eth1"};
   EXPECT_EQ(Find("10.0.0.1"), expected);
   EXPECT_THAT(resolver_.TakeChanges(), ElementsAre(A("10.0.0.1")));
   Answer("10.0.0.1", kHost);
@@ -146,7 +146,7 @@ TEST_F(ResolverTest, AVlanDeviceIsItsParentAndATag) {
   resolver_.Watch({A("10.0.0.1")});
   Advance(absl::Milliseconds(1));
   Answer("10.0.0.1", kHost, 2);
-  const Resolution expected{State::kResolved, "", {1, 10, kPort, kHost, 1496}};
+  const Resolution expected{State::kResolved, "", {1, 10, kPort, kHost, 1496}, "eth1"};
   EXPECT_EQ(Find("10.0.0.1"), expected);
   // The port below matters too.
   Link parent = kernel_.links[0];
@@ -280,7 +280,7 @@ TEST_F(ResolverTest, AnOverrunAsksForEverythingButNotTooOften) {
   kernel_.fallback.mtu = 1200;
   resolver_.OnOverrun(now_);
   Advance(absl::Milliseconds(100));
-  const Resolution expected{State::kResolved, "", {1, 0, kPort, kOther, 1200}};
+  const Resolution expected{State::kResolved, "", {1, 0, kPort, kOther, 1200}, "eth1"};
   EXPECT_EQ(Find("10.0.0.1"), expected);
   EXPECT_EQ(kernel_.link_dumps, 1);
   for (int i = 0; i < 50; ++i) {
