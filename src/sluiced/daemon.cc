@@ -85,12 +85,17 @@ absl::Status Daemon::Start() {
   const absl::StatusOr<std::shared_ptr<const v1::Config>> config = OpenWanted(*loaded);
   if (!config.ok()) return config.status();
   if (absl::Status status = OpenEngine(**config); !status.ok()) return status;
-  if (absl::Status status = OpenControl(*config); !status.ok() || io_.stopped()) return status;
-  wanted_->Serve(controller_.get());
+  // Stopped before it has begun to serve: an instance before us goes on as it is.
+  if (absl::Status status = OpenControl(**config); !status.ok() || io_.stopped()) return status;
+  // Before there are tables: where a port is taken, nothing has begun that would go on without us. Who asks already is
+  // answered when they are there.
   events_ = std::make_unique<Events>(controller_.get());
-  wanted_->SetObserver([this](const char* what, const v1::ChangeReply& reply) { events_->Changed(what, reply); });
   if (absl::Status status = OpenApi(); !status.ok()) return status;
-  return OpenAdmin();
+  if (absl::Status status = OpenAdmin(); !status.ok()) return status;
+  if (absl::Status status = controller_->Apply(*config).status(); !status.ok()) return status;
+  wanted_->Serve(controller_.get());
+  wanted_->SetObserver([this](const char* what, const v1::ChangeReply& reply) { events_->Changed(what, reply); });
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const v1::Config>> Daemon::OpenWanted(const LoadedConfig& file) {
@@ -176,8 +181,7 @@ absl::Status Daemon::OpenEngine(const v1::Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status Daemon::OpenControl(const std::shared_ptr<const v1::Config>& shared) {
-  const v1::Config& config = *shared;
+absl::Status Daemon::OpenControl(const v1::Config& config) {
   absl::StatusOr<std::array<uint8_t, 32>> key = FindHashKey(config.engine().hash_key(), options_.state_dir);
   if (!key.ok()) return key.status();
   absl::StatusOr<std::unique_ptr<NeighborTable>> neighbors = NeighborTable::Open();
@@ -198,9 +202,7 @@ absl::Status Daemon::OpenControl(const std::shared_ptr<const v1::Config>& shared
   controller_->Prepare(config);
   const uint64_t deadline = MonotonicNow() + kPrepareNs;
   while (!controller_->settled() && MonotonicNow() < deadline && !io_.stopped()) io_.run_one_for(kTick);
-  // Stopped before it has begun to serve: an instance before us goes on as it is.
-  if (io_.stopped()) return absl::OkStatus();
-  return controller_->Apply(shared).status();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint32_t> Daemon::Reload() {

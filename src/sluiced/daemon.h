@@ -47,7 +47,8 @@ class Daemon {
   absl::Status Start();
   absl::Status OpenEngine(const v1::Config& config);
   absl::StatusOr<std::shared_ptr<const v1::Config>> OpenWanted(const LoadedConfig& file);
-  absl::Status OpenControl(const std::shared_ptr<const v1::Config>& shared);
+  // Returns when next hops are known, as far as they are soon.
+  absl::Status OpenControl(const v1::Config& config);
   absl::Status OpenApi();
   absl::Status OpenAdmin();
   absl::StatusOr<uint32_t> Reload();

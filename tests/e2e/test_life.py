@@ -66,6 +66,17 @@ def test_no_such_interface(site):
     assert "nosuch0" in site.balancer(configuration).refuse()
 
 
+def test_a_port_that_another_program_has(site):
+    configuration = site.configuration(4)
+    configuration["admin"] = {"listen": "127.0.0.1:9910"}
+    other = site.node.start("other", "python3", "-u", "-m", "http.server", "9910", "--bind", "127.0.0.1")
+    other.wait_for_output("9910")
+    words = site.balancer(configuration).refuse()
+    assert "127.0.0.1 port 9910 (Address already in use); set another admin.listen" in words, words
+    # Nothing forwards that nobody looks after.
+    assert xdp_program(site.node) == ""
+
+
 def test_an_interface_that_another_instance_has(site):
     first = site.balancer(site.configuration(4)).start()
     words = Balancer(site.node, site.configuration(4), "second").refuse()

@@ -46,7 +46,7 @@ class Balancer:
     def start(self, timeout=30):
         """Starts it; returns when it serves."""
         self.launch()
-        self.process.wait_for_output("ready", timeout)
+        self.process.wait_for_output("ready generation=", timeout)
         return self
 
     def launch(self):
@@ -57,9 +57,12 @@ class Balancer:
     def refuse(self, timeout=30):
         """Starts it where it must not start; its words."""
         self.launch()
-        wait_until(lambda: self.process.exit_code() is not None or "ready" in self.process.output(),
+
+        def serves():
+            return "ready generation=" in self.process.output()
+        wait_until(lambda: self.process.exit_code() is not None or serves(),
                    lambda: f"sluiced to refuse its start:\n{self.process.tail()}", timeout)
-        if "ready" in self.process.output() or self.process.exit_code() == 0:
+        if serves() or self.process.exit_code() == 0:
             raise Failure(f"sluiced started where it must not:\n{self.process.tail()}")
         code = self.process.exit_code()
         if code < 0:
