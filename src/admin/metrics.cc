@@ -20,6 +20,12 @@ std::string Lower(const std::string& name) {
   return absl::AsciiStrToLower(name);
 }
 
+// A sentence of it, as the help of the others is.
+std::string Sentence(std::string text) {
+  if (!text.empty()) text[0] = absl::ascii_toupper(static_cast<unsigned char>(text[0]));
+  return absl::StrCat(text, ".");
+}
+
 double Seconds(const google::protobuf::Duration& duration) {
   return static_cast<double>(duration.seconds()) + 1e-9 * duration.nanos();
 }
@@ -123,7 +129,7 @@ void AddTotals(const v1::Status& status, Families* families) {
       Family("packets_total", "What became of packets; docs/operations.md has the words.", MetricType::Counter);
   for (const v1::Total& total : status.totals()) {
     if (total.kind() == v1::Total::OTHER) {
-      families->Counter(total.name(), absl::StrCat("Events: ", total.text(), "."), total.value());
+      families->Counter(total.name(), Sentence(total.text()), total.value());
     } else {
       Add(total.value(), {{"kind", Lower(v1::Total::Kind_Name(total.kind()))}, {"verdict", total.name()}}, &verdicts);
     }

@@ -28,7 +28,7 @@ constexpr Other kOthers[] = {
      [](const EngineCounters& c) { return c.inserted_over[SLUICE_VICTIM_CONFIRMED]; }},
     {"flows_unplaced", "packets that no entry was made for, the connection table being full of established flows",
      [](const EngineCounters& c) { return c.inserted_over[SLUICE_VICTIM_NONE]; }},
-    {"sessions_opened", "NAT sessions", [](const EngineCounters& c) { return c.sessions.opened; }},
+    {"sessions_opened", "NAT sessions that began", [](const EngineCounters& c) { return c.sessions.opened; }},
     {"sessions_expired", "NAT sessions over by their timeouts, or because listener or backend are gone",
      [](const EngineCounters& c) { return c.sessions.expired; }},
     {"sessions_evicted", "NAT sessions closed or not yet established, given up for a new one",

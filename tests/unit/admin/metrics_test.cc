@@ -48,6 +48,7 @@ TEST(MetricsTest, EachNumberHasItsPlace) {
   for (const char* line : {
            R"(sluice_build_info{version="0.1.0",engine="dpdk"} 1)",
            "sluice_uptime_seconds 65.5",
+           "# HELP sluice_transmit_full_total The queue was full.",
            "sluice_ready 1",
            "sluice_generation 7",
            "sluice_revision 3",
