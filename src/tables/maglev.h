@@ -22,12 +22,11 @@ struct MaglevBackend {
   uint32_t weight = 1;
 };
 
-// A prime more than a hundred times the number of backends keeps them within 1 % of each other (section 3.4).
-inline constexpr uint32_t kMaglevDefaultSize = 65537;
 inline constexpr uint32_t kMaglevMaxSize = 1u << 24;
 inline constexpr size_t kMaglevHashKeySize = 32;
 
-// `size` entries, each an index into `backends`; empty when no backend has a weight.
+// `size` entries, each an index into `backends`; empty when no backend has a weight. More than a hundred times the
+// number of backends, as 65537, keeps them within 1 % of each other (section 3.4).
 //
 // Entries are given in exact proportion to the weights: with equal weights the numbers of two backends differ by one at
 // the most; otherwise a backend has its share rounded to within about one entry, and never less than one.
