@@ -230,6 +230,7 @@ void Controller::TellLatencies() {
 void Controller::FollowPorts() {
   const EngineNews news = options_.engine->Poll();
   for (const std::string& message : news.messages) spdlog::info("{}", message);
+  for (const std::string& warning : news.warnings) spdlog::warn("{}", warning);
   if (!news.ports_changed) return;
   std::vector<EnginePort> ports = options_.engine->ports();
   std::vector<Address> all;

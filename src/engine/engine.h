@@ -72,8 +72,9 @@ struct EnginePort {
 struct EngineNews {
   // Ports changed (MAC, MTU, link): read ports() again.
   bool ports_changed = false;
-  // Sentences for the log.
+  // Sentences for the log: what is worth knowing, and what somebody should look after.
   std::vector<std::string> messages;
+  std::vector<std::string> warnings;
 };
 
 struct BackendLatency {

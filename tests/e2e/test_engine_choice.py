@@ -64,7 +64,7 @@ def test_the_generic_path_where_the_driver_has_no_xdp(site):
     configuration["engine"].update(workers=2, interfaces=[{"name": "br0"}])
     balancer = site.balancer(configuration).start()
     # What the driver can is known once the program is there, and is looked at once a second.
-    balancer.process.wait_for_output("port br0: generic XDP")
+    balancer.process.wait_for_output("warning sluiced: port br0: generic XDP")
     wait_until(lambda: served_by(site, balancer)[2].startswith("generic XDP"), "the status to say so")
     engine, why, _ = served_by(site, balancer)
     assert engine == "XDP", engine

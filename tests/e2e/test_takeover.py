@@ -205,6 +205,7 @@ def test_a_worker_that_hangs_is_passed_by(site):
         wait_until(lambda: f"(the {times}. time)" in balancer.process.output(), lambda: balancer.process.tail())
         answer = held.ask()
         assert (answer["broken"], answer["moved"]) == ({}, 0), answer
+    assert "warning sluiced: eth0 queue 0: its worker gave no sign of life" in balancer.process.output()
     answer = load.stop()
     print(f"{answer['requests']} requests, {answer['failed']} failed")
     # A SYN that waited in the ring is thrown away, and comes again after a second.

@@ -73,7 +73,7 @@ def test_the_link_goes_down_and_comes_back(site, card, monitor):
     balancer = site.balancer_with(card).start(60)
     assert served(site)
     monitor.command("set_link", name=card.name, up=False)
-    balancer.process.wait_for_output(f"port {card.pci}: link down", 30)
+    balancer.process.wait_for_output(f"warning sluiced: port {card.pci}: link down", 30)
     wait_until(lambda: "NO-CARRIER" in site.node.run("ip", "link", "show", "sluice0").stdout, "the tap to follow")
     monitor.command("set_link", name=card.name, up=True)
     wait_until(lambda: "LOWER_UP" in site.node.run("ip", "link", "show", "sluice0").stdout, "the tap to follow", 30)
@@ -89,7 +89,7 @@ def test_a_device_is_unbound_and_the_other_goes_on(site, bound):
     # Returns when sluiced has let go of it.
     run(["/bin/bash", "-c", f"echo {other.pci} > /sys/bus/pci/drivers/vfio-pci/unbind"], timeout=30)
     print(f"given up after {time.monotonic() - begin:.1f} s")
-    balancer.process.wait_for_output(f"port {other.pci}: the device is taken away", 10)
+    balancer.process.wait_for_output(f"warning sluiced: port {other.pci}: the device is taken away", 10)
     balancer.process.wait_for_output(f"port {other.pci}: link down", 10)
     assert "generation=" in balancer.reload()
     assert served(site)

@@ -143,7 +143,7 @@ class DpdkEngine : public Engine {
   std::vector<Service> services_;
   std::set<Address> local_addresses_;
   // For the next Poll.
-  std::vector<std::string> messages_;
+  EngineNews news_;
   std::deque<Address> announcements_;
   // Nobody stands in for workers: the kernel has refused to.
   bool stands_alone_ = false;
@@ -209,7 +209,7 @@ absl::Status DpdkEngine::CreateWorkers() {
     std::vector<Port*> all;
     for (uint32_t i = 0; i < ports_->size(); i++) all.push_back(&ports_->port(i));
     answers = ChooseAnswerRss(all, options.workers, flows_->nat_ports());
-    messages_ = std::move(answers.messages);
+    news_.messages = std::move(answers.messages);
   }
   for (uint32_t i = 0; i < options.workers; i++) {
     Worker::Options worker_options;
@@ -293,7 +293,7 @@ absl::Status DpdkEngine::PublishToKernel() {
   const absl::Status status = stand_in_->Publish(current_);
   if (status.ok() || stand_in_->forwarding().attached()) return status;
   stands_alone_ = true;
-  messages_.push_back(absl::StrCat("the kernel cannot stand in for workers: ", std::string(status.message())));
+  news_.warnings.push_back(absl::StrCat("the kernel cannot stand in for workers: ", std::string(status.message())));
   for (AfxdpPort* port : ports_->afxdp()) {
     if (absl::Status redirected = port->Redirect(); !redirected.ok()) return redirected;
   }
@@ -322,7 +322,7 @@ void DpdkEngine::FollowLocalAddresses(EngineNews* news) {
   const std::vector<Address> list(addresses.begin(), addresses.end());
   for (uint32_t i = 0; i < ports_->size(); i++) {
     const absl::Status status = ports_->port(i).SetLocalAddresses(list);
-    if (!status.ok()) news->messages.push_back(std::string(status.message()));
+    if (!status.ok()) news->warnings.push_back(std::string(status.message()));
   }
   local_addresses_ = std::move(addresses);
 }
@@ -339,8 +339,8 @@ void DpdkEngine::Switch(std::shared_ptr<const Tables> tables) {
     return;
   }
   unreleased_.push_back(std::move(old));
-  messages_.push_back(absl::StrCat("a worker has not left the tables before generation ", current_->generation(),
-                                   " for 2 s: it hangs or gets no CPU; their memory is kept"));
+  news_.warnings.push_back(absl::StrCat("a worker has not left the tables before generation ", current_->generation(),
+                                        " for 2 s: it hangs or gets no CPU; their memory is kept"));
 }
 
 bool DpdkEngine::WaitForWorkers() {
@@ -444,15 +444,14 @@ bool DpdkEngine::Send(absl::Span<const uint8_t> frame, uint16_t port) {
 }
 
 EngineNews DpdkEngine::Poll() {
-  EngineNews news;
-  news.messages.swap(messages_);
+  EngineNews news = std::exchange(news_, {});
   if (ports_ == nullptr) return news;
   const uint64_t now = MonotonicNow();
   if (now - last_port_check_ >= kPortCheckIntervalNs) {
     last_port_check_ = now;
     news.ports_changed = FollowPorts(&news);
     if (stand_in_ != nullptr) {
-      for (std::string& message : stand_in_->TakeNews()) news.messages.push_back(std::move(message));
+      for (std::string& warning : stand_in_->TakeNews()) news.warnings.push_back(std::move(warning));
     }
     if (!services_.empty()) FollowLocalAddresses(&news);
   }
@@ -461,15 +460,16 @@ EngineNews DpdkEngine::Poll() {
 }
 
 bool DpdkEngine::FollowPorts(EngineNews* news) {
-  ports_->GiveBack([this] { return launched_ == 0 || WaitForWorkers(); }, &news->messages);
+  ports_->GiveBack([this] { return launched_ == 0 || WaitForWorkers(); }, &news->warnings);
   std::vector<EnginePort> now = ports();
   if (now == last_ports_) return false;
   for (uint32_t i = 0; i < now.size(); i++) {
     if (now[i] == last_ports_[i]) continue;
-    news->messages.push_back(absl::StrCat("port ", now[i].name, ": link ", now[i].link_up ? "up" : "down", ", MAC ",
-                                          FormatMac(now[i].mac), ", MTU ", now[i].mtu));
+    (now[i].link_up ? news->messages : news->warnings)
+        .push_back(absl::StrCat("port ", now[i].name, ": link ", now[i].link_up ? "up" : "down", ", MAC ",
+                                FormatMac(now[i].mac), ", MTU ", now[i].mtu));
     const absl::Status status = ports_->TellKernelSide(i);
-    if (!status.ok()) news->messages.push_back(std::string(status.message()));
+    if (!status.ok()) news->warnings.push_back(std::string(status.message()));
   }
   last_ports_ = std::move(now);
   return true;

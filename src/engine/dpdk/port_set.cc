@@ -162,13 +162,13 @@ absl::Status PortSet::TellKernelSide(uint32_t index) {
   return kernels_[index]->Update(info.mac, info.mtu, info.link_up);
 }
 
-void PortSet::GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* messages) {
+void PortSet::GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* warnings) {
   for (const std::unique_ptr<Port>& port : ports_) {
     if (!port->wanted_back()) continue;
     port->Cease();
     if (!workers_have_left()) continue;
     port->Release();
-    messages->push_back(absl::StrCat("port ", port->info().name,
+    warnings->push_back(absl::StrCat("port ", port->info().name,
                                      ": the device is taken away (unbound or unplugged), so it is given up; to have "
                                      "it back, bind it again and restart sluiced"));
   }

@@ -41,7 +41,7 @@ class PortSet {
   absl::Status TellKernelSide(uint32_t index);
   // Gives devices up that somebody waits for, and says so. `workers_have_left` waits until no worker uses a port that
   // has ceased; when that takes too long, the next call goes on.
-  void GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* messages);
+  void GiveBack(const std::function<bool()>& workers_have_left, std::vector<std::string>* warnings);
 
   // Ends the threads that inject frames.
   void CloseKernelSides() { kernels_.clear(); }

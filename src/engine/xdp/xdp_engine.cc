@@ -160,7 +160,7 @@ void XdpEngine::SendAnnouncements(EngineNews* news) {
       const absl::Status status = ports_[i]->Send(AnnouncementFrame(announcements_.front(), last_ports_[i].mac));
       if (status.ok()) continue;
       // One sentence for all of them: the link will ask for those that it needs.
-      news->messages.push_back(
+      news->warnings.push_back(
           absl::StrCat("virtual addresses are not announced on the link: ", std::string(status.message())));
       return announcements_.clear();
     }
@@ -175,7 +175,7 @@ EngineNews XdpEngine::Poll() {
   if (ports_.empty() || now - last_port_check_ < kPortCheckIntervalNs) return news;
   last_port_check_ = now;
   if (!send_problem_.empty()) {
-    news.messages.push_back(absl::StrCat("frames of our own did not leave: ", std::exchange(send_problem_, "")));
+    news.warnings.push_back(absl::StrCat("frames of our own did not leave: ", std::exchange(send_problem_, "")));
   }
   std::vector<EnginePort> ports = this->ports();
   news.ports_changed = ports != last_ports_;
@@ -183,7 +183,8 @@ EngineNews XdpEngine::Poll() {
   for (size_t i = 0; i < ports.size() && i < last_ports_.size(); i++) {
     // Whether the driver can is known when the first tables are published.
     if (ports[i].mode == last_ports_[i].mode) continue;
-    news.messages.push_back(absl::StrCat("port ", ports[i].name, ": ", ports[i].mode));
+    std::vector<std::string>& lines = ports_[i]->attachment().generic() ? news.warnings : news.messages;
+    lines.push_back(absl::StrCat("port ", ports[i].name, ": ", ports[i].mode));
   }
   last_ports_ = std::move(ports);
   return news;
@@ -195,8 +196,8 @@ void XdpEngine::FollowQueues(EngineNews* news) {
   for (size_t i = 0; i < ports_.size(); i++) {
     const uint16_t queues = ports_[i]->ReadQueues();
     if (queues <= queues_[i]) continue;
-    news->messages.push_back(absl::StrCat(ports_[i]->interface().name(), " has ", queues,
-                                          " queues now, and flow state ", "for ", queues_[i],
+    news->warnings.push_back(absl::StrCat(ports_[i]->interface().name(), " has ", queues,
+                                          " queues now, and flow state for ", queues_[i],
                                           "; restart sluiced to give each its own"));
   }
 }

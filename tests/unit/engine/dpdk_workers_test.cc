@@ -129,7 +129,7 @@ class DpdkWorkersTest : public DpdkEngineTest {
     const EngineCounters counters = engine_->ReadCounters();
     EXPECT_EQ(counters.verdicts[SLUICE_VERDICT_forwarded], traffic.sent() + 2 * Traffic::kFlows);
     EXPECT_EQ(counters.transmit_full, 0u);
-    for (const std::string& message : engine_->Poll().messages) EXPECT_EQ(message.find("hangs"), std::string::npos);
+    for (const std::string& warning : engine_->Poll().warnings) EXPECT_EQ(warning.find("hangs"), std::string::npos);
   }
 
   // How much of a CPU the worker takes while it goes to sleep a hundred times.
