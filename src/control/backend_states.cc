@@ -86,12 +86,14 @@ void BackendStates::WatchPool(const v1::Pool& pool) {
 
 // Of addresses that no backend has any more.
 void BackendStates::ForgetMissing() {
-  if (missing_.empty()) return;
+  if (missing_.empty() && found_.empty()) return;
   absl::flat_hash_set<Address> addresses;
   for (const auto& [name, pool] : pools_) {
     for (const auto& [backend, known] : pool.backends) addresses.insert(known.address);
   }
-  absl::erase_if(missing_, [&addresses](const auto& entry) { return !addresses.contains(entry.first); });
+  const auto is_nobodys = [&addresses](const auto& entry) { return !addresses.contains(entry.first); };
+  absl::erase_if(missing_, is_nobodys);
+  absl::erase_if(found_, is_nobodys);
 }
 
 BackendNames BackendStates::UnhealthyOf(const v1::Config& config, const std::vector<CheckedBackend>& targets) const {
@@ -169,7 +171,12 @@ void BackendStates::TellOfChecksNotMade() {
                not_made.reason);
 }
 
+void BackendStates::NextHopFound(const Address& address) {
+  if (missing_.erase(address) > 0) found_[address] = absl::Now();
+}
+
 void BackendStates::NextHopMissing(const Address& address, const std::string& reason) {
+  found_.erase(address);
   const auto [at, is_new] = missing_.try_emplace(address, Missing{reason, absl::Now()});
   if (!is_new && at->second.reason == reason) return;
   at->second.reason = reason;
@@ -191,6 +198,11 @@ absl::Time BackendStates::WantedSince(const std::string& pool, const std::string
 absl::Time BackendStates::MissingSince(const Address& address) const {
   const auto missing = missing_.find(address);
   return missing == missing_.end() ? absl::Now() : missing->second.since;
+}
+
+absl::Time BackendStates::FoundSince(const Address& address) const {
+  const auto found = found_.find(address);
+  return found == found_.end() ? absl::InfinitePast() : found->second;
 }
 
 std::optional<BackendStatus> BackendStates::Find(const std::string& pool, const std::string& backend) const {

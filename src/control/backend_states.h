@@ -64,7 +64,7 @@ class BackendStates {
   bool TakeShareChange() { return agents_.TakeShareChange(); }
 
   // What is known of the next hop of a backend's address. A missing one is said once for each reason.
-  void NextHopFound(const Address& address) { missing_.erase(address); }
+  void NextHopFound(const Address& address);
   void NextHopMissing(const Address& address, const std::string& reason);
   bool IsMissing(const Address& address) const { return missing_.contains(address); }
   // Empty where it is not missing.
@@ -87,6 +87,8 @@ class BackendStates {
   // Since when the operator wants of it what it shall do now, and since when it has no next hop; by the wall clock.
   absl::Time WantedSince(const std::string& pool, const std::string& backend) const;
   absl::Time MissingSince(const Address& address) const;
+  // Since when it has one again; the infinite past where none was missing.
+  absl::Time FoundSince(const Address& address) const;
   // For the builder.
   const BackendNames& unhealthy() const { return unhealthy_; }
 
@@ -120,6 +122,8 @@ class BackendStates {
   Agents agents_;
   absl::flat_hash_map<std::string, Pool> pools_;
   absl::flat_hash_map<Address, Missing> missing_;
+  // Of those that were missing, since when they are not.
+  absl::flat_hash_map<Address, absl::Time> found_;
   BackendNames unhealthy_;
   // When checks that could not be made were last said.
   absl::Time told_;

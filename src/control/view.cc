@@ -57,7 +57,7 @@ struct Condition {
 };
 
 Condition RoleOf(const Controller& controller, const std::string& pool, const v1::Backend& backend,
-                 const RiseFall* health) {
+                 const Address& address, const RiseFall* health) {
   const Effective::RoleStatus role = controller.effective().Role(pool, backend.name());
   if (role.role == Share::Role::kReserve) {
     return {v1::BackendStatus::BACKUP, "a backup, and enough other backends take flows", role.since};
@@ -65,9 +65,10 @@ Condition RoleOf(const Controller& controller, const std::string& pool, const v1
   if (role.role == Share::Role::kOtherZone) {
     return {v1::BackendStatus::OTHER_ZONE, absl::StrCat("of zone ", backend.zone(), ", not this node's"), role.since};
   }
-  const absl::Time wanted = controller.backend_states().WantedSince(pool, backend.name());
+  const BackendStates& states = controller.backend_states();
+  const absl::Time since = std::max(states.WantedSince(pool, backend.name()), states.FoundSince(address));
   return {v1::BackendStatus::READY, role.starts_slowly ? "it starts slowly, with a growing share" : "",
-          health == nullptr ? wanted : std::max(wanted, health->since())};
+          health == nullptr ? since : std::max(since, health->since())};
 }
 
 std::string Quoted(const AgentState::Said& said) {
@@ -115,12 +116,12 @@ Condition ConditionOf(const Controller& controller, const std::string& pool, con
   if (backend.state() == v1::Backend::DRAIN) return {v1::BackendStatus::DRAIN, "drained", wanted};
   if (backend.weight() == 0) return {v1::BackendStatus::NO_WEIGHT, "its weight is 0", wanted};
   if (Condition by_agent = ByAgent(agent); by_agent.is != v1::BackendStatus::READY) return by_agent;
-  const absl::StatusOr<Address> address = ParseAddress(backend.address());
-  if (address.ok() && !controller.HasNextHop(*address)) {
-    const std::string reason = states.WhyMissing(*address);
+  const Address address = ParseAddress(backend.address()).value_or(Address());
+  if (!controller.HasNextHop(address)) {
+    const std::string reason = states.WhyMissing(address);
     return {v1::BackendStatus::NO_NEXT_HOP,
             reason.empty() ? "its next hop is being looked for" : absl::StrCat("no next hop: ", reason),
-            reason.empty() ? wanted : states.MissingSince(*address)};
+            reason.empty() ? wanted : states.MissingSince(address)};
   }
   if (agent.down) {
     return {v1::BackendStatus::UNHEALTHY, absl::StrCat("down by its agent: ", Quoted(agent.down_said)),
@@ -128,7 +129,7 @@ Condition ConditionOf(const Controller& controller, const std::string& pool, con
   }
   const RiseFall* health = states.FindHealth(pool, backend.name());
   if (health == nullptr || health->state() != HealthState::kUnhealthy) {
-    return ReadyBy(agent, RoleOf(controller, pool, backend, health));
+    return ReadyBy(agent, RoleOf(controller, pool, backend, address, health));
   }
   return {v1::BackendStatus::UNHEALTHY, absl::StrCat("unhealthy: ", health->reason()), health->since()};
 }

@@ -41,18 +41,19 @@ class ViewTest : public testing::Test {
   ViewTest() : controller_({&engine_, &next_hops_, &health_, {1, 2, 3}}) {
     engine_.swept.flows_of_slot.resize(SLUICE_BACKENDS);
     engine_.swept.open_of_slot.resize(SLUICE_BACKENDS);
-    for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.7", "10.0.1.8"}) {
-      NextHop hop;
-      hop.ifindex = 11;
-      hop.mtu = 1500;
-      next_hops_.Resolve(*ParseAddress(text), hop);
-    }
+    for (const char* text : {"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.7", "10.0.1.8"}) Resolve(text);
     next_hops_.Fail(*ParseAddress("10.0.1.5"), "10.0.1.5 does not answer");
     EXPECT_TRUE(controller_.Apply(LoadConfigText(kConfig, "f.yaml")->config).ok());
     controller_.Tick();
     engine_.counters.listeners.resize(8);
     engine_.counters.backends.resize(8);
     engine_.counters.backend_answers.resize(8);
+  }
+  void Resolve(const char* address) {
+    NextHop hop;
+    hop.ifindex = 11;
+    hop.mtu = 1500;
+    next_hops_.Resolve(*ParseAddress(address), hop);
   }
   uint32_t SlotOf(const std::string& name) const {
     for (uint32_t i = 0; i < engine_.published->backend_slots(); i++) {
@@ -79,6 +80,23 @@ TEST_F(ViewTest, ListenersWithALimitTellWhatCountsAgainstIt) {
   EXPECT_FALSE(inventory.listeners(1).has_active_flows());
   EXPECT_EQ(inventory.listeners(2).max_connections(), 1000u);
   EXPECT_EQ(inventory.listeners(2).active_flows(), 34u);
+}
+
+TEST_F(ViewTest, ABackendIsReadySinceItHasANextHopAgain) {
+  const auto since = [this] {
+    const v1::BackendStatus backend = ViewInventory(controller_).pools(0).backends(4);
+    return std::pair(backend.condition(),
+                     absl::FromUnixSeconds(backend.since().seconds()) + absl::Nanoseconds(backend.since().nanos()));
+  };
+  const auto [missing, missing_since] = since();
+  EXPECT_EQ(missing, v1::BackendStatus::NO_NEXT_HOP);
+  const absl::Time before = absl::Now();
+  EXPECT_LE(missing_since, before);
+  Resolve("10.0.1.5");
+  controller_.Tick();
+  const auto [ready, ready_since] = since();
+  EXPECT_EQ(ready, v1::BackendStatus::READY);
+  EXPECT_GE(ready_since, before);
 }
 
 TEST_F(ViewTest, BackendsTellWhetherTheyTakeFlowsAndWhyNot) {
