@@ -93,6 +93,7 @@ struct Wanted::Draft {
   v1::StoredState stored;
   Replies replies;
   std::vector<Step> steps;
+  Warnings warnings;
 };
 
 void Wanted::Serve(Controller* controller) {
@@ -152,6 +153,10 @@ std::shared_ptr<const v1::Config> Wanted::Begin(const LoadedConfig& file, const 
   whole.set_file_sha256(file.sha256);
   begun_anew_ = !MessageDifferencer::Equals(whole.wanted(), kept.wanted());
   Take(std::move(whole));
+  // As of what is valid already, to know its warnings: those of the file have its lines for places.
+  Warnings warnings;
+  Validate(merged.config, &warnings).IgnoreError();
+  Warned(warnings);
   config_ = std::make_shared<const v1::Config>(std::move(merged.config));
   return config_;
 }
@@ -224,7 +229,9 @@ absl::StatusOr<v1::ChangeReply> Wanted::Replace(const char* what, v1::Config bas
   v1::ChangeReply reply;
   reply.set_dry_run(dry_run);
   for (std::string& line : DiffConfigs(*config_, merged.config)) reply.add_changes(std::move(line));
-  if (absl::Status status = Validate(merged.config, reply.mutable_warnings()); !status.ok()) return status;
+  Warnings warnings;
+  if (absl::Status status = Validate(merged.config, &warnings); !status.ok()) return status;
+  *reply.mutable_warnings() = warnings;
   for (std::string& line : merged.dropped) reply.add_warnings(std::move(line));
   if (dry_run) {
     if (absl::Status status = controller_->Check(merged.config); !status.ok()) return status;
@@ -236,6 +243,7 @@ absl::StatusOr<v1::ChangeReply> Wanted::Replace(const char* what, v1::Config bas
     next.set_revision(stored_.revision() + 1);
     base_ = std::move(base);
     config_ = std::move(config);
+    Warned(warnings);
     Take(std::move(next));
     Keep();
   }
@@ -273,11 +281,12 @@ absl::StatusOr<v1::ChangeReply> Wanted::Draw(const BackendEdit& edit, Draft* dra
 
 // Tells what changes once it is known to be valid.
 absl::Status Wanted::Check(Draft* draft) const {
-  google::protobuf::RepeatedPtrField<std::string> warnings;
-  if (absl::Status status = Validate(*draft->config, &warnings); !status.ok()) return status;
+  if (absl::Status status = Validate(*draft->config, &draft->warnings); !status.ok()) return status;
   for (const Draft::Step& step : draft->steps) {
     v1::ChangeReply& reply = *draft->replies[step.reply];
-    *reply.mutable_warnings() = warnings;
+    for (const std::string& warning : draft->warnings) {
+      if (!warned_.contains(warning)) reply.add_warnings(warning);
+    }
     for (std::string& line : DiffConfigs(step.before, step.after)) reply.add_changes(std::move(line));
   }
   return absl::OkStatus();
@@ -287,6 +296,7 @@ absl::Status Wanted::Publish(uint64_t begin, Draft* draft) {
   if (absl::Status status = controller_->Apply(draft->config).status(); !status.ok()) return status;
   config_ = std::move(draft->config);
   stored_ = std::move(draft->stored);
+  Warned(draft->warnings);
   Keep();
   for (const Draft::Step& step : draft->steps) {
     v1::ChangeReply& reply = *draft->replies[step.reply];

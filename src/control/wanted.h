@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -73,6 +74,7 @@ class Wanted {
 
  private:
   struct Draft;
+  using Warnings = google::protobuf::RepeatedPtrField<std::string>;
   // Since `begin`, of MonotonicNow.
   void SetTook(uint64_t begin, v1::ChangeReply* reply) const;
   absl::Status CheckOptions(const v1::ChangeOptions& options, uint64_t revision) const;
@@ -83,6 +85,7 @@ class Wanted {
   void Keep();
   absl::StatusOr<v1::ChangeReply> Draw(const BackendEdit& edit, Draft* draft) const;
   absl::Status Check(Draft* draft) const;
+  void Warned(const Warnings& warnings) { warned_ = {warnings.begin(), warnings.end()}; }
   absl::Status Publish(uint64_t begin, Draft* draft);
   void ChangeTogether(absl::Span<const BackendEdit> edits, Replies* replies);
   v1::WantedState Current() const;
@@ -104,6 +107,8 @@ class Wanted {
   };
   std::shared_ptr<const Ground> ground_ = std::make_shared<const Ground>();
   v1::StoredState stored_;
+  // What `config_` is warned of, which a change of a backend does not say again.
+  absl::flat_hash_set<std::string> warned_;
   // It is not as it was found.
   bool begun_anew_ = false;
 };

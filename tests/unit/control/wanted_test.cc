@@ -185,6 +185,21 @@ TEST_F(WantedTest, ADryRunTellsAndDoesNothing) {
   EXPECT_EQ(wanted_->revision(), 0u);
 }
 
+TEST_F(WantedTest, AChangeOfABackendWarnsOfWhatItMakes) {
+  file_ = File(absl::StrCat(kA, "]}, {name: empty, backends: ["));
+  Start();
+  EXPECT_THAT(SetWeight("a", 3)->warnings(), IsEmpty());
+  EXPECT_THAT(SetWeight("a", 0)->warnings(), ElementsAre(HasSubstr("pool \"web\" takes no new flows")));
+  EXPECT_THAT(Add("web", Backend("c", "10.0.1.3"), {})->warnings(), IsEmpty());
+  EXPECT_THAT(Remove("c", {})->warnings(), ElementsAre(HasSubstr("pool \"web\" takes no new flows")));
+  EXPECT_THAT(Add("empty", Backend("c", "10.0.1.3"), {})->warnings(), IsEmpty());
+  // A configuration as a whole is warned of whole.
+  const absl::StatusOr<v1::ChangeReply> applied = wanted_->Apply(file_.config, {});
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_THAT(applied->warnings(),
+              ElementsAre(HasSubstr("pool \"empty\" has no backends"), HasSubstr("is used by no listener")));
+}
+
 TEST_F(WantedTest, ErrorsSayWhatToDoAndChangeNothing) {
   const auto refusal = [](const absl::StatusOr<v1::ChangeReply>& reply) {
     return std::string(reply.status().message());
