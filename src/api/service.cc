@@ -54,6 +54,13 @@ std::string WhichFlows(const v1::KillFlowsRequest& request) {
   return words;
 }
 
+// Of all pools, or of one that has to be there.
+absl::StatusOr<v1::Inventory> InventoryOf(const Controller& controller, const std::string& pool) {
+  v1::Inventory inventory = ViewInventory(controller, pool);
+  if (!pool.empty() && inventory.pools().empty()) return NoPool(controller.config(), pool);
+  return inventory;
+}
+
 }  // namespace
 
 bool ApiService::MayChange(const grpc::CallbackServerContext& context) const {
@@ -154,9 +161,9 @@ grpc::ServerUnaryReactor* ApiService::GetStatus(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* ApiService::List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
                                            v1::Inventory* reply) {
   return queue_.Submit(context, [this, request, reply](const std::shared_ptr<Call>& call) {
-    *reply = ViewInventory(*backing_.controller, request->pool());
-    const bool found = request->pool().empty() || reply->pools_size() > 0;
-    call->Finish(found ? absl::OkStatus() : NoPool(backing_.controller->config(), request->pool()));
+    absl::StatusOr<v1::Inventory> inventory = InventoryOf(*backing_.controller, request->pool());
+    if (inventory.ok()) *reply = *std::move(inventory);
+    call->Finish(inventory.status());
   });
 }
 
@@ -188,7 +195,7 @@ grpc::ServerWriteReactor<v1::Inventory>* ApiService::Stats(grpc::CallbackServerC
     interval += std::chrono::milliseconds(request->interval().nanos() / 1'000'000);
     interval = std::max(interval, kShortestInterval);
   }
-  return streams_.Stats(interval, [this, pool = request->pool()] { return ViewInventory(*backing_.controller, pool); });
+  return streams_.Stats(interval, [this, pool = request->pool()] { return InventoryOf(*backing_.controller, pool); });
 }
 
 grpc::ServerWriteReactor<v1::Event>* ApiService::Watch(grpc::CallbackServerContext*, const v1::WatchRequest*) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "api/call_queue.h"
 
 namespace sluice {
 namespace {
@@ -35,7 +36,9 @@ class Streams::Ticker : public std::enable_shared_from_this<Ticker> {
 
   void Tick() {
     if (stream_->ended()) return;
-    stream_->Push(read_());
+    absl::StatusOr<v1::Inventory> inventory = read_();
+    if (!inventory.ok()) return stream_->End(ToGrpc(inventory.status()));
+    stream_->Push(*std::move(inventory));
     timer_.expires_after(interval_);
     timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
       if (!error) self->Tick();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "api/stream.h"
 #include "control/events.h"
 #include "control/runtime.pb.h"
@@ -30,8 +31,8 @@ class Streams : public EventSink {
   Streams& operator=(const Streams&) = delete;
 
   grpc::ServerWriteReactor<v1::Event>* Watch();
-  // What `read` gives, every `interval`.
-  using Read = std::function<v1::Inventory()>;
+  // What `read` gives, every `interval`, until that is an error.
+  using Read = std::function<absl::StatusOr<v1::Inventory>()>;
   grpc::ServerWriteReactor<v1::Inventory>* Stats(std::chrono::milliseconds interval, Read read);
   // Ends them all, and those that come, with UNAVAILABLE.
   void Close();

@@ -64,6 +64,10 @@ absl::Status NoTablesYet() {
 }
 
 absl::StatusOr<sluice_flow> ReadFlow(const v1::FiveTuple& from) {
+  if (!v1::FiveTuple::Protocol_IsValid(from.protocol())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown protocol ", int{from.protocol()}, "; use tcp, udp or icmp"));
+  }
   const absl::StatusOr<Address> source = ParseAddress(from.source());
   if (!source.ok()) return source.status();
   const absl::StatusOr<Address> destination = ParseAddress(from.destination());

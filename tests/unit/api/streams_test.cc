@@ -105,6 +105,18 @@ TEST_F(StreamsTest, StatsComeAgainAndAgain) {
   context.TryCancel();
 }
 
+TEST_F(StreamsTest, StatsOfAPoolThatIsNotThereEnd) {
+  grpc::ClientContext context;
+  v1::StatsRequest request;
+  request.set_pool("none");
+  const auto reader = stub_->Stats(&context, request);
+  v1::Inventory inventory;
+  EXPECT_FALSE(reader->Read(&inventory));
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(status.error_message(), "no pool is named \"none\"; it is one of web");
+}
+
 TEST_F(StreamsTest, ThereAreSoManyAtATime) {
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::unique_ptr<v1::LoadBalancer::Stub>> stubs;

@@ -178,6 +178,9 @@ TEST_F(FlowViewTest, WhatIsNoFlowIsToldAsThat) {
   EXPECT_THAT(refused(Tuple("192.0.2.7", 1000, "2001:db8::1", 80)), HasSubstr("different IP versions"));
   EXPECT_THAT(refused(Tuple("192.0.2.7", 0, "203.0.113.10", 80)), HasSubstr("0 is not a port"));
   EXPECT_THAT(refused(Tuple("192.0.2.7", 70000, "203.0.113.10", 80)), HasSubstr("70000 is not a port"));
+  v1::FiveTuple unknown = Tuple("192.0.2.7", 1000, "203.0.113.10", 80);
+  unknown.set_protocol(static_cast<v1::FiveTuple::Protocol>(99));
+  EXPECT_THAT(refused(unknown), HasSubstr("unknown protocol 99; use tcp, udp or icmp"));
   EXPECT_NE(refused(Tuple("", 1000, "203.0.113.10", 80)), "");
   v1::FiveTuple ping = Tuple("192.0.2.7", 0, "203.0.113.10", 0);
   ping.set_protocol(v1::FiveTuple::ICMP);
