@@ -60,17 +60,19 @@ struct EngineCounters {
 struct EnginePort {
   std::string name;
   Mac mac{};
+  // Layer 3, bytes.
   uint16_t mtu = 0;
   bool link_up = false;
   // The kernel interface whose routes lead through this port, 0 if none.
   int kernel_ifindex = 0;
+  // How it runs, for the reader: "af_xdp copy".
   std::string mode;
   bool operator==(const EnginePort&) const = default;
 };
 
 // What the engine has to tell since the last Poll.
 struct EngineNews {
-  // Ports changed (MAC, MTU, link): read ports() again.
+  // Ports changed (MAC, MTU, link, mode): read ports() again.
   bool ports_changed = false;
   // Sentences for the log: what is worth knowing, and what somebody should look after.
   std::vector<std::string> messages;
