@@ -166,6 +166,7 @@ TEST_F(InheritTest, TheTableAndWhomItNames) {
     ASSERT_TRUE(left.ok()) << left.status();
     EXPECT_EQ(left->state.partitions, kPartitions);
     EXPECT_EQ(left->state.partition_buckets, kBuckets);
+    EXPECT_EQ(left->state.marks_vacated, 1u);
     ASSERT_GE(left->backends.size(), tables->backend_slots());
     EXPECT_EQ(
         std::memcmp(left->backends.data(), tables->view().backends, tables->backend_slots() * sizeof(sluice_backend)),
