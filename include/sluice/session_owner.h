@@ -70,10 +70,15 @@ SLUICE_INLINE uint32_t sluice_bucket_occupied(const struct sluice_bucket* bucket
   return occupied;
 }
 
-/* Whether there are fewer than SLUICE_PRIMARY_FILL, by one look: places are taken from the first one on. */
+/* A session's entry goes to its secondary bucket only when its primary one has as many. That is later than for flows of
+ * the connection table (SLUICE_PRIMARY_FILL), so that of a full table 6 % are there in place of 15: an entry that finds
+ * both buckets full pushes none out, as others have another place to move to. */
+#define SLUICE_SESSION_FILL 7
+
+/* Whether there are fewer than SLUICE_SESSION_FILL, by one look: places are taken from the first one on. */
 SLUICE_INLINE bool sluice_bucket_has_room_behind(const struct sluice_bucket* bucket) {
   uint64_t last = 0;
-  for (uint32_t i = SLUICE_PRIMARY_FILL - 1; i < SLUICE_BUCKET_ENTRIES; i++)
+  for (uint32_t i = SLUICE_SESSION_FILL - 1; i < SLUICE_BUCKET_ENTRIES; i++)
     last |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
   return last == SLUICE_ENTRY_EMPTY;
 }
@@ -236,7 +241,7 @@ SLUICE_STAGE int sluice_session_move(struct sluice_owned* of, uint32_t at, uint3
   return 1;
 }
 
-/* Both buckets of the flow are full, which is one in millions at capacity: an entry that also has a place elsewhere
+/* Both buckets of the flow are full, which is one in 3,000 at capacity: an entry that also has a place elsewhere
  * moves there (Pagh and Rodler, 2001, but never more than one). */
 SLUICE_INLINE int sluice_session_make_room(struct sluice_owned* of, uint64_t hash) {
   if (SLUICE_MISSING(of)) return 0;
@@ -273,7 +278,7 @@ SLUICE_INLINE int sluice_session_put(struct sluice_owned* of, uint64_t hash, uin
   if (SLUICE_MISSING(bucket) || SLUICE_MISSING(other)) return 0;
   if (!sluice_bucket_has_room_behind(bucket)) {
     const uint32_t occupied = sluice_bucket_occupied(bucket);
-    if (occupied >= SLUICE_PRIMARY_FILL && sluice_bucket_occupied(other) < occupied) bucket = other;
+    if (occupied >= SLUICE_SESSION_FILL && sluice_bucket_occupied(other) < occupied) bucket = other;
   }
   const uint32_t room = sluice_bucket_room(bucket);
   if (room == SLUICE_BUCKET_ENTRIES) return 0;
