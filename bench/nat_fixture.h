@@ -17,7 +17,7 @@ class NatPath {
  public:
   NatPath(Tables& tables, uint64_t flows, bool established = true);
 
-  // Puts 32 packets of flows drawn at random into the frames: clients' or servers'.
+  // Puts a burst of flows drawn at random into the frames: clients' or servers'.
   void NextForward() { clients_.Next(); }
   void NextReverse();
   // The SYNs of the flows first, first + 1, ... in turn.

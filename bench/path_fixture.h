@@ -66,7 +66,7 @@ AccessTree RandomAccess(bool ipv6, uint32_t prefixes);
 class Packets {
  public:
   Packets(bool ipv6, uint64_t flows);
-  // Puts the headers of 32 packets back as a client sent them, each of a flow drawn at random.
+  // Puts the headers of a burst back as its clients sent them, each packet of a flow drawn at random.
   void Next();
   // Of the flows first, first + 1, ... in turn.
   void Fill(uint64_t first);

@@ -1,5 +1,5 @@
 // How the benchmarks of the path are timed: only the stage itself (the burst's packets are laid out between), one
-// reading of the clock before 32 packets and one behind them.
+// reading of the clock before a burst and one behind it.
 //
 // Thread-safety: one thread.
 #pragma once

@@ -162,7 +162,7 @@ void AddSettings(Object& object, const Settings& settings) {
   Add(object, "cpu", CpuModel());
 }
 
-std::string Line(const std::string& name, const char* unit, const Figure& figure) {
+std::string Line(const std::string& name, const std::string& unit, const Figure& figure) {
   return absl::StrFormat("%-22s %8.2f %-6s (%.2f to %.2f)\n", name, figure.median, unit, figure.min, figure.max);
 }
 
@@ -178,9 +178,10 @@ std::string FloorText(const Settings& settings, const Figures& figures) {
       absl::StrCat(Line("floor", "Mpps", figures.floor_mpps), Line("", "ns", figures.floor_ns),
                    Line("", "cycles", figures.floor_cycles), Line("balancer to floor", "", figures.ratio));
   if (settings.kernel) return text;
+  const std::string full = absl::StrCat("of ", SLUICE_BURST);
   return absl::StrCat(text, Line("generator alone", "Mpps", figures.generator_mpps),
-                      Line("batch of the balancer", "of 32", figures.batch),
-                      Line("batch of the floor", "of 32", figures.floor_batch));
+                      Line("batch of the balancer", full, figures.batch),
+                      Line("batch of the floor", full, figures.floor_batch));
 }
 
 std::string GaveWayText(const Results& results) {

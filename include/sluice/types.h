@@ -96,7 +96,7 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #define SLUICE_64(x) ((uint64_t)__builtin_bswap64((uint64_t)(x)))
 
 /* Limits: all of them, in one place. */
-#define SLUICE_BURST 32
+#define SLUICE_BURST 64
 /* Room in front of a packet for the largest change of its headers: Ethernet with a VLAN tag, IPv6, UDP, GUE. */
 #define SLUICE_HEADROOM 128
 /* Room behind it: a neighbour advertisement may be longer than its solicitation. */

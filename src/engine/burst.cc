@@ -67,7 +67,7 @@ void BurstPath::Process(const sluice_tables& tables, uint64_t now, uint16_t ingr
                     partitions_[own], Selector(own, now)};
   if (SLUICE_UNLIKELY(tables.settings->sessions != 0)) return ProcessMixed(burst, frames, count, unfinished);
   std::array<Job, SLUICE_BURST> jobs;
-  // Twice in the code, for once in 32 packets is often enough to ask.
+  // Twice in the code, for once in a burst is often enough to ask.
   const uint64_t bytes = SLUICE_UNLIKELY(unfinished) ? LookForAll(burst, frames, jobs.data(), count, true)
                                                      : LookForAll(burst, frames, jobs.data(), count, false);
   CountBurst(count, bytes, Finish(burst, jobs.data(), count));
@@ -93,26 +93,26 @@ SLUICE_APART uint64_t BurstPath::FinishMixed(const Burst& burst, Job* jobs, uint
 
 // Steps 4 and 5 for packets that have been looked up. How many were not forwarded.
 SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t count) {
-  // Bit i for job i. Hits and misses go apart without a branch: which of them a packet is can't be predicted.
-  uint32_t met = 0;
-  for (uint32_t i = 0; i < count; i++) met |= uint32_t{burst.Meet(jobs[i])} << i;
-  const uint32_t missed = ~met & static_cast<uint32_t>((uint64_t{1} << count) - 1);
-  for (uint32_t left = missed; left != 0; left &= left - 1) {
-    Job& job = jobs[__builtin_ctz(left)];
+  // Hits and misses go apart without a branch: which of them a packet is can't be predicted.
+  Jobs met = 0;
+  for (uint32_t i = 0; i < count; i++) met |= Jobs{burst.Meet(jobs[i])} << i;
+  const Jobs missed = ~met & FirstJobs(count);
+  for (Jobs left = missed; left != 0; left &= left - 1) {
+    Job& job = jobs[FirstOf(left)];
     if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE)) continue;
     job.bucket = burst.Secondary(job.hash);
     __builtin_prefetch(job.bucket, 1);
   }
   Sums sums;
-  uint32_t unsettled = 0;
-  for (uint32_t left = met; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+  Jobs unsettled = 0;
+  for (Jobs left = met; left != 0; left &= left - 1) {
+    const auto i = FirstOf(left);
     if (SLUICE_LIKELY(Pass(burst, jobs[i], sums))) continue;
     jobs[i].absent = false;
-    unsettled |= 1u << i;
+    unsettled |= Jobs{1} << i;
   }
-  for (uint32_t left = missed; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+  for (Jobs left = missed; left != 0; left &= left - 1) {
+    const auto i = FirstOf(left);
     const uint32_t match = sluice_bucket_match(jobs[i].bucket, sluice_tag(jobs[i].hash));
     if (match != 0) {
       burst.Take(jobs[i], match);
@@ -121,18 +121,18 @@ SLUICE_HOT uint64_t BurstPath::Finish(const Burst& burst, Job* jobs, uint32_t co
       jobs[i].backend = nullptr;
     }
     jobs[i].absent = match == 0;
-    unsettled |= 1u << i;
+    unsettled |= Jobs{1} << i;
   }
   Flush(sums);
   if (SLUICE_UNLIKELY(unsettled != 0)) sums.not_forwarded += SettleAll(burst, jobs, unsettled);
   return sums.not_forwarded;
 }
 
-// Jobs that are left, bit i for job i. How many were not forwarded. In order, so that the second packet of a new flow
-// finds what the first one made.
-SLUICE_APART uint64_t BurstPath::SettleAll(const Burst& burst, Job* jobs, uint32_t unsettled) {
+// Jobs that are left. How many were not forwarded. In order, so that the second packet of a new flow finds what the
+// first one made.
+SLUICE_APART uint64_t BurstPath::SettleAll(const Burst& burst, Job* jobs, Jobs unsettled) {
   Sums sums;
-  for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[__builtin_ctz(unsettled)], sums);
+  for (; unsettled != 0; unsettled &= unsettled - 1) Settle(burst, jobs[FirstOf(unsettled)], sums);
   Flush(sums);
   return sums.not_forwarded;
 }
@@ -304,7 +304,7 @@ SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job, Sums& sums)
     if (job.verdict != SLUICE_CONTINUE) return false;
     if (sluice_makes_entry(&job.packet)) {
       const bool placed = Insert(burst, job, moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW);
-      sums.made |= Sums::BitOf(job.hash);
+      sums.NoteMade(job.hash);
       if (SLUICE_UNLIKELY(!placed) && !GoUnplaced(burst, job)) return false;
       new_flow = placed && !moved;
     }
@@ -316,7 +316,7 @@ SLUICE_HOT bool BurstPath::FindBackend(const Burst& burst, Job& job, Sums& sums)
 // Both buckets again, where an earlier packet of this burst may have made the entry.
 SLUICE_HOT bool BurstPath::FollowOwn(const Burst& burst, Job& job, const Sums& sums) {
   uint64_t* unusable = nullptr;
-  if (SLUICE_LIKELY(job.absent && !(sums.made & Sums::BitOf(job.hash)))) {
+  if (SLUICE_LIKELY(job.absent && !sums.MayHaveMade(job.hash))) {
     job.at = nullptr;
     return false;
   }
@@ -411,7 +411,7 @@ SLUICE_COLD bool BurstPath::GoUnplaced(const Burst& burst, Job& job) {
 SLUICE_COLD void BurstPath::InsertFragment(const Burst& burst, const Job& job, Sums& sums) {
   const sluice_flow flow = sluice_fragment_flow(&job.packet);
   const uint64_t hash = sluice_hash_flow(burst.settings, &flow);
-  sums.made |= Sums::BitOf(hash);
+  sums.NoteMade(hash);
   sluice_bucket* primary = burst.Primary(hash);
   sluice_bucket* secondary = burst.Secondary(hash);
   const uint64_t entry = sluice_entry_make(hash, job.slot, SLUICE_STATE_NEW, burst.tick);

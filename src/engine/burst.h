@@ -33,6 +33,9 @@ using SessionPartition = sluice_session_partition;
 class NatOwners;
 class SessionPath;
 struct Job;
+// Which of a burst: bit i for job i.
+using Jobs = uint64_t;
+static_assert(SLUICE_BURST <= 64);
 
 // A packet in memory, and what becomes of it.
 struct Frame {
@@ -155,7 +158,7 @@ class BurstPath {
   void CountBurst(uint32_t count, uint64_t bytes, uint64_t not_forwarded);
 
   bool Pass(const Burst& burst, Job& job, Sums& sums);
-  uint64_t SettleAll(const Burst& burst, Job* jobs, uint32_t unsettled);
+  uint64_t SettleAll(const Burst& burst, Job* jobs, Jobs unsettled);
   void Settle(const Burst& burst, Job& job, Sums& sums);
   bool FindBackend(const Burst& burst, Job& job, Sums& sums);
   bool FollowOwn(const Burst& burst, Job& job, const Sums& sums);

@@ -24,11 +24,12 @@ struct BurstPath::Sums {
   uint32_t listener = SLUICE_NO_LISTENER;
   uint32_t pool = SLUICE_NO_POOL;
   uint64_t plain = 0;
-  // The hashes for which this burst has made entries, each as one bit of many.
-  uint64_t made = 0;
+  // The hashes for which this burst has made entries, each as one bit of eight times as many.
+  std::array<uint64_t, 8> made{};
   Volume volume{};
 
-  static uint64_t BitOf(uint64_t hash) { return uint64_t{1} << (hash & 63); }
+  void NoteMade(uint64_t hash) { made[hash >> 6 & 7] |= uint64_t{1} << (hash & 63); }
+  bool MayHaveMade(uint64_t hash) const { return made[hash >> 6 & 7] >> (hash & 63) & 1; }
   void TurnTo(uint32_t to) {
     pool = to;
     plain = sluice_plain_backend(to);

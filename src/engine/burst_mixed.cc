@@ -13,38 +13,38 @@ namespace sluice {
 SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Job* jobs, uint32_t count,
                                            bool unfinished, Totals* totals) {
   // Whose it is says its first one, perhaps of this burst.
-  uint32_t fragments = 0;
-  uint32_t others = 0;
+  Jobs fragments = 0;
+  Jobs others = 0;
   for (uint32_t i = 0; i < count; i++) {
     Job& job = jobs[i];
     totals->bytes += frames[i].length;
     job.Parse(&frames[i], unfinished);
     if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE) ||
         (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW) && !IsOtherFlow(burst, job.packet))) {
-      if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= 1u << i;
-      others |= 1u << i;
+      if (job.verdict == SLUICE_CONTINUE && job.packet.kind == SLUICE_PACKET_LATER_FRAGMENT) fragments |= Jobs{1} << i;
+      others |= Jobs{1} << i;
       Burst::LeaveOut(job, job.verdict, SLUICE_NO_LISTENER);
       continue;
     }
     job.hash = sluice_hash_flow(burst.settings, &job.packet.flow);
     job.bucket = sessions_->Fetch(job.hash);
   }
-  const auto all = static_cast<uint32_t>((uint64_t{1} << count) - 1);
-  const uint32_t flows = all & ~others;
+  const Jobs all = FirstJobs(count);
+  const Jobs flows = all & ~others;
   const SessionBurst session_burst{burst.tables,  burst.now,      burst.tick,
                                    burst.ingress, burst.selector, counters_.backend(0, true)};
   const SessionPath::Rest rest = sessions_->Process(session_burst, jobs, count, {flows, fragments}, &counters_);
   totals->not_forwarded += rest.not_forwarded;
-  const uint32_t done = (flows | fragments) & ~rest.left;
+  const Jobs done = (flows | fragments) & ~rest.left;
   if (SLUICE_LIKELY(done == all)) return 0;
   for (uint32_t i = 0; i < count; i++) {
-    if (done & 1u << i) {
+    if (done & Jobs{1} << i) {
       Burst::LeaveOut(jobs[i], kDone, SLUICE_NO_LISTENER);
     } else {
       burst.Look(jobs[i]);
     }
   }
-  return static_cast<uint32_t>(__builtin_popcount(all & ~done));
+  return static_cast<uint32_t>(__builtin_popcountll(all & ~done));
 }
 
 // As Process, where a burst needs more than the connection table.

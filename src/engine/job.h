@@ -17,6 +17,21 @@
 
 namespace sluice {
 
+// All of `count`.
+SLUICE_HOT Jobs FirstJobs(uint32_t count) {
+  return count < 64 ? (Jobs{1} << count) - 1 : ~Jobs{0};
+}
+
+SLUICE_HOT uint32_t FirstOf(Jobs jobs) {
+  return static_cast<uint32_t>(__builtin_ctzll(jobs));
+}
+
+// A line that may be in memory, of a burst's worth of them: into the second level. The first one waits for some twenty
+// lines at a time; more than those hold up what else it is asked for, or are forgotten.
+SLUICE_HOT void FetchFar(const void* at) {
+  __builtin_prefetch(at, 0, 2);
+}
+
 // Two cache lines: parse and hash fill the first, the look-ups the second.
 struct alignas(64) Job {
   sluice_packet packet;

@@ -72,7 +72,7 @@ SessionPath::Rest SessionPath::Process(const SessionBurst& burst, Job* jobs, uin
                                        WorkerCounters* counters) {
   const Met first = MeetAll(jobs, count);
   Rest rest;
-  const uint32_t missed = candidates.flows & ~first.found();
+  const Jobs missed = candidates.flows & ~first.found();
   if (missed != 0) rest.left = FetchAgain(burst, jobs, missed);
   Sums sums{counters,
             &burst.tables,
@@ -86,20 +86,20 @@ SessionPath::Rest SessionPath::Process(const SessionBurst& burst, Job* jobs, uin
   for (uint32_t i = 0; i < count; i++) __builtin_prefetch(&sums.records[jobs[i].session->backend]);
   // Those of the second buckets come while the others are worked off.
   Met second;
-  for (uint32_t left = missed & ~rest.left; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+  for (Jobs left = missed & ~rest.left; left != 0; left &= left - 1) {
+    const auto i = FirstOf(left);
     second.Note(i, Meet(jobs[i]));
   }
-  uint32_t unsettled = (missed & ~rest.left & ~second.found()) | candidates.fragments;
+  Jobs unsettled = (missed & ~rest.left & ~second.found()) | candidates.fragments;
   for (const Met& met : {first, second}) {
     // Each direction by itself: which of them a packet goes can't be predicted.
-    for (uint32_t left = met.forward; left != 0; left &= left - 1) {
-      const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-      if (SLUICE_UNLIKELY(!Forward(burst, jobs[i], sums))) unsettled |= left & (0u - left);
+    for (Jobs left = met.forward; left != 0; left &= left - 1) {
+      const auto i = FirstOf(left);
+      if (SLUICE_UNLIKELY(!Forward(burst, jobs[i], sums))) unsettled |= left & (0 - left);
     }
-    for (uint32_t left = met.reverse; left != 0; left &= left - 1) {
-      const auto i = static_cast<uint32_t>(__builtin_ctz(left));
-      if (SLUICE_UNLIKELY(!Return(burst, jobs[i], sums))) unsettled |= left & (0u - left);
+    for (Jobs left = met.reverse; left != 0; left &= left - 1) {
+      const auto i = FirstOf(left);
+      if (SLUICE_UNLIKELY(!Return(burst, jobs[i], sums))) unsettled |= left & (0 - left);
     }
   }
   Flush(sums);
@@ -107,10 +107,10 @@ SessionPath::Rest SessionPath::Process(const SessionBurst& burst, Job* jobs, uin
   rest.not_forwarded = sums.not_forwarded + sums.returned_packets;
   // In order, so that the second packet of a new flow finds what the first one made.
   for (; unsettled != 0; unsettled &= unsettled - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(unsettled));
+    const auto i = FirstOf(unsettled);
     const sluice_verdict verdict = SettleAndCount(burst, jobs[i], counters);
     rest.not_forwarded += verdict != SLUICE_VERDICT_forwarded && verdict != SLUICE_CONTINUE;
-    rest.left |= uint32_t{verdict == SLUICE_CONTINUE} << i;
+    rest.left |= Jobs{verdict == SLUICE_CONTINUE} << i;
   }
   return rest;
 }
@@ -157,7 +157,7 @@ SLUICE_HOT uint32_t SessionPath::Meet(Job& job) const {
   const auto at = static_cast<uint32_t>(__builtin_ctz(match | 1u << (SLUICE_BUCKET_ENTRIES - 1)));
   const uint64_t entry = SLUICE_LOAD_ENTRY(&job.bucket->entries[at]);
   job.session = &partition_.sessions[static_cast<uint32_t>(entry)];
-  __builtin_prefetch(job.session, 1);
+  FetchFar(job.session);
   // Without a branch: whether a flow is in its first bucket can't be predicted.
   return sluice_entry_state(entry) & (0u - (match != 0));
 }
@@ -170,15 +170,15 @@ SLUICE_HOT SessionPath::Met SessionPath::MeetAll(Job* jobs, uint32_t count) cons
 
 // The second buckets of those that have no entry in their first, unless they are of a listener that does not translate;
 // the jobs of those.
-uint32_t SessionPath::FetchAgain(const SessionBurst& burst, Job* jobs, uint32_t missed) const {
+Jobs SessionPath::FetchAgain(const SessionBurst& burst, Job* jobs, Jobs missed) const {
   const bool all = burst.tables.settings->sessions == SLUICE_SESSIONS_ALL;
-  uint32_t left_out = 0;
-  for (uint32_t left = missed; left != 0; left &= left - 1) {
-    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+  Jobs left_out = 0;
+  for (Jobs left = missed; left != 0; left &= left - 1) {
+    const auto i = FirstOf(left);
     Job& job = jobs[i];
-    left_out |= uint32_t{!all && !FindListener(burst, job)} << i;
+    left_out |= Jobs{!all && !FindListener(burst, job)} << i;
     job.bucket = &partition_.buckets[sluice_secondary_bucket(job.hash, partition_.bucket_count)];
-    __builtin_prefetch(job.bucket);
+    FetchFar(job.bucket);
   }
   return left_out;
 }

@@ -36,21 +36,21 @@ class SessionPath {
   // Where the entry of a flow of this hash is looked for first, on its way from here on.
   sluice_bucket* Fetch(uint64_t hash) const {
     sluice_bucket* bucket = &partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
-    __builtin_prefetch(bucket);
+    FetchFar(bucket);
     return bucket;
   }
 
-  // Which of the jobs may be ours: bit i for job i. A job that is in neither has a hash and a bucket all the same.
+  // Which of the jobs may be ours. A job that is in neither has a hash and a bucket all the same.
   struct Candidates {
-    uint32_t flows;
-    uint32_t fragments;
+    Jobs flows;
+    Jobs fragments;
   };
   struct Rest {
     // Of those with a verdict.
     uint32_t not_forwarded = 0;
     // Candidates that are nobody's here, untouched: flows of listeners that do not translate, and later fragments
     // whose first has not been translated.
-    uint32_t left = 0;
+    Jobs left = 0;
   };
   // Gives the candidates' frames their verdicts, and counts them but for `forwarded`.
   Rest Process(const SessionBurst& burst, Job* jobs, uint32_t count, Candidates candidates, WorkerCounters* counters);
@@ -97,12 +97,12 @@ class SessionPath {
   };
   enum class Use { kGoOn, kReplace, kOver };
 
-  // Whose entries were found: bit i for job i.
+  // Whose entries were found.
   struct Met {
-    uint32_t forward = 0;
-    uint32_t reverse = 0;
-    uint32_t found() const { return forward | reverse; }
-    void Note(uint32_t i, uint32_t kind) {
+    Jobs forward = 0;
+    Jobs reverse = 0;
+    Jobs found() const { return forward | reverse; }
+    void Note(uint32_t i, Jobs kind) {
       static_assert(SLUICE_ENTRY_FORWARD == 1 && SLUICE_ENTRY_REVERSE == 2);
       forward |= (kind & 1) << i;
       reverse |= (kind >> 1) << i;
@@ -112,7 +112,7 @@ class SessionPath {
   uint32_t GuessOwner(const SessionBurst& burst, const Job& job) const;
   uint32_t Meet(Job& job) const;
   Met MeetAll(Job* jobs, uint32_t count) const;
-  uint32_t FetchAgain(const SessionBurst& burst, Job* jobs, uint32_t missed) const;
+  Jobs FetchAgain(const SessionBurst& burst, Job* jobs, Jobs missed) const;
   static bool FindListener(const SessionBurst& burst, Job& job);
   static bool IsPlain(const sluice_packet& packet, const sluice_session& session, bool told);
   static bool NoteQuickly(const SessionBurst& burst, const sluice_packet& packet, const uint8_t* data, Side side,

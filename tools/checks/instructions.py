@@ -17,8 +17,8 @@ from checks.builds import ROOT
 
 PROGRAM = ROOT / "build/bench/path_bench"
 RECORD = ROOT / "bench/path_instructions.json"
-# Packets of one iteration: SLUICE_BURST.
-BURST = 32
+# Packets of one iteration.
+BURST = int(re.search(r"#define SLUICE_BURST (\d+)", (ROOT / "include/sluice/types.h").read_text())[1])
 # By so much may a row grow before it fails.
 MOST = 1.03
 # As path_bench names them; those whose tables do not change with how many packets have been.

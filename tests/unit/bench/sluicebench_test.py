@@ -60,7 +60,7 @@ class Measures(unittest.TestCase):
         self.assertGreaterEqual(result["table_bytes"], 12 * result["room"])
         self.assertGreater(result["resident_bytes"], result["table_bytes"])
         self.assertGreater(result["batch"], 0)
-        self.assertLessEqual(result["batch"], 32)
+        self.assertLessEqual(result["batch"], 64)
         self.assertNotEqual(result["cpu"], "")
 
     def test_every_way_of_forwarding(self):
