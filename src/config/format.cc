@@ -1,6 +1,8 @@
 #include "config/format.h"
 
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/time_util.h>
 #include <yaml-cpp/yaml.h>
 
@@ -10,6 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "config/scalar.h"
@@ -129,6 +132,38 @@ class Writer {
   Unset unset_;
 };
 
+// Numbers that a double has exactly; larger ones are in quotes, as protobuf has those of 64 bits.
+constexpr uint64_t kMostExact = uint64_t{1} << 53;
+
+// yaml-cpp's tag of what has no quotes.
+bool IsPlain(const YAML::Node& node) {
+  return node.Tag() == "?";
+}
+
+google::protobuf::Value ValueOf(const YAML::Node& node) {
+  google::protobuf::Value value;
+  if (node.IsMap()) {
+    auto& fields = *value.mutable_struct_value()->mutable_fields();
+    for (const auto& member : node) fields[member.first.Scalar()] = ValueOf(member.second);
+    return value;
+  }
+  if (node.IsSequence()) {
+    auto& values = *value.mutable_list_value();
+    for (const YAML::Node& element : node) *values.add_values() = ValueOf(element);
+    return value;
+  }
+  const std::string& text = node.Scalar();
+  uint64_t number = 0;
+  if (IsPlain(node) && (text == "true" || text == "false")) {
+    value.set_bool_value(text == "true");
+  } else if (IsPlain(node) && absl::SimpleAtoi(text, &number) && number <= kMostExact) {
+    value.set_number_value(static_cast<double>(number));
+  } else {
+    value.set_string_value(text);
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string config::FormatScalar(const Message& message, const FieldDescriptor& field, int index) {
@@ -168,6 +203,16 @@ std::string FormatYaml(const Message& message, Unset unset) {
   Writer writer(unset);
   writer.Map(message, false);
   return absl::StrCat(writer.Take(), "\n");
+}
+
+std::string FormatFileJson(const Message& message) {
+  const google::protobuf::Value value = ValueOf(YAML::Load(FormatYaml(message)));
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  std::string json;
+  // Fails only for numbers that are none.
+  (void)google::protobuf::util::MessageToJsonString(value, &json, options);
+  return json;
 }
 
 std::string FormatFlow(const Message& message) {

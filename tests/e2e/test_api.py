@@ -145,6 +145,9 @@ def test_a_configuration_is_compared_applied_and_taken_back(site, balancer):
     same.write_text(yaml.safe_dump(wanted))
     assert balancer.ctl("check", same).returncode == 0
     assert balancer.ctl("diff", same).stdout.startswith("nothing changes\n")
+    same.write_text(balancer.ctl("export", "-o", "json").stdout)
+    assert json.loads(same.read_text())["pools"][0]["name"] == "web"
+    assert balancer.ctl("diff", same).stdout.startswith("nothing changes\n")
     wanted["pools"][0]["backends"].pop(0)
     wanted["pools"][0]["backends"][0]["weight"] = 3
     other = balancer.folder / "other.yaml"

@@ -31,6 +31,8 @@ TEST(FormatTest, ShippedExamplesComeBackAsTheyWere) {
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     const std::string yaml = FormatYaml(loaded->config);
     EXPECT_TRUE(MessageDifferencer::Equals(ReadBack(yaml), loaded->config)) << yaml;
+    const std::string json = FormatFileJson(loaded->config);
+    EXPECT_TRUE(MessageDifferencer::Equals(ReadBack(json), loaded->config)) << json;
     examples++;
   }
   EXPECT_GE(examples, 5);
@@ -63,6 +65,12 @@ TEST(FormatTest, EveryFormOfAScalar) {
   config.mutable_api();
   const std::string yaml = FormatYaml(config);
   EXPECT_TRUE(MessageDifferencer::Equals(ReadBack(yaml), config)) << yaml;
+  const std::string json = FormatFileJson(config);
+  EXPECT_TRUE(MessageDifferencer::Equals(ReadBack(json), config)) << json;
+  EXPECT_THAT(json, HasSubstr(R"("type": "xdp")"));
+  EXPECT_THAT(json, HasSubstr(R"("workers": 0)"));
+  EXPECT_THAT(json, HasSubstr(R"("reset_on_idle": false)"));
+  EXPECT_THAT(json, HasSubstr(R"("max_connections": "18446744073709551615")"));
   EXPECT_THAT(yaml, HasSubstr("idle_timeout: 350s"));
   EXPECT_THAT(yaml, HasSubstr("handshake_timeout: 500ms"));
   EXPECT_THAT(yaml, HasSubstr("takeover_after: 1.5ms"));
