@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string_view>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -192,33 +194,43 @@ v1::Traffic Rate(const v1::Traffic& before, const v1::Traffic& after, double sec
   return rate;
 }
 
-// One of the same name in the earlier list, or the later one itself, so that its rates are 0.
-template <typename List>
-const typename List::value_type& Earlier(const List& list, const typename List::value_type& later) {
-  for (const auto& one : list) {
-    if (one.name() == later.name()) return one;
-  }
-  return later;
+template <typename Element>
+using ByName = absl::flat_hash_map<std::string_view, const Element*>;
+
+template <typename Element>
+ByName<Element> IndexByName(const google::protobuf::RepeatedPtrField<Element>& list) {
+  ByName<Element> index;
+  for (const Element& one : list) index.emplace(one.name(), &one);
+  return index;
 }
 
-template <typename Owner>
-void SetRate(const Owner& before, double seconds, Owner* after) {
-  *after->mutable_traffic() = Rate(before.traffic(), after->traffic(), seconds);
-  *after->mutable_answers() = Rate(before.answers(), after->answers(), seconds);
+template <typename Element>
+const Element& Find(const ByName<Element>& index, const Element& like, const Element& otherwise) {
+  const auto found = index.find(like.name());
+  return found == index.end() ? otherwise : *found->second;
+}
+
+// Each against the one of the same name in the earlier list, or against itself, so that its rates are 0.
+template <typename Element>
+void SetRates(const google::protobuf::RepeatedPtrField<Element>& before, double seconds,
+              google::protobuf::RepeatedPtrField<Element>* after) {
+  const ByName<Element> index = IndexByName(before);
+  for (Element& one : *after) {
+    const Element& earlier = Find(index, one, one);
+    *one.mutable_traffic() = Rate(earlier.traffic(), one.traffic(), seconds);
+    *one.mutable_answers() = Rate(earlier.answers(), one.answers(), seconds);
+  }
 }
 
 }  // namespace
 
 v1::Inventory Rate(const v1::Inventory& before, const v1::Inventory& after, double seconds) {
   v1::Inventory rate = after;
-  for (v1::ListenerStatus& listener : *rate.mutable_listeners()) {
-    SetRate(v1::ListenerStatus(Earlier(before.listeners(), listener)), seconds, &listener);
-  }
+  SetRates(before.listeners(), seconds, rate.mutable_listeners());
+  const ByName<v1::PoolStatus> pools = IndexByName(before.pools());
   for (v1::PoolStatus& pool : *rate.mutable_pools()) {
-    const v1::PoolStatus earlier = Earlier(before.pools(), pool);
-    for (v1::BackendStatus& backend : *pool.mutable_backends()) {
-      SetRate(v1::BackendStatus(Earlier(earlier.backends(), backend)), seconds, &backend);
-    }
+    const v1::PoolStatus& earlier = Find(pools, pool, v1::PoolStatus::default_instance());
+    SetRates(earlier.backends(), seconds, pool.mutable_backends());
   }
   return rate;
 }
