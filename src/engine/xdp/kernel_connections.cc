@@ -13,7 +13,6 @@ absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint3
                                                                            uint64_t max_connections,
                                                                            absl::Span<XdpAttachment* const> places,
                                                                            std::vector<std::string>* notes) {
-  uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
   const auto left =
       std::find_if(places.begin(), places.end(), [](const XdpAttachment* place) { return place->predecessor() >= 0; });
   std::optional<Inheritance> inheritance;
@@ -26,6 +25,14 @@ absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::Open(uint3
                                     std::string(found.status().message())));
     }
   }
+  return GoOn(partitions, max_connections, std::move(inheritance), notes);
+}
+
+absl::StatusOr<std::unique_ptr<KernelConnections>> KernelConnections::GoOn(uint32_t partitions,
+                                                                           uint64_t max_connections,
+                                                                           std::optional<Inheritance> inheritance,
+                                                                           std::vector<std::string>* notes) {
+  uint32_t buckets = BucketsFor((max_connections + partitions - 1) / partitions);
   if (inheritance.has_value()) {
     const uint32_t before = inheritance->state.partition_buckets;
     if (before <= 2 * buckets && buckets <= 2 * before) {

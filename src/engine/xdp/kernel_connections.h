@@ -28,6 +28,10 @@ class KernelConnections {
   static absl::StatusOr<std::unique_ptr<KernelConnections>> Open(uint32_t partitions, uint64_t max_connections,
                                                                  absl::Span<XdpAttachment* const> places,
                                                                  std::vector<std::string>* notes);
+  // The same with what an earlier instance has left, if it has; its map is closed in time.
+  static absl::StatusOr<std::unique_ptr<KernelConnections>> GoOn(uint32_t partitions, uint64_t max_connections,
+                                                                 std::optional<Inheritance> inheritance,
+                                                                 std::vector<std::string>* notes);
   ~KernelConnections();
   KernelConnections(const KernelConnections&) = delete;
   KernelConnections& operator=(const KernelConnections&) = delete;

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_path.h"
 #include "engine/xdp/program_maps.h"
 #include "engine/xdp/session_inheritance.h"
@@ -176,6 +177,37 @@ TEST_F(InheritTest, TheTableAndWhomItNames) {
     EXPECT_EQ(bpf_map_lookup_elem(left->connections, &last, found), 0);
     EXPECT_EQ(found[0], 42u);
     close(left->connections);
+  }
+}
+
+// Whose flows may be in secondary buckets though the primary one was never crowded by what it says: where slots stay as
+// they were, and where the entries go on in another array.
+TEST_F(InheritTest, TheTableOfAVersionThatLeavesNoMarksIsMarked) {
+  const std::shared_ptr<const Tables> first = Build({{"web", {"10.0.0.1", "10.0.0.2"}}});
+  const std::shared_ptr<const Tables> renumbered = Build({{"web", {"10.0.0.3", "10.0.0.2"}}});
+  const std::unique_ptr<KernelPath> path = Load(*first);
+  ASSERT_NE(path, nullptr);
+  ASSERT_TRUE(path->Publish(first).ok());
+  // In place last, as marks in the array itself would be copied.
+  for (const bool moves : {true, false}) {
+    for (const uint32_t marks : {1u, 0u}) {
+      absl::StatusOr<Inheritance> left = Inherit(path->program());
+      ASSERT_TRUE(left.ok()) << left.status();
+      left->state.marks_vacated = marks;
+      std::vector<std::string> notes;
+      const auto connections =
+          KernelConnections::GoOn(kPartitions, uint64_t{kPartitions} * kBuckets * 5, *std::move(left), &notes);
+      ASSERT_TRUE(connections.ok()) << connections.status();
+      EXPECT_TRUE(notes.empty());
+      const absl::StatusOr<bool> moved = (*connections)->Settle(moves ? *renumbered : *first);
+      ASSERT_TRUE(moved.ok()) << moved.status();
+      EXPECT_EQ(*moved, moves);
+      for (const Partition& partition : (*connections)->tables().partitions()) {
+        for (uint32_t i = 0; i < partition.count; i++) {
+          ASSERT_EQ(sluice_bucket_was_crowded(&partition.buckets[i]), marks == 0) << i;
+        }
+      }
+    }
   }
 }
 
