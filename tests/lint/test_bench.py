@@ -257,8 +257,9 @@ def a_program_that_counts(folder, dump):
 
 
 def test_events_of_a_packet(monkeypatch, tmp_path):
+    packets = 10 * instructions.BURST
     a_program_that_counts(tmp_path, "desc: Trigger: Client Request: 10 iterations\nevents: Ir Dr D1mr D1mw\n"
-                                    "totals: 6400 960 320\n")
+                                    f"totals: {20 * packets} {3 * packets} {packets}\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert instructions.count("Hash/4") == {"Ir": 20, "Dr": 3, "D1mr": 1, "D1mw": 0}
 
