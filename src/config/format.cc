@@ -1,8 +1,6 @@
 #include "config/format.h"
 
-#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/timestamp.pb.h>
-#include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/time_util.h>
 #include <yaml-cpp/yaml.h>
 
@@ -205,14 +203,8 @@ std::string FormatYaml(const Message& message, Unset unset) {
   return absl::StrCat(writer.Take(), "\n");
 }
 
-std::string FormatFileJson(const Message& message) {
-  const google::protobuf::Value value = ValueOf(YAML::Load(FormatYaml(message)));
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
-  std::string json;
-  // Fails only for numbers that are none.
-  (void)google::protobuf::util::MessageToJsonString(value, &json, options);
-  return json;
+google::protobuf::Value FileValue(const Message& message) {
+  return ValueOf(YAML::Load(FormatYaml(message)));
 }
 
 std::string FormatFlow(const Message& message) {

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/struct.pb.h>
 
 #include <string>
 
@@ -24,8 +25,9 @@ enum class Unset { kLeaveOut, kShow };
 
 // YAML of any message; ParseConfig reads a configuration's back as it was.
 std::string FormatYaml(const google::protobuf::Message& message, Unset unset = Unset::kLeaveOut);
-// The same as JSON, which ParseConfig reads as well: the names and the words of the file, not those of the protocol.
-std::string FormatFileJson(const google::protobuf::Message& message);
+// The same as a value to be printed as JSON, which ParseConfig reads as well: the names and the words of the file, not
+// those of the protocol.
+google::protobuf::Value FileValue(const google::protobuf::Message& message);
 // The same on one line: `{name: web, weight: 5}`.
 std::string FormatFlow(const google::protobuf::Message& message);
 

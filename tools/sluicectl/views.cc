@@ -341,7 +341,7 @@ std::string ShowEvent(const v1::Event& event, Format format) {
 }
 
 std::string ShowConfig(const v1::Config& config, Format format) {
-  return format == Format::kJson ? FormatFileJson(config) : FormatYaml(config);
+  return format == Format::kJson ? FormatJson(FileValue(config)) : FormatYaml(config);
 }
 
 std::string ShowChange(const v1::ChangeReply& reply, Format format) {
