@@ -26,8 +26,8 @@ SLUICE_HOT uint32_t FirstOf(Jobs jobs) {
   return static_cast<uint32_t>(__builtin_ctzll(jobs));
 }
 
-// A line that may be in memory, of a burst's worth of them: into the second level. The first one waits for some twenty
-// lines at a time; more than those hold up what else it is asked for, or are forgotten.
+// A line that may be in memory, of a burst's worth of them: into the second level, as it takes more of them at a time
+// than the first (docs/performance.md).
 SLUICE_HOT void FetchFar(const void* at) {
   __builtin_prefetch(at, 0, 2);
 }
