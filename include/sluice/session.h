@@ -89,8 +89,7 @@ SLUICE_INLINE struct sluice_flow sluice_session_reverse_flow(const struct sluice
                                                              const struct sluice_address* server,
                                                              const struct sluice_address* source) {
   struct sluice_flow flow = {.source = *server, .destination = *source};
-  flow.source_port = session->server_port;
-  flow.destination_port = session->source_port;
+  flow.ports = SLUICE_PORTS_OF(session->server_port, session->source_port);
   flow.protocol = session->protocol;
   return flow;
 }

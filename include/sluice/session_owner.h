@@ -198,6 +198,20 @@ SLUICE_INLINE void sluice_session_evict(struct sluice_owned* of, struct sluice_s
   sluice_session_give_up(of, than);
 }
 
+/* The record that the flow after a few more will take is on its way from here on. Only natively, as BPF can ask for
+ * nothing without waiting for it. */
+#define SLUICE_RECORDS_AHEAD 4
+SLUICE_INLINE void sluice_session_fetch_record(struct sluice_owned* of, uint32_t head, uint32_t sessions) {
+#ifdef __bpf__
+  (void)of;
+  (void)head;
+  (void)sessions;
+#else
+  const uint32_t ahead = head + SLUICE_RECORDS_AHEAD;
+  if (ahead < sessions) __builtin_prefetch(sluice_owned_session(of, *sluice_owned_free(of, ahead)), 1);
+#endif
+}
+
 /* A free record; -1: none. Closed sessions give way while a reserve of free records is still there, up to two to a new
  * flow, so that one whose next few are all established does not find the table full. Handshakes give way only when
  * nothing is left but the spare ones. */
@@ -214,6 +228,7 @@ SLUICE_STAGE int sluice_session_take(struct sluice_owned* of) {
   if (owner->free_count <= owner->spare) return -1;
   const uint32_t* place = sluice_owned_free(of, owner->free_head);
   if (SLUICE_MISSING(place)) return -1;
+  sluice_session_fetch_record(of, owner->free_head, sessions);
   owner->free_head = owner->free_head + 1 >= sessions ? 0 : owner->free_head + 1;
   SLUICE_STORE(&owner->free_count, owner->free_count - 1);
   return (int)*place;

@@ -95,6 +95,10 @@ SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unk
 #define SLUICE_32(x) ((uint32_t)__builtin_bswap32((uint32_t)(x)))
 #define SLUICE_64(x) ((uint64_t)__builtin_bswap64((uint64_t)(x)))
 
+/* The ports of a flow, both in network order, as one word: a flow is hashed right behind its writing, and a load of
+ * both would wait until two stores have left the store buffer. */
+#define SLUICE_PORTS_OF(source, destination) ((uint32_t)(uint16_t)(source) | (uint32_t)(uint16_t)(destination) << 16)
+
 /* Limits: all of them, in one place. */
 #define SLUICE_BURST 64
 /* Room in front of a packet for the largest change of its headers: Ethernet with a VLAN tag, IPv6, UDP, GUE. */

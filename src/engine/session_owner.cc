@@ -28,10 +28,10 @@ std::optional<uint32_t> SessionOwner::Open(const sluice_tables& tables, const sl
   return IndexOf(sluice_session_open(&owned, &wanted, forward, reverse));
 }
 
-std::optional<uint32_t> SessionOwner::Enter(const sluice_tables& tables, sluice_session* wanted,
-                                            const sluice_flow& forward, uint64_t hash, uint32_t tick) {
+int SessionOwner::Enter(const sluice_tables& tables, sluice_session* wanted, const sluice_flow& forward, uint64_t hash,
+                        uint32_t tick) {
   sluice_owned owned = Owned(tables, tick);
-  return IndexOf(sluice_session_enter(&owned, wanted, &forward, hash));
+  return sluice_session_enter(&owned, wanted, &forward, hash);
 }
 
 uint16_t SessionOwner::TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early) {

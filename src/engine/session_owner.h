@@ -23,11 +23,13 @@ class SessionOwner {
                const sluice_nat_ports& ports)
       : partition_(partition), self_(self), owners_(std::move(owners)), ports_(ports) {}
 
-  // Of the functions of the same names; an index or none.
+  // Of the functions of the same names.
   std::optional<uint32_t> Open(const sluice_tables& tables, const sluice_session& wanted, uint64_t forward,
                                uint64_t reverse, uint32_t tick);
-  std::optional<uint32_t> Enter(const sluice_tables& tables, sluice_session* wanted, const sluice_flow& forward,
-                                uint64_t hash, uint32_t tick);
+  // -1: there is no room. An optional index would be written in two stores and read in one load, which waits until all
+  // stores before it, those to the new record too, have left the store buffer.
+  int Enter(const sluice_tables& tables, sluice_session* wanted, const sluice_flow& forward, uint64_t hash,
+            uint32_t tick);
   uint16_t TakePort(const sluice_tables& tables, const sluice_flow& flow, uint32_t tick, bool early);
   sluice_verdict TakeSource(const sluice_tables& tables, sluice_session* wanted, uint64_t hash, uint32_t tick);
   bool KeepsSource(const sluice_tables& tables, const sluice_session& wanted, uint32_t tick);

@@ -227,17 +227,17 @@ sluice_verdict SessionPath::Open(const SessionBurst& burst, Job& job, Found* fou
   const bool keeps = own_.KeepsSource(burst.tables, wanted, burst.tick) && !IsTakenElsewhere(burst, wanted);
   const sluice_verdict taken = keeps ? SLUICE_CONTINUE : own_.TakeSource(burst.tables, &wanted, job.hash, burst.tick);
   if (taken != SLUICE_CONTINUE) return taken;
-  std::optional<uint32_t> index = own_.Enter(burst.tables, &wanted, packet.flow, job.hash, burst.tick);
+  int index = own_.Enter(burst.tables, &wanted, packet.flow, job.hash, burst.tick);
   // Another worker may have entered one at the same moment: both see that, and neither keeps its source.
-  if (index.has_value() && keeps && IsTakenElsewhere(burst, wanted)) {
-    own_.Close(burst.tables, *index);
+  if (index >= 0 && keeps && IsTakenElsewhere(burst, wanted)) {
+    own_.Close(burst.tables, static_cast<uint32_t>(index));
     const sluice_verdict again = own_.TakeSource(burst.tables, &wanted, job.hash, burst.tick);
     if (again != SLUICE_CONTINUE) return again;
     index = own_.Enter(burst.tables, &wanted, packet.flow, job.hash, burst.tick);
   }
-  if (!index.has_value()) return SLUICE_VERDICT_sessions_full;
+  if (index < 0) return SLUICE_VERDICT_sessions_full;
   copy_ = wanted;
-  *found = {&copy_, &partitions_[self_].sessions[*index], self_, true};
+  *found = {&copy_, &partitions_[self_].sessions[index], self_, true};
   return SLUICE_CONTINUE;
 }
 
