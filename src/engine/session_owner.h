@@ -23,7 +23,7 @@ class SessionOwner {
                const sluice_nat_ports& ports)
       : partition_(partition), self_(self), owners_(std::move(owners)), ports_(ports) {}
 
-  // Of the functions of the same names.
+  // Of the functions of the same names; Open an index or none.
   std::optional<uint32_t> Open(const sluice_tables& tables, const sluice_session& wanted, uint64_t forward,
                                uint64_t reverse, uint32_t tick);
   // -1: there is no room. An optional index would be written in two stores and read in one load, which waits until all
