@@ -83,39 +83,45 @@ SLUICE_INLINE struct sluice_address sluice_load_address(const void* at) {
   return address;
 }
 
+/* Whether one of a flow's ports is 0, which no flow has. */
+SLUICE_INLINE bool sluice_has_no_port(uint32_t ports) {
+  return (ports & 0xffff) == 0 || ports <= 0xffff;
+}
+
 /* `l4` is the TCP header, `length` what the IP header leaves for it. */
 SLUICE_INLINE enum sluice_verdict sluice_parse_tcp(const uint8_t* l4, const uint8_t* end, uint32_t length,
-                                                   struct sluice_packet* packet) {
-  const bool first_fragment = packet->flags & SLUICE_PACKET_FIRST_FRAGMENT;
+                                                   bool first_fragment, struct sluice_packet* packet) {
   if (length < SLUICE_TCP_BYTES || l4 + SLUICE_TCP_BYTES > end)
     return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_truncated_transport);
   packet->flow.ports = sluice_load32(l4);
   const uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
-  const uint8_t flags = l4[13];
-  const bool syn = flags & 0x02;
-  const bool close = flags & 0x05;
-  if (first_fragment && header > length) return sluice_unusable(packet, SLUICE_VERDICT_tiny_fragment);
-  if (header < SLUICE_TCP_BYTES || header > length || (syn && close))
+  const uint32_t flags = l4[13];
+  const uint32_t changing = flags & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST);
+  if (SLUICE_UNLIKELY(header > length))
+    return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_malformed_tcp);
+  if (SLUICE_UNLIKELY(header < SLUICE_TCP_BYTES) ||
+      SLUICE_UNLIKELY((changing & SLUICE_TCP_SYN) && changing != SLUICE_TCP_SYN))
     return sluice_unusable(packet, SLUICE_VERDICT_malformed_tcp);
-  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
-    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  if (SLUICE_UNLIKELY(sluice_has_no_port(packet->flow.ports))) return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  if (SLUICE_LIKELY(changing == 0)) return SLUICE_CONTINUE;
   /* A SYN-ACK never comes from a client; only a bare SYN opens a flow. */
-  if (syn && !(flags & 0x10)) packet->flags |= SLUICE_PACKET_SYN;
-  if (close) packet->flags |= SLUICE_PACKET_CLOSE;
+  if (changing != SLUICE_TCP_SYN) {
+    packet->flags |= SLUICE_PACKET_CLOSE;
+  } else if (!(flags & SLUICE_TCP_ACK)) {
+    packet->flags |= SLUICE_PACKET_SYN;
+  }
   return SLUICE_CONTINUE;
 }
 
 SLUICE_INLINE enum sluice_verdict sluice_parse_udp(const uint8_t* l4, const uint8_t* end, uint32_t length,
-                                                   struct sluice_packet* packet) {
-  const bool first_fragment = packet->flags & SLUICE_PACKET_FIRST_FRAGMENT;
+                                                   bool first_fragment, struct sluice_packet* packet) {
   if (length < SLUICE_UDP_BYTES || l4 + SLUICE_UDP_BYTES > end)
     return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_truncated_transport);
   packet->flow.ports = sluice_load32(l4);
   const uint32_t claimed = SLUICE_16(sluice_load16(l4 + 4));
   if (claimed < SLUICE_UDP_BYTES || (claimed > length && !first_fragment))
     return sluice_unusable(packet, SLUICE_VERDICT_malformed_udp);
-  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
-    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  if (SLUICE_UNLIKELY(sluice_has_no_port(packet->flow.ports))) return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
   return SLUICE_CONTINUE;
 }
 
@@ -211,8 +217,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_quote(const uint8_t* quote, const
   packet->flow.source_port = sluice_load16(l4 + 2);
   packet->flow.destination_port = sluice_load16(l4);
   /* No flow has such a port; the index keeps port ranges under it. */
-  if (packet->flow.source_port == 0 || packet->flow.destination_port == 0)
-    return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
+  if (sluice_has_no_port(packet->flow.ports)) return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
   return SLUICE_CONTINUE;
 }
 
@@ -249,13 +254,14 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_icmp(const uint8_t* l3, const uin
   return sluice_unusable(packet, SLUICE_VERDICT_unsupported_icmp);
 }
 
-/* Behind the IP header: `length` bytes of protocol `flow.protocol` at l4_offset. */
+/* Behind the IP header: `length` bytes of protocol `flow.protocol` at l4_offset, wherever that is. */
 SLUICE_INLINE enum sluice_verdict sluice_parse_transport(const uint8_t* data, const uint8_t* end, uint32_t length,
                                                          struct sluice_packet* packet) {
   const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
   const uint8_t* l4 = data + SLUICE_BOUND(packet->l4_offset, 0xfff);
-  if (packet->flow.protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l4, end, length, packet);
-  if (packet->flow.protocol == SLUICE_IP_UDP) return sluice_parse_udp(l4, end, length, packet);
+  const bool first_fragment = packet->flags & SLUICE_PACKET_FIRST_FRAGMENT;
+  if (packet->flow.protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l4, end, length, first_fragment, packet);
+  if (packet->flow.protocol == SLUICE_IP_UDP) return sluice_parse_udp(l4, end, length, first_fragment, packet);
   if (packet->flow.protocol == (packet->flags & SLUICE_PACKET_IPV6 ? SLUICE_IP_ICMPV6 : SLUICE_IP_ICMP)) {
     /* Only the verifier needs it again: the IP header has been read already. */
     if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
@@ -264,21 +270,11 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_transport(const uint8_t* data, co
   return sluice_unusable(packet, SLUICE_VERDICT_unsupported_protocol);
 }
 
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end,
-                                                    struct sluice_packet* packet) {
-  const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
-  if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
-  const uint32_t header = (uint32_t)(l3[0] & 0xf) * 4;
-  const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
-  if (l3[0] >> 4 != 4 || header < SLUICE_IPV4_BYTES || total < header) return SLUICE_VERDICT_malformed_ip;
-  if (l3 + SLUICE_BOUND(total, 0xffff) > end || l3 + header > end) return SLUICE_VERDICT_truncated_ip;
-  packet->l3_length = total;
-  packet->l4_offset = (uint16_t)(packet->l3_offset + header);
-  packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
-  packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
-  packet->flow.protocol = l3[9];
-  const uint16_t fragment = SLUICE_16(sluice_load16(l3 + 6));
-  if (SLUICE_UNLIKELY(fragment & 0x3fff)) {
+/* Behind an IPv4 header that has options, or a fragment's. `fragment` is the word with the offset, in host order. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
+                                                         uint32_t fragment, uint32_t length,
+                                                         struct sluice_packet* packet) {
+  if (fragment & 0x3fff) {
     packet->fragment_id = sluice_load16(l3 + 4);
     if (fragment & 0x1fff) {
       /* Offset 8 would overwrite the flags of a TCP header (RFC 3128). */
@@ -289,34 +285,46 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const u
     }
     packet->flags |= SLUICE_PACKET_FIRST_FRAGMENT;
   }
-  return sluice_parse_transport(data, end, total - header, packet);
+  return sluice_parse_transport(data, end, length, packet);
 }
 
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const uint8_t* end,
+/* Most headers have no options and are no fragments': what comes behind them is at an offset that the compiler, and in
+ * BPF the verifier, knows. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
                                                     struct sluice_packet* packet) {
-  const uint8_t* l3 = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
-  if (l3 + SLUICE_IPV6_BYTES > end) return SLUICE_VERDICT_truncated_ip;
-  const uint32_t payload = SLUICE_16(sluice_load16(l3 + 4));
-  const uint32_t total = SLUICE_IPV6_BYTES + payload;
-  if (l3[0] >> 4 != 6) return SLUICE_VERDICT_malformed_ip;
-  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
-  packet->flags |= SLUICE_PACKET_IPV6;
-  packet->l3_length = total;
-  packet->flow.source = sluice_load_address(l3 + 8);
-  packet->flow.destination = sluice_load_address(l3 + 24);
-  /* Mapped addresses stand for IPv4 in the tables; on the wire they are nobody's (RFC 4291 section 2.5.5.2). */
-  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(&packet->flow.source) ||
-                      sluice_address_is_ipv4(&packet->flow.destination)))
+  if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t version = l3[0];
+  const uint32_t header = (version & 0xf) * 4;
+  const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
+  if (SLUICE_UNLIKELY(version != 0x45) && (version >> 4 != 4 || header < SLUICE_IPV4_BYTES))
     return SLUICE_VERDICT_malformed_ip;
-  uint32_t protocol = l3[6];
+  if (total < header) return SLUICE_VERDICT_malformed_ip;
+  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
+  packet->l3_length = total;
+  packet->l4_offset = (uint16_t)(packet->l3_offset + header);
+  packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
+  packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
+  const uint32_t protocol = l3[9];
+  packet->flow.protocol = protocol;
+  const uint16_t fragment = sluice_load16(l3 + 6);
+  if (SLUICE_LIKELY(version == 0x45) && SLUICE_LIKELY((fragment & SLUICE_16(0x3fff)) == 0)) {
+    const uint32_t length = total - SLUICE_IPV4_BYTES;
+    if (protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
+    if (protocol == SLUICE_IP_UDP) return sluice_parse_udp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
+  }
+  return sluice_parse_ipv4_rest(data, end, l3, SLUICE_16(fragment), total - header, packet);
+}
+
+/* Behind an IPv6 header that names something else than TCP or UDP. `total` is the packet's length. */
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6_rest(const uint8_t* data, const uint8_t* end, uint32_t total,
+                                                         struct sluice_packet* packet) {
+  uint32_t protocol = packet->flow.protocol;
   uint32_t offset = (uint32_t)SLUICE_BOUND(packet->l3_offset, 0x1f) + SLUICE_IPV6_BYTES;
   uint32_t fragment = 0;
-  if (SLUICE_UNLIKELY(protocol != SLUICE_IP_TCP && protocol != SLUICE_IP_UDP)) {
-    const enum sluice_verdict reason =
-        sluice_skip_extensions(data, end, &offset, &protocol, &fragment, &packet->fragment_id);
-    if (reason != SLUICE_CONTINUE) return sluice_unusable(packet, reason);
-    if (offset - packet->l3_offset > total) return sluice_unusable(packet, SLUICE_VERDICT_truncated_extension);
-  }
+  const enum sluice_verdict reason =
+      sluice_skip_extensions(data, end, &offset, &protocol, &fragment, &packet->fragment_id);
+  if (reason != SLUICE_CONTINUE) return sluice_unusable(packet, reason);
+  if (offset - packet->l3_offset > total) return sluice_unusable(packet, SLUICE_VERDICT_truncated_extension);
   packet->flow.protocol = protocol;
   packet->l4_offset = (uint16_t)offset;
   if (SLUICE_UNLIKELY(fragment)) {
@@ -331,9 +339,31 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const u
   return sluice_parse_transport(data, end, total - (offset - packet->l3_offset), packet);
 }
 
-SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* data, const uint8_t* end,
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
+                                                    struct sluice_packet* packet) {
+  if (l3 + SLUICE_IPV6_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t payload = SLUICE_16(sluice_load16(l3 + 4));
+  const uint32_t total = SLUICE_IPV6_BYTES + payload;
+  if (l3[0] >> 4 != 6) return SLUICE_VERDICT_malformed_ip;
+  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
+  packet->flags = SLUICE_PACKET_IPV6;
+  packet->l3_length = total;
+  packet->flow.source = sluice_load_address(l3 + 8);
+  packet->flow.destination = sluice_load_address(l3 + 24);
+  /* Mapped addresses stand for IPv4 in the tables; on the wire they are nobody's (RFC 4291 section 2.5.5.2). */
+  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(&packet->flow.source) ||
+                      sluice_address_is_ipv4(&packet->flow.destination)))
+    return SLUICE_VERDICT_malformed_ip;
+  const uint32_t protocol = l3[6];
+  packet->flow.protocol = protocol;
+  packet->l4_offset = (uint16_t)(packet->l3_offset + SLUICE_IPV6_BYTES);
+  if (protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l3 + SLUICE_IPV6_BYTES, end, payload, false, packet);
+  if (protocol == SLUICE_IP_UDP) return sluice_parse_udp(l3 + SLUICE_IPV6_BYTES, end, payload, false, packet);
+  return sluice_parse_ipv6_rest(data, end, total, packet);
+}
+
+SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* arp, const uint8_t* end,
                                                    struct sluice_packet* packet) {
-  const uint8_t* arp = data + SLUICE_BOUND(packet->l3_offset, 0x1f);
   if (arp + SLUICE_ARP_BYTES > end) return SLUICE_VERDICT_truncated_ip;
   /* Ethernet, IPv4, 6, 4, request: anything else is the kernel's. */
   if (sluice_load32(arp) != SLUICE_32(0x00010800) || sluice_load32(arp + 4) != SLUICE_32(0x06040001))
@@ -359,17 +389,22 @@ SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_
   if (data + SLUICE_ETHERNET_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
   uint16_t type = sluice_load16(data + 12);
   uint32_t offset = SLUICE_ETHERNET_BYTES;
-  for (uint32_t tags = 0; tags <= SLUICE_VLAN_TAGS; tags++) {
-    if (SLUICE_LIKELY(type != SLUICE_16(SLUICE_ETHERTYPE_VLAN) && type != SLUICE_16(SLUICE_ETHERTYPE_QINQ))) break;
-    if (tags == SLUICE_VLAN_TAGS) return SLUICE_VERDICT_pass_vlan_depth;
-    if (data + offset + SLUICE_VLAN_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
-    type = sluice_load16(data + offset + 2);
-    offset += SLUICE_VLAN_BYTES;
+  if (SLUICE_UNLIKELY(type != SLUICE_16(SLUICE_ETHERTYPE_IPV4) && type != SLUICE_16(SLUICE_ETHERTYPE_IPV6))) {
+    SLUICE_UNROLL
+    for (uint32_t tags = 0; tags <= SLUICE_VLAN_TAGS; tags++) {
+      if (type != SLUICE_16(SLUICE_ETHERTYPE_VLAN) && type != SLUICE_16(SLUICE_ETHERTYPE_QINQ)) break;
+      if (tags == SLUICE_VLAN_TAGS) return SLUICE_VERDICT_pass_vlan_depth;
+      if (data + offset + SLUICE_VLAN_BYTES > end) return SLUICE_VERDICT_truncated_ethernet;
+      type = sluice_load16(data + offset + 2);
+      offset += SLUICE_VLAN_BYTES;
+    }
   }
-  packet->l3_offset = (uint16_t)SLUICE_FORGET(offset, 0x1f, data[0]);
-  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV4)) return sluice_parse_ipv4(data, end, packet);
-  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return sluice_parse_ipv6(data, end, packet);
-  if (type == SLUICE_16(SLUICE_ETHERTYPE_ARP)) return sluice_parse_arp(data, end, packet);
+  packet->l3_offset = (uint16_t)offset;
+  const uint8_t* l3 = data + offset;
+  SLUICE_KEEP(l3);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV4)) return sluice_parse_ipv4(data, end, l3, packet);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return sluice_parse_ipv6(data, end, l3, packet);
+  if (type == SLUICE_16(SLUICE_ETHERTYPE_ARP)) return sluice_parse_arp(l3, end, packet);
   return SLUICE_VERDICT_pass_not_ip;
 }
 

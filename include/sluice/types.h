@@ -212,7 +212,7 @@ SLUICE_INLINE bool sluice_addresses_equal(const struct sluice_address* a, const 
 }
 
 SLUICE_INLINE bool sluice_address_is_ipv4(const struct sluice_address* a) {
-  return (a->words[0] | a->words[1] | (a->words[2] ^ SLUICE_32(0xffff))) == 0;
+  return sluice_load64(a->words) == 0 && a->words[2] == SLUICE_32(0xffff);
 }
 
 /* Written whole where a flow is hashed right after it has been parsed (hash.h reads 16 bytes): a load that is wider
