@@ -70,8 +70,9 @@ void Listener(benchmark::State& state) {
       [&] {
         for (const sluice_packet& packet : parsed) {
           uint32_t listener = 0;
+          uint32_t pool = 0;
           benchmark::DoNotOptimize(
-              sluice_listener_find(&tables.view(), tables.view().settings, &packet.flow, &listener));
+              sluice_listener_find(&tables.view(), tables.view().settings, &packet.flow, &listener, &pool));
         }
       });
 }

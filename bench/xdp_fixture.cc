@@ -181,6 +181,12 @@ absl::Status XdpFixture::OpenReference(uint32_t flows) {
   if (const int error = xdp_reference_bpf::load(reference_); error != 0) {
     return BpfStatus(-error, "loading the reference");
   }
+  const uint32_t key = 0;
+  sluice_kernel_state state{};
+  if (bpf_map_lookup_elem(bpf_map__fd(maps.sluice_state_map), &key, &state) != 0) {
+    return BpfStatus(errno, "reading which half of the tables packets read");
+  }
+  reference_->bss->sluice_half = state.half;
   const uint32_t ifindex = if_nametoindex(kInterface);
   reference_->bss->sluice_ingress[ifindex % SLUICE_INGRESS] = {ifindex, 0, 1, 0, 0, 0, 0, {}};
   return absl::OkStatus();

@@ -27,7 +27,7 @@ STAGE int reference_open(struct engine_job* job) {
   job->slot = sluice_select(&job->tables, &selector, job->listener, &job->packet, job->hash);
   const int selected = sluice_selected(job->slot);
   if (selected != SLUICE_CONTINUE) return selected;
-  job->new_flow = 1;
+  job->begins = BEGINS_IF_CARRIED;
   const struct reference_flow made = {job->slot, sluice_tick(job->now)};
   bpf_map_update_elem(&reference_flows, &job->packet.flow, &made, BPF_ANY);
   return SLUICE_CONTINUE;
@@ -36,16 +36,21 @@ STAGE int reference_open(struct engine_job* job) {
 static __always_inline int reference_connect(struct engine_job* job, const struct sluice_backend** found) {
   const uint32_t tick = sluice_tick(job->now);
   struct reference_flow* flow = bpf_map_lookup_elem(&reference_flows, &job->packet.flow);
-  if (flow && sluice_age(tick, flow->tick) <= job->terms.idle) {
+  struct sluice_terms terms;
+  if (flow && (flow->tick == tick || (sluice_terms_find(&job->tables, job->listener, &terms) &&
+                                      sluice_age(tick, flow->tick) <= terms.idle))) {
     const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, flow->slot);
-    if (backend && (backend->flags & SLUICE_BACKEND_LIVE) && backend->pool == job->terms.pool) {
+    if (backend && (backend->flags & SLUICE_BACKEND_LIVE) && backend->pool == job->pool) {
       if (flow->tick != tick) flow->tick = tick;
       job->slot = flow->slot;
       *found = backend;
       return SLUICE_CONTINUE;
     }
   }
-  return reference_open(job);
+  const int verdict = reference_open(job);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  *found = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+  return *found ? SLUICE_CONTINUE : SLUICE_VERDICT_no_table;
 }
 
 // A translation, by the flow that its client sends and by the one that its server sends: an entry for each side, which
@@ -108,7 +113,7 @@ static __always_inline uint32_t reference_find_session(struct xdp_md* context, s
   uint32_t verdict = session_begin(context, job, session);
   if (verdict == SLUICE_CONTINUE) verdict = reference_enter(job, session);
   if (verdict != SLUICE_CONTINUE) return verdict;
-  job->opened = 1;
+  job->begins = BEGINS_SESSION;
   return FOUND;
 }
 

@@ -11,6 +11,9 @@
 #include "sluice/unfinished.h"
 #include "sluice/unplaced.h"
 
+// A flow that has not been forwarded has not begun, but a session that was opened has.
+enum engine_begins { BEGINS_NOTHING, BEGINS_IF_CARRIED, BEGINS_SESSION };
+
 // A packet and its surroundings; who composes fills those in first.
 struct engine_job {
   struct sluice_packet packet;
@@ -24,16 +27,16 @@ struct engine_job {
   uint32_t listener;
   // The backend's, once there is one.
   uint32_t slot;
-  struct sluice_terms terms;
+  // The listener's, SLUICE_NO_POOL without one.
+  uint32_t pool;
   // Largest layer-3 packet that would have passed, of a packet that is too big.
   uint32_t mtu;
   // Where a transmitted packet leaves.
   uint32_t egress;
   // Leaves at once, by the driver that has received it.
   uint32_t direct;
-  uint32_t new_flow;
-  // A session has been opened for the packet.
-  uint32_t opened;
+  // Whether the packet begins a flow: enum engine_begins.
+  uint32_t begins;
   // Transport checksums may have been left to a device that isn't there.
   uint32_t unfinished;
   // From a server back to its client.
@@ -108,11 +111,10 @@ static __always_inline bool may_have_session(struct engine_job* job, const struc
 
 // Step 3 without sessions: listener, hash.
 static __always_inline uint32_t dispatch(struct engine_job* job, const struct sluice_settings* settings) {
-  const enum sluice_verdict verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener);
+  const enum sluice_verdict verdict = sluice_dispatch(&job->tables, settings, &job->packet, &job->listener, &job->pool);
   if (verdict != SLUICE_CONTINUE) return verdict;
   // Where the kernel has no room for sessions, they are the workers' alone.
-  if (sluice_session_records == 0 && settings->sessions && has_sessions(job)) return SLUICE_VERDICT_worker_gone;
-  if (!sluice_terms_find(&job->tables, job->listener, &job->terms)) return SLUICE_VERDICT_no_table;
+  if (settings->sessions && sluice_session_records == 0 && has_sessions(job)) return SLUICE_VERDICT_worker_gone;
   job->hash = sluice_packet_hash(settings, &job->packet);
   return SLUICE_CONTINUE;
 }
@@ -124,7 +126,7 @@ static __always_inline uint32_t engine_look(struct xdp_md* context, struct engin
   if (!settings) return SLUICE_VERDICT_no_table;
   const enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
   if (verdict != SLUICE_CONTINUE) return verdict;
-  if (sluice_session_records != 0 && settings->sessions && may_have_session(job, settings)) return LOOK_FOR_SESSION;
+  if (settings->sessions && sluice_session_records != 0 && may_have_session(job, settings)) return LOOK_FOR_SESSION;
   return dispatch(job, settings);
 }
 
@@ -158,26 +160,30 @@ STAGE int engine_go_unplaced(struct engine_job* job) {
   const struct sluice_selector selector = {job->own, job->now};
   struct sluice_unplaced flow = {job->hash, job->listener, job->slot};
   const int verdict = sluice_admit_unplaced(&job->tables, &selector, &job->packet, &flow);
-  job->new_flow = false;
+  job->begins = BEGINS_NOTHING;
   job->slot = flow.slot;
   return verdict;
 }
 
-// The backend of the flow by its own entry `at`, which notes that the packet has passed; job->slot is its slot. Null
-// when the entry is not usable.
-static __always_inline const struct sluice_backend* follow(struct engine_job* job, uint64_t* at) {
-  const uint64_t entry = SLUICE_LOAD_ENTRY(at);
+// The backend of the flow by its own entry, where the packet changes nothing in that, as nearly all; job->slot is its
+// slot. Null when there is more to be done.
+static __always_inline const struct sluice_backend* follow_noted(struct engine_job* job, uint64_t entry) {
+  if (!sluice_nothing_to_note(entry, &job->packet, sluice_entry_noted(sluice_tick(job->now)))) return NULL;
+  job->slot = sluice_entry_slot(entry);
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+  return backend && sluice_backend_is_of(backend, job->pool) ? backend : NULL;
+}
+
+// The same whatever it changes: the entry is at `at`. False when it is not usable.
+static __always_inline bool follow(struct engine_job* job, uint64_t* at, uint64_t entry) {
   const uint32_t tick = sluice_tick(job->now);
-  if (sluice_nothing_to_note(entry, &job->packet, sluice_entry_noted(tick))) {
-    job->slot = sluice_entry_slot(entry);
-    const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
-    if (backend && sluice_backend_is_of(backend, job->terms.pool)) return backend;
-  }
-  const struct sluice_backend* backend = sluice_follow(&job->tables, entry, &job->packet, &job->terms, tick);
-  if (!backend) return NULL;
+  struct sluice_terms terms;
+  if (!sluice_terms_find(&job->tables, job->listener, &terms)) return false;
+  const struct sluice_backend* backend = sluice_follow(&job->tables, entry, &job->packet, &terms, tick);
+  if (!backend) return false;
   job->slot = sluice_entry_slot(entry);
   if (sluice_touch(at, entry, &job->packet, tick)) count_ends(job, job->listener, job->slot, 1);
-  return backend;
+  return true;
 }
 
 // job->slot by the flow's entry in a bucket of another partition, when that is younger than `least`. Its age, or
@@ -188,7 +194,9 @@ static __always_inline uint32_t follow_younger(struct sluice_bucket* bucket, str
   const uint64_t entry = SLUICE_LOAD_ENTRY(found);
   const uint32_t tick = sluice_tick(job->now);
   const uint32_t age = sluice_age(tick, sluice_entry_seen(entry));
-  if (age >= least || !sluice_follow(&job->tables, entry, &job->packet, &job->terms, tick)) return least;
+  struct sluice_terms terms;
+  if (age >= least || !sluice_terms_find(&job->tables, job->listener, &terms)) return least;
+  if (!sluice_follow(&job->tables, entry, &job->packet, &terms, tick)) return least;
   job->slot = sluice_entry_slot(entry);
   return age;
 }
@@ -226,7 +234,7 @@ static __always_inline int settle(struct engine_job* job, bool moved, struct slu
   if (!sluice_makes_entry(&job->packet)) return SLUICE_CONTINUE;
   const uint32_t state = moved ? SLUICE_STATE_CONFIRMED : SLUICE_STATE_NEW;
   const uint64_t entry = sluice_entry_make(job->hash, job->slot, state, sluice_tick(job->now));
-  job->new_flow = !moved;
+  job->begins = moved ? BEGINS_NOTHING : BEGINS_IF_CARRIED;
   if (at) {
     // In place of the flow's own unusable entry, so that no flow is in the table twice.
     SLUICE_STORE_ENTRY(at, entry);
@@ -244,8 +252,9 @@ STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, uin
   if (!job || !primary) return SLUICE_VERDICT_no_table;
   if (at) {
     struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
-    uint64_t* other = secondary ? sluice_bucket_find(secondary, job->hash) : NULL;
-    if (other && follow(job, other)) return SLUICE_CONTINUE;
+    uint64_t entry;
+    uint64_t* other = secondary ? sluice_bucket_search(secondary, job->hash, true, &entry) : NULL;
+    if (other && follow(job, other, entry)) return SLUICE_CONTINUE;
     if (other) at = other;
   }
   if (job->packet.kind == SLUICE_PACKET_FLOW && sluice_source_is_bad(&job->tables, &job->packet.flow.source)) {
@@ -253,24 +262,6 @@ STAGE int engine_open(struct engine_job* job, struct sluice_bucket* primary, uin
   }
   const bool moved = !(job->packet.flags & SLUICE_PACKET_SYN) && engine_follow_elsewhere(job) == 1;
   return settle(job, moved, primary, at);
-}
-
-// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket, and most that
-// are new find that one with room: then the line of the second one stays where it is. *backend is the one in job->slot,
-// or null when it has not been looked at.
-static __always_inline int engine_connect(struct engine_job* job, const struct sluice_backend** backend) {
-  struct sluice_bucket* primary = primary_place(job->own, job->hash);
-  if (!primary) return SLUICE_VERDICT_no_table;
-  uint64_t* at = sluice_bucket_find(primary, job->hash);
-  if (!at && sluice_bucket_was_crowded(primary)) {
-    struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
-    if (!secondary) return SLUICE_VERDICT_no_table;
-    at = sluice_bucket_find(secondary, job->hash);
-  }
-  if (!at) return engine_open(job, primary, NULL);
-  *backend = follow(job, at);
-  if (*backend) return SLUICE_CONTINUE;
-  return engine_open(job, primary, at);
 }
 
 // The entry that later fragments will find.
@@ -291,4 +282,36 @@ STAGE int engine_remember_fragment(struct engine_job* job) {
   }
   SLUICE_STORE_ENTRY(at, entry);
   return SLUICE_CONTINUE;
+}
+
+// The backend of a flow that has an entry at `at`, or gets one: job->slot.
+static __always_inline int connect_at(struct engine_job* job, struct sluice_bucket* primary, uint64_t* at,
+                                      uint64_t entry) {
+  if (!at && sluice_bucket_was_crowded(primary)) {
+    struct sluice_bucket* secondary = secondary_place(job->own, job->hash);
+    if (!secondary) return SLUICE_VERDICT_no_table;
+    at = sluice_bucket_search(secondary, job->hash, true, &entry);
+  }
+  if (at && follow(job, at, entry)) return SLUICE_CONTINUE;
+  return engine_open(job, primary, at);
+}
+
+// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket, in which most
+// packets change nothing, and most that are new find that one with room: then the line of the second one stays where it
+// is.
+static __always_inline int engine_connect(struct engine_job* job, const struct sluice_backend** backend) {
+  struct sluice_bucket* primary = primary_place(job->own, job->hash);
+  if (!primary) return SLUICE_VERDICT_no_table;
+  uint64_t entry = SLUICE_ENTRY_EMPTY;
+  uint64_t* at = sluice_bucket_search(primary, job->hash, true, &entry);
+  *backend = at ? follow_noted(job, entry) : NULL;
+  if (SLUICE_LIKELY(*backend)) return SLUICE_CONTINUE;
+  int verdict = connect_at(job, primary, at, entry);
+  if (verdict == SLUICE_CONTINUE && SLUICE_UNLIKELY(job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
+      job->packet.kind == SLUICE_PACKET_FLOW) {
+    verdict = engine_remember_fragment(job);
+  }
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  *backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+  return *backend ? SLUICE_CONTINUE : SLUICE_VERDICT_no_table;
 }

@@ -9,23 +9,34 @@
 #include "session_emit.h"
 #include "session_resolve.h"
 
+// Where the record of an interface is that is not at its first place; SLUICE_INGRESS when it is none of ours.
+STAGE uint32_t engine_ingress_behind(uint32_t ifindex) {
+  for (uint32_t i = 1; i < SLUICE_INGRESS; i++) {
+    const uint32_t at = (ifindex + i) & (SLUICE_INGRESS - 1);
+    if (sluice_ingress[at].ifindex == 0) break;
+    if (sluice_ingress[at].ifindex == ifindex) return at;
+  }
+  return SLUICE_INGRESS;
+}
+
 // The packet's port and partition. False when the interface is none of ours.
 static __always_inline bool engine_arrive(const struct xdp_md* context, struct engine_job* job) {
   const uint32_t ifindex = context->ingress_ifindex;
-  for (uint32_t i = 0; i < SLUICE_INGRESS; i++) {
-    const struct sluice_ingress* ingress = &sluice_ingress[(ifindex + i) & (SLUICE_INGRESS - 1)];
-    if (ingress->ifindex == 0) return false;
-    if (ingress->ifindex != ifindex) continue;
-    const uint32_t queue = context->rx_queue_index;
-    job->ingress = ingress->port;
-    job->direct = ingress->direct;
-    job->unfinished = ingress->unfinished;
-    // One that came after the start has the first one's.
-    job->own = ingress->first_partition + (queue < ingress->queues ? queue : 0);
-    job->session_own = ingress->first_session_partition + (queue < ingress->queues ? queue : 0);
-    return true;
+  const struct sluice_ingress* ingress = &sluice_ingress[ifindex & (SLUICE_INGRESS - 1)];
+  SLUICE_KEEP(ingress);
+  if (SLUICE_UNLIKELY(ingress->ifindex != ifindex)) {
+    const uint32_t at = ingress->ifindex == 0 ? SLUICE_INGRESS : engine_ingress_behind(ifindex);
+    if (at >= SLUICE_INGRESS) return false;
+    ingress = &sluice_ingress[SLUICE_BOUND(at, SLUICE_INGRESS - 1)];
   }
-  return false;
+  // One that came after the start has the first one's.
+  const uint32_t queue = context->rx_queue_index < ingress->queues ? context->rx_queue_index : 0;
+  job->ingress = ingress->port;
+  job->direct = ingress->direct;
+  job->unfinished = ingress->unfinished;
+  job->own = ingress->first_partition + queue;
+  job->session_own = ingress->first_session_partition + queue;
+  return true;
 }
 
 // CLOCK_MONOTONIC as of the last jiffy or, where the kernel has counted that one and not yet gone on with its clock, of
@@ -41,43 +52,38 @@ static __always_inline uint64_t engine_now(struct engine_clock* clock) {
 
 // A packet's record, with its clock, generation, port and partition. Null when there is nothing to do for it.
 static __always_inline struct engine_scratch* engine_enter(const struct xdp_md* context) {
-  const uint32_t zero = 0;
-  const struct sluice_kernel_state* state = bpf_map_lookup_elem(&sluice_state_map, &zero);
   struct engine_scratch* scratch = engine_begin();
-  if (!state || !scratch) return NULL;
+  if (!scratch) return NULL;
   scratch->job.now = engine_now(&scratch->clock);
-  scratch->job.tables.half = *(const volatile uint32_t*)&state->half;
+  scratch->job.tables.half = sluice_half & 1;
   return engine_arrive(context, &scratch->job) ? scratch : NULL;
 }
 
-static __always_inline void add_traffic(struct sluice_traffic* traffic, const struct engine_job* job, bool begun) {
+static __always_inline void add_traffic(struct sluice_traffic* traffic, uint32_t bytes, uint32_t begins) {
   if (!traffic) return;
   traffic->packets++;
-  traffic->bytes += job->packet.l3_length;
-  if (begun) traffic->new_flows++;
+  traffic->bytes += bytes;
+  if (SLUICE_UNLIKELY(begins)) traffic->new_flows++;
 }
 
-// The listener's or the backend's record of the packet's direction.
-static __always_inline uint32_t traffic_at(const struct engine_job* job, uint32_t room, uint32_t i) {
-  return (2 * job->own + (job->reverse & 1)) * room + i;
-}
-
-static __always_inline void engine_count(const struct engine_job* job, uint32_t verdict, uint32_t length) {
+static __always_inline void engine_count(const struct engine_job* job, uint32_t verdict, uint64_t length) {
   struct sluice_counters* counters = counters_of(job);
   if (!counters) return;
   counters->verdicts[SLUICE_BOUND(verdict, SLUICE_COUNTED_VERDICTS - 1)]++;
   counters->bytes += length;
-  const bool carried = verdict == SLUICE_VERDICT_forwarded || verdict == SLUICE_VERDICT_returned;
-  // A flow that has not been forwarded has not begun, but a session has.
-  const bool begun = job->opened || (job->new_flow && carried);
+  const bool carried = verdict <= SLUICE_VERDICT_returned;
+  const uint32_t begun = SLUICE_LIKELY(job->begins == BEGINS_NOTHING) ? 0 : carried || job->begins == BEGINS_SESSION;
+  // Those for clients' packets lie in front of those for answers.
+  const uint32_t half = 2 * job->own + job->reverse;
+  const uint32_t bytes = job->packet.l3_length;
   // A later fragment has no listener.
   if (job->listener != SLUICE_NO_LISTENER) {
-    const uint32_t listener = traffic_at(job, sluice_listeners_room, job->listener);
-    add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), job, begun);
+    const uint32_t listener = half * sluice_listeners_room + job->listener;
+    add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), bytes, begun);
   }
   if (!carried) return;
-  const uint32_t backend = traffic_at(job, sluice_backends_room, job->slot);
-  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), job, begun);
+  const uint32_t backend = half * sluice_backends_room + job->slot;
+  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), bytes, begun);
 }
 
 // Steps 4 and 5 of a packet that may be translated; SLUICE_CONTINUE as find_session.
@@ -107,24 +113,19 @@ static __always_inline void engine_end_expired(struct engine_scratch* scratch) {
 // Steps 4 and 5 of one that is not.
 static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct engine_job* job) {
   const struct sluice_backend* backend = NULL;
-  uint32_t verdict = engine_connect(job, &backend);
-  if (verdict == SLUICE_CONTINUE && (job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
-      job->packet.kind == SLUICE_PACKET_FLOW) {
-    verdict = engine_remember_fragment(job);
-  }
-  if (verdict == SLUICE_CONTINUE) verdict = engine_forward(context, job, backend);
-  return verdict;
+  const uint32_t verdict = engine_connect(job, &backend);
+  return verdict == SLUICE_CONTINUE ? (uint32_t)engine_forward(context, job, backend) : verdict;
 }
 
 // The verdict of a packet with its surroundings in the job; job->egress is where it leaves if it does.
 static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_scratch* scratch) {
   struct engine_job* job = &scratch->job;
-  const uint32_t length = packet_length(context);
+  const uint64_t length = packet_length(context);
   uint32_t verdict = engine_look(context, job);
   if (job->unfinished && (verdict == SLUICE_CONTINUE || verdict == LOOK_FOR_SESSION)) {
     engine_finish_checksum(context, job);
   }
-  if (sluice_session_records != 0 && verdict == LOOK_FOR_SESSION) {
+  if (verdict == LOOK_FOR_SESSION && sluice_session_records != 0) {
     verdict = engine_translate(context, scratch);
     if (verdict == SLUICE_CONTINUE) {
       verdict = engine_dispatch(job);

@@ -25,16 +25,16 @@ static __always_inline const uint8_t* packet_end(const struct xdp_md* context) {
   return (const uint8_t*)(long)context->data_end;
 }
 
-static __always_inline uint32_t packet_length(const struct xdp_md* context) {
+static __always_inline uint64_t packet_length(const struct xdp_md* context) {
   uint64_t length = packet_end(context) - packet_data(context);
   // Keeps the subtraction of two pointers in 64 bits, the only kind that the verifier allows.
   __asm__ volatile("" : "+r"(length));
-  return (uint32_t)length;
+  return length;
 }
 
 // Moves the head forward by `growth` and gives the frame its new length.
 static __always_inline bool resize(struct xdp_md* context, int32_t growth, uint32_t length) {
-  const uint32_t before = packet_length(context);
+  const uint32_t before = (uint32_t)packet_length(context);
   const int32_t tail = (int32_t)(length - before) - growth;
   // What is cut off goes before anything comes in front.
   if (tail < 0 && bpf_xdp_adjust_tail(context, tail) != 0) return false;

@@ -25,7 +25,8 @@
   ARRAY(name, record);      \
   const volatile uint32_t sluice_##name##_room = 1
 
-TABLE(settings, struct sluice_settings);
+ARRAY(settings, struct sluice_settings);
+#define sluice_settings_room 1
 TABLE(index, struct sluice_index_entry);
 TABLE(ranges, struct sluice_port_range);
 TABLE(listeners, struct sluice_listener);
@@ -79,8 +80,9 @@ struct {
   __type(value, uint32_t);
 } sluice_devices SEC(".maps");
 
-// Written by the daemon: which half packets read, and what the next daemon goes by.
+// Written by the daemon: what the next daemon goes by.
 ARRAY(state, struct sluice_kernel_state);
 
-// Written by the daemon too.
+// Written by the daemon too, and no look-ups: which half packets read, and their interfaces.
+volatile uint32_t sluice_half = 0;
 struct sluice_ingress sluice_ingress[SLUICE_INGRESS] = {};

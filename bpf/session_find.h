@@ -66,11 +66,10 @@ static __always_inline int session_find_in(struct session_job* session, const st
     const uint32_t place = session->owner * sluice_session_buckets + sluice_owned_place(&session->own, hash, second);
     struct sluice_bucket* bucket = bpf_map_lookup_elem(&sluice_session_buckets_map, &place);
     if (!bucket) return 0;
-    const uint64_t* at = sluice_bucket_find(bucket, hash);
+    uint64_t entry;
+    const uint64_t* at = sluice_bucket_search(bucket, hash, false, &entry);
     if (!at) continue;
-    const uint64_t entry = SLUICE_LOAD_ENTRY(at);
-    const bool found = sluice_entry_matches(entry, hash) && session_take(session, flow, listener, (uint32_t)entry) &&
-                       SLUICE_LOAD_ENTRY(at) == entry;
+    const bool found = session_take(session, flow, listener, (uint32_t)entry) && SLUICE_LOAD_ENTRY(at) == entry;
     return found || session_search_in(session, flow, listener, hash);
   }
   return 0;

@@ -65,8 +65,7 @@ static __always_inline struct engine_scratch* engine_begin(void) {
   struct engine_scratch* scratch = bpf_map_lookup_elem(&sluice_scratch, &zero);
   if (!scratch) return NULL;
   scratch->job.listener = SLUICE_NO_LISTENER;
-  scratch->job.new_flow = 0;
-  scratch->job.opened = 0;
+  scratch->job.begins = BEGINS_NOTHING;
   scratch->job.reverse = 0;
   return scratch;
 }

@@ -74,7 +74,7 @@ static __always_inline uint32_t session_open(struct xdp_md* context, struct engi
   if (index < 0) return verdict;
   session->found = (uint32_t)index;
   session->owner = job->session_own;
-  job->opened = 1;
+  job->begins = BEGINS_SESSION;
   return FOUND;
 }
 

@@ -167,19 +167,33 @@ SLUICE_INLINE struct sluice_vacancy sluice_bucket_vacancy(const struct sluice_bu
 }
 #endif
 
-/* The entry of the flow in one bucket, or null. */
-SLUICE_INLINE uint64_t* sluice_bucket_find(struct sluice_bucket* bucket, uint64_t hash) {
+/* The entry of the flow in one bucket, or null; what it says is in *found. In BPF it is the sooner found the nearer it
+ * is to the end where the search begins: that where places are taken first. */
+SLUICE_INLINE uint64_t* sluice_bucket_search(struct sluice_bucket* bucket, uint64_t hash, bool from_last,
+                                             uint64_t* found) {
 #ifdef __bpf__
   /* One by one: to the verifier a mask is 256 different values. */
-  for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
+  for (uint32_t turn = 0; turn < SLUICE_BUCKET_ENTRIES; turn++) {
+    const uint32_t i = from_last ? SLUICE_BUCKET_ENTRIES - 1 - turn : turn;
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-    if (sluice_entry_matches(entry, hash)) return &bucket->entries[SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry)];
+    if (!sluice_entry_matches(entry, hash)) continue;
+    *found = entry;
+    return &bucket->entries[SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry)];
   }
   return NULL;
 #else
+  (void)from_last;
   const uint32_t match = sluice_bucket_match(bucket, sluice_tag(hash));
-  return match ? &bucket->entries[__builtin_ctz(match)] : NULL;
+  if (match == 0) return NULL;
+  uint64_t* at = &bucket->entries[__builtin_ctz(match)];
+  *found = SLUICE_LOAD_ENTRY(at);
+  return at;
 #endif
+}
+/* Of the connection table. */
+SLUICE_INLINE uint64_t* sluice_bucket_find(struct sluice_bucket* bucket, uint64_t hash) {
+  uint64_t entry;
+  return sluice_bucket_search(bucket, hash, true, &entry);
 }
 
 /* What a packet of the flow makes of its entry: seen now; confirmed by anything but a SYN; closing by FIN or RST. */

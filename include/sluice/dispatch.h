@@ -25,14 +25,17 @@ SLUICE_INLINE enum sluice_verdict sluice_dispatch_virtual(const struct sluice_pa
   }
 }
 
-/* SLUICE_CONTINUE when the packet goes on to a backend: *listener is its listener, SLUICE_NO_LISTENER for a later
- * fragment (it has no ports). Else the verdict; a replied_* one is still to be written (reply.h). */
+/* SLUICE_CONTINUE when the packet goes on to a backend: *listener is its listener, and *pool that one's;
+ * SLUICE_NO_LISTENER and SLUICE_NO_POOL for a later fragment (it has no ports). Else the verdict; a replied_* one is
+ * still to be written (reply.h). */
 SLUICE_INLINE enum sluice_verdict sluice_dispatch(const struct sluice_tables* tables,
                                                   const struct sluice_settings* settings,
-                                                  const struct sluice_packet* packet, uint32_t* listener) {
+                                                  const struct sluice_packet* packet, uint32_t* listener,
+                                                  uint32_t* pool) {
   *listener = SLUICE_NO_LISTENER;
+  *pool = SLUICE_NO_POOL;
   if (SLUICE_LIKELY(packet->kind == SLUICE_PACKET_FLOW || packet->kind == SLUICE_PACKET_ICMP_ERROR))
-    return sluice_listener_find(tables, settings, &packet->flow, listener);
+    return sluice_listener_find(tables, settings, &packet->flow, listener, pool);
   uint32_t flags = 0;
   if (!sluice_virtual_find(tables, settings, &packet->flow.destination, &flags)) return SLUICE_VERDICT_pass_not_virtual;
   return sluice_dispatch_virtual(packet, flags);

@@ -99,16 +99,20 @@ SLUICE_INLINE bool sluice_virtual_find(const struct sluice_tables* tables, const
   return true;
 }
 
-/* Of a flow without a listener of its own port. */
+/* Of a flow without a listener of its own port; as sluice_listener_find. */
 SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_tables* tables,
                                                            const struct sluice_settings* settings,
-                                                           const struct sluice_flow* flow, uint32_t* listener) {
+                                                           const struct sluice_flow* flow, uint32_t* listener,
+                                                           uint32_t* pool) {
   const struct sluice_index_entry* entry =
       settings->ranges ? sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0))
                        : NULL;
-  if (entry) {
-    *listener = sluice_range_find(tables, entry, SLUICE_16(flow->destination_port));
-    if (*listener != SLUICE_NO_LISTENER) return SLUICE_CONTINUE;
+  *listener = entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
+  if (*listener != SLUICE_NO_LISTENER) {
+    const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, *listener);
+    if (SLUICE_MISSING(record)) return SLUICE_VERDICT_no_table;
+    *pool = record->pool;
+    return SLUICE_CONTINUE;
   }
   uint32_t flags = 0;
   return sluice_virtual_find(tables, settings, &flow->destination, &flags) ? SLUICE_VERDICT_no_listener
@@ -126,14 +130,23 @@ SLUICE_INLINE uint32_t sluice_listener_of(const struct sluice_tables* tables, co
   return entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
 }
 
-/* The listener of a flow in *listener (SLUICE_CONTINUE), or the verdict for a flow that has none. */
+/* The listener of a flow in *listener and its pool (or split) in *pool (SLUICE_CONTINUE), or the verdict for a flow
+ * that has none. */
 SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_tables* tables,
                                                        const struct sluice_settings* settings,
-                                                       const struct sluice_flow* flow, uint32_t* listener) {
+                                                       const struct sluice_flow* flow, uint32_t* listener,
+                                                       uint32_t* pool) {
   const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
   const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
-  if (SLUICE_UNLIKELY(entry == NULL)) return sluice_listener_find_range(tables, settings, flow, listener);
+  if (SLUICE_UNLIKELY(entry == NULL)) {
+    /* Not *pool, which would then have to be in memory. */
+    uint32_t of_range = SLUICE_NO_POOL;
+    const enum sluice_verdict verdict = sluice_listener_find_range(tables, settings, flow, listener, &of_range);
+    *pool = of_range;
+    return verdict;
+  }
   *listener = entry->value;
+  *pool = entry->pool;
   return SLUICE_CONTINUE;
 }
 

@@ -78,11 +78,9 @@ SLUICE_INLINE void sluice_write_outer_ipv4(uint8_t* at, const struct sluice_back
                                            uint32_t protocol, uint32_t tos) {
   const uint16_t total = SLUICE_16(SLUICE_IPV4_BYTES + payload);
   const uint32_t sum = (uint32_t)backend->outer_sum + total + SLUICE_16(tos) + SLUICE_16(protocol);
-  sluice_store16(at, (uint16_t)(0x45 | tos << 8));
-  sluice_store16(at + 2, total);
-  sluice_store32(at + 4, SLUICE_32(0x4000));
-  sluice_store16(at + 8, (uint16_t)(SLUICE_OUTER_TTL | protocol << 8));
-  sluice_store16(at + 10, (uint16_t)~sluice_checksum_fold(sum));
+  const uint32_t checksum = (uint16_t)~sluice_checksum_fold(sum);
+  sluice_store64(at, (uint64_t)SLUICE_32(0x4000) << 32 | (uint32_t)total << 16 | tos << 8 | 0x45);
+  sluice_store32(at + 8, checksum << 16 | protocol << 8 | SLUICE_OUTER_TTL);
   sluice_store32(at + 12, backend->source.words[3]);
   sluice_store32(at + 16, backend->destination.words[3]);
 }
@@ -120,10 +118,14 @@ SLUICE_INLINE uint32_t sluice_forward_inner(uint8_t* inner, bool ipv6) {
   return inner[1];
 }
 
-/* Whether a tunnel would use up the packet's last hop; `l3` is its IP header. */
+/* Whether the packet is on its last hop; `l3` is its IP header. */
+SLUICE_INLINE bool sluice_is_last_hop(const uint8_t* l3, const struct sluice_packet* packet) {
+  return l3[packet->flags & SLUICE_PACKET_IPV6 ? 7 : 8] <= 1;
+}
+/* Whether a tunnel would use that up. */
 SLUICE_INLINE bool sluice_ttl_expires(const uint8_t* l3, const struct sluice_packet* packet,
                                       const struct sluice_backend* backend) {
-  return backend->forwarding != SLUICE_DSR_L2 && l3[packet->flags & SLUICE_PACKET_IPV6 ? 7 : 8] <= 1;
+  return backend->forwarding != SLUICE_DSR_L2 && sluice_is_last_hop(l3, packet);
 }
 
 /* The tunnel's headers between `at` and the inner packet at at + backend->outer_length. The comparisons with `end` are
@@ -163,6 +165,39 @@ SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, c
                                            uint64_t plain) {
   return SLUICE_LIKELY(sluice_load64(&backend->pool) == plain) &&
          SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) && SLUICE_LIKELY(packet->l3_length <= backend->mtu);
+}
+
+/* The common tunnel, in fewer steps: ipip to a backend with a next hop, no VLAN tag on either side, the packet small
+ * enough and with a hop to spare, no padding behind it in its frame of `length` bytes. Then the frame's head moves
+ * forward by `outer`, the length of the outer header, and sluice_write_ipip is all that is to be done. */
+#define SLUICE_PLAIN_IPIP \
+  ((uint32_t)SLUICE_IPIP << 16 | (uint32_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP) << 24)
+#define SLUICE_PLAIN_IPIP_IPV6 (SLUICE_PLAIN_IPIP | (uint32_t)SLUICE_BACKEND_OUTER_IPV6 << 24)
+/* One of these, or something else. */
+SLUICE_INLINE uint32_t sluice_backend_kind(const struct sluice_backend* backend) {
+  return sluice_load32(&backend->vlan);
+}
+SLUICE_INLINE bool sluice_only_ipip_comes(const uint8_t* l3, uint32_t length, const struct sluice_packet* packet,
+                                          const struct sluice_backend* backend, uint32_t outer) {
+  const uint32_t l3_length = packet->l3_length;
+  return SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) &&
+         SLUICE_LIKELY(length == SLUICE_ETHERNET_BYTES + l3_length) &&
+         SLUICE_LIKELY(l3_length + outer <= backend->mtu) && SLUICE_LIKELY(!sluice_is_last_hop(l3, packet));
+}
+SLUICE_INLINE void sluice_write_ipip(uint8_t* head, const struct sluice_packet* packet,
+                                     const struct sluice_backend* backend, uint64_t hash, bool outer_ipv6) {
+  const bool inner_ipv6 = packet->flags & SLUICE_PACKET_IPV6;
+  uint8_t* at = head + SLUICE_ETHERNET_BYTES;
+  uint8_t* inner = at + (outer_ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES);
+  const uint32_t protocol = inner_ipv6 ? SLUICE_IP_IPV6 : SLUICE_IP_IPV4;
+  const uint32_t tos = sluice_forward_inner(inner, inner_ipv6);
+  sluice_write_macs(head, backend);
+  sluice_store16(head + 12, outer_ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
+  if (outer_ipv6) {
+    sluice_write_outer_ipv6(at, backend, packet->l3_length, protocol, tos, hash);
+  } else {
+    sluice_write_outer_ipv4(at, backend, packet->l3_length, protocol, tos);
+  }
 }
 
 /* Writes the headers of a frame that now starts at `head`. False when it is shorter than they are, which only the

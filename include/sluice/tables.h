@@ -42,7 +42,7 @@ SLUICE_STATIC_ASSERT(sizeof(struct sluice_settings) == 64, "one cache line");
  * range table, `count` how many; virtual address (and NAT address): protocol 0, port 0: `value` is SLUICE_VIRTUAL_*.
  * The listener whose pool gets an address's pings: SLUICE_IP_ICMP (of IPv6 too), port 0. Servers whose answers are
  * translated stand under a protocol of their own. `count` of a listener's key is the port's place in the range that the
- * operator wrote (0 for a single port). */
+ * operator wrote (0 for a single port), `pool` what its record says: most packets need no more of that. */
 enum sluice_index_kind {
   SLUICE_INDEX_EMPTY = 0,
   SLUICE_INDEX_LISTENER = 1,
@@ -64,7 +64,7 @@ struct sluice_index_entry {
   uint32_t value;
   uint16_t count;
   uint16_t kind;
-  uint32_t reserved;
+  uint32_t pool;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_index_entry) == 32, "two to a cache line");
 SLUICE_STATIC_ASSERT(offsetof(struct sluice_index_entry, key) == 16, "behind the address");

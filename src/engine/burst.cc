@@ -176,7 +176,8 @@ SLUICE_COLD void BurstPath::Burst::LeaveOut(Job& job, sluice_verdict verdict, ui
 // Step 3 for all that is no flow, and so has no listener to be found by its ports.
 SLUICE_COLD void BurstPath::Burst::Dispatch(Job& job) const {
   job.listener = SLUICE_NO_LISTENER;
-  const sluice_verdict verdict = sluice_dispatch(&tables, settings, &job.packet, &job.listener);
+  uint32_t pool;
+  const sluice_verdict verdict = sluice_dispatch(&tables, settings, &job.packet, &job.listener, &pool);
   if (verdict != SLUICE_CONTINUE) return LeaveOut(job, verdict, job.listener);
   Fetch(job, sluice_packet_hash(settings, &job.packet));
 }
@@ -184,7 +185,8 @@ SLUICE_COLD void BurstPath::Burst::Dispatch(Job& job) const {
 // Step 3: a flow's listener.
 SLUICE_HOT void BurstPath::Burst::FindListener(Job& job) const {
   if (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW)) return;
-  const sluice_verdict verdict = sluice_listener_find(&tables, settings, &job.packet.flow, &job.listener);
+  uint32_t pool;
+  const sluice_verdict verdict = sluice_listener_find(&tables, settings, &job.packet.flow, &job.listener, &pool);
   if (SLUICE_UNLIKELY(verdict != SLUICE_CONTINUE)) LeaveOut(job, verdict, SLUICE_NO_LISTENER);
 }
 

@@ -208,14 +208,15 @@ uint32_t FlowReader::PoolOf(const sluice_listener& listener, const sluice_flow& 
 
 FlowReader::Answer FlowReader::Explain(const sluice_flow& flow) const {
   Answer answer;
-  answer.verdict = sluice_listener_find(&tables_, tables_.settings, &flow, &answer.listener);
+  uint32_t listeners_pool = SLUICE_NO_POOL;
+  answer.verdict = sluice_listener_find(&tables_, tables_.settings, &flow, &answer.listener, &listeners_pool);
   if (answer.verdict != SLUICE_CONTINUE) return answer;
   const sluice_listener& listener = tables_.listeners[answer.listener];
   const uint64_t hash = sluice_hash_flow(tables_.settings, &flow);
   if (listener.flags & SLUICE_LISTENER_SESSIONS) {
     FindSessions(hash, flow, &answer.found);
   } else {
-    FindEntries(hash, listener.pool, &answer.found);
+    FindEntries(hash, listeners_pool, &answer.found);
   }
   answer.pool = PoolOf(listener, flow, hash);
   const sluice_pool pool = answer.pool == SLUICE_NO_POOL ? sluice_pool{} : tables_.pools[answer.pool];

@@ -87,6 +87,13 @@ void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_li
   }
 }
 
+// What the listeners' keys say of their records.
+void WritePoolsOfKeys(const sluice_listener* listeners, uint32_t mask, sluice_index_entry* index) {
+  for (uint32_t i = 0; i <= mask; i++) {
+    if (index[i].kind == SLUICE_INDEX_LISTENER) index[i].pool = listeners[index[i].value].pool;
+  }
+}
+
 void AddServices(const v1::Listener& listener, const DesiredBackend& backend, std::set<Service>& services) {
   const v1::Listener::Protocol protocol = listener.protocol();
   if (listener.icmp_echo() == v1::Listener::FORWARD) services.insert({backend.address, SLUICE_IP_ICMP, 0});
@@ -270,6 +277,7 @@ absl::StatusOr<std::shared_ptr<const TablesFront>> TablesWriter::WriteFront(cons
   front->access_nodes = std::move(access.nodes);
   WritePorts(ports, front->ports.As<sluice_port>());
   WriteListeners(plan, state, front->listeners.As<sluice_listener>(), front->session_terms.As<sluice_session_terms>());
+  WritePoolsOfKeys(front->listeners.As<sluice_listener>(), front->index_mask, front->index.As<sluice_index_entry>());
   for (size_t i = 0; i < desired.nat_addresses.size(); i++) {
     front->nat_addresses.As<sluice_nat_address>()[i] = {PathAddress(desired.nat_addresses[i])};
   }

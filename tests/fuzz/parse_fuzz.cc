@@ -23,12 +23,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (packet.kind == SLUICE_PACKET_FLOW) Require(packet.l4_offset + 8u <= size);
   const sluice_tables& tables = sluice::fuzz::SmallTables().view();
   uint32_t listener = 0;
-  const sluice_verdict verdict = sluice_dispatch(&tables, tables.settings, &packet, &listener);
+  uint32_t pool = 0;
+  const sluice_verdict verdict = sluice_dispatch(&tables, tables.settings, &packet, &listener, &pool);
   Require(verdict <= SLUICE_CONTINUE);
   // The two kinds that go on without a listener are told from those that have one.
   if (verdict == SLUICE_CONTINUE) {
     Require((listener == SLUICE_NO_LISTENER) == (packet.kind == SLUICE_PACKET_LATER_FRAGMENT));
-    Require(listener == SLUICE_NO_LISTENER || listener < 10);
+    Require(listener == SLUICE_NO_LISTENER ? pool == SLUICE_NO_POOL
+                                           : listener < 10 && pool == tables.listeners[listener].pool);
   }
   return 0;
 }

@@ -56,7 +56,7 @@ HandTables::HandTables(uint32_t index_size) : index_(index_size) {
 uint32_t HandTables::AddListener(std::string_view address, uint32_t protocol, uint16_t port, uint32_t pool,
                                  uint16_t idle) {
   const uint32_t listener = PushListener(address, pool, idle);
-  AddIndex(address, sluice_index_key(protocol, SLUICE_16(port)), SLUICE_INDEX_LISTENER, listener, 0);
+  AddIndex(address, sluice_index_key(protocol, SLUICE_16(port)), SLUICE_INDEX_LISTENER, listener, 0, pool);
   return listener;
 }
 
@@ -162,7 +162,7 @@ HandTables::Counts HandTables::counts() const {
 }
 
 void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value,
-                          uint16_t count) {
+                          uint16_t count, uint32_t pool) {
   const sluice_address bytes = PathAddress(address);
   uint32_t at = sluice_hash_index(&bytes, key);
   uint32_t probes = 0;
@@ -170,7 +170,7 @@ void HandTables::AddIndex(std::string_view address, uint32_t key, sluice_index_k
     at++;
     if (++probes == SLUICE_INDEX_PROBES) std::abort();
   }
-  index_[at & settings_.index_mask] = {bytes, key, value, count, static_cast<uint16_t>(kind), 0};
+  index_[at & settings_.index_mask] = {bytes, key, value, count, static_cast<uint16_t>(kind), pool};
 }
 
 }  // namespace sluice::packet_test

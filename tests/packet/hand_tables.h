@@ -77,7 +77,8 @@ class HandTables {
 
  private:
   uint32_t PushListener(std::string_view address, uint32_t pool, uint16_t idle);
-  void AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value, uint16_t count);
+  void AddIndex(std::string_view address, uint32_t key, sluice_index_kind kind, uint32_t value, uint16_t count,
+                uint32_t pool = SLUICE_NO_POOL);
 
   sluice_settings settings_{};
   std::vector<sluice_index_entry> index_;

@@ -70,6 +70,9 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& opti
   path->outer_ =
       bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sluice_graces", sizeof(uint32_t), sizeof(uint32_t), 1, &outer);
   if (path->inner_ < 0 || path->outer_ < 0) return BpfStatus(errno, "making the map to wait with");
+  // The next daemon finds it among the program's maps, which it is not by itself: the program does not read it.
+  const int state = bpf_map__fd(path->skeleton_->maps.sluice_state_map);
+  if (bpf_prog_bind_map(path->program(), state, nullptr) != 0) return BpfStatus(errno, "binding the state's map");
   if (absl::Status status = path->MapAll(); !status.ok()) return status;
   return path;
 }
@@ -281,10 +284,11 @@ absl::Status KernelPath::Publish(std::shared_ptr<const Tables> tables) {
   if (absl::Status status = EndGrace(); !status.ok()) return status;
   absl::StatusOr<std::vector<Placed>> maglev = PlaceMaglev(*tables);
   if (!maglev.ok()) return maglev.status();
-  uint32_t& half = state_.at(0)->half;
-  const uint32_t next = 1 - half;
+  const uint32_t next = 1 - skeleton_->bss->sluice_half;
   WriteTables(*tables, *maglev, next);
-  __atomic_store_n(&half, next, __ATOMIC_RELEASE);
+  __atomic_store_n(&skeleton_->bss->sluice_half, next, __ATOMIC_RELEASE);
+  // The same for the next daemon.
+  __atomic_store_n(&state_.at(0)->half, next, __ATOMIC_RELEASE);
   left_ = std::exchange(current_, {std::move(tables), *std::move(maglev)});
   // Milliseconds, in which nobody has to wait for it: most often it is over by the next time.
   if (left_.tables != nullptr) grace_ = std::async([this] { return WaitForPackets(); });

@@ -50,7 +50,7 @@ class HandTables {
     listeners.push_back({pool, idle, 0});
     access.push_back({});
     settings.longest_idle = std::max(settings.longest_idle, idle);
-    Put({PathAddress(address), sluice_index_key(protocol, SLUICE_16(port)), listener, 0, SLUICE_INDEX_LISTENER, 0});
+    Put({PathAddress(address), sluice_index_key(protocol, SLUICE_16(port)), listener, 0, SLUICE_INDEX_LISTENER, pool});
     return listener;
   }
   // No new flows from here on for sources from `first` to `last`.

@@ -29,10 +29,12 @@ class DispatchTest : public testing::Test {
     sluice_packet packet{};
     sluice_verdict verdict = sluice_parse(exact_.Place(bytes), exact_.end(), &packet);
     uint32_t listener = 12345;
+    uint32_t pool = 12345;
     if (verdict == SLUICE_CONTINUE) {
-      verdict = sluice_dispatch(&tables_.view(), tables_.view().settings, &packet, &listener);
+      verdict = sluice_dispatch(&tables_.view(), tables_.view().settings, &packet, &listener, &pool);
     }
     if (verdict != SLUICE_CONTINUE) return sluice_verdict_name(verdict);
+    EXPECT_EQ(pool, listener == SLUICE_NO_LISTENER ? SLUICE_NO_POOL : tables_.view().listeners[listener].pool) << text;
     return listener == SLUICE_NO_LISTENER ? "continue" : "continue to " + std::to_string(listener);
   }
 

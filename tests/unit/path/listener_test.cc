@@ -31,7 +31,11 @@ Found Find(HandTables& tables, std::string_view address, uint32_t protocol, uint
   flow.destination_port = SLUICE_16(port);
   flow.protocol = protocol;
   Found found{SLUICE_CONTINUE, SLUICE_NO_LISTENER};
-  found.verdict = sluice_listener_find(&tables.view(), tables.view().settings, &flow, &found.listener);
+  uint32_t pool = 12345;
+  found.verdict = sluice_listener_find(&tables.view(), tables.view().settings, &flow, &found.listener, &pool);
+  if (found.verdict == SLUICE_CONTINUE) {
+    EXPECT_EQ(pool, tables.view().listeners[found.listener].pool);
+  }
   return found;
 }
 
@@ -41,8 +45,8 @@ constexpr Found kNoListener{SLUICE_VERDICT_no_listener, SLUICE_NO_LISTENER};
 TEST(ListenerTest, ExactThenRangesThenVirtual) {
   HandTables tables;
   tables.AddVirtual("203.0.113.10");
-  const uint32_t web = tables.AddListener("203.0.113.10", kTcp, 80, 0);
-  const uint32_t low = tables.AddRanges("203.0.113.10", kTcp, {{70, 90}, {8000, 8099}, {65535, 65535}}, 0);
+  const uint32_t web = tables.AddListener("203.0.113.10", kTcp, 80, 3);
+  const uint32_t low = tables.AddRanges("203.0.113.10", kTcp, {{70, 90}, {8000, 8099}, {65535, 65535}}, 4);
   EXPECT_EQ(Find(tables, "203.0.113.10", kTcp, 80), (Found{SLUICE_CONTINUE, web}));
   EXPECT_EQ(Find(tables, "203.0.113.10", kTcp, 81), (Found{SLUICE_CONTINUE, low}));
   EXPECT_EQ(Find(tables, "203.0.113.10", kTcp, 8000), (Found{SLUICE_CONTINUE, low + 1}));

@@ -43,8 +43,12 @@ std::string FindInTables(const Tables& tables, const Packet& packet) {
   flow.protocol = packet.protocol;
   flow.destination_port = SLUICE_16(packet.port);
   uint32_t listener = SLUICE_NO_LISTENER;
-  const sluice_verdict verdict = sluice_listener_find(&tables.view(), tables.view().settings, &flow, &listener);
-  if (verdict == SLUICE_CONTINUE) return tables.listener_names().at(listener);
+  uint32_t pool = SLUICE_NO_POOL;
+  const sluice_verdict verdict = sluice_listener_find(&tables.view(), tables.view().settings, &flow, &listener, &pool);
+  if (verdict == SLUICE_CONTINUE) {
+    EXPECT_EQ(pool, tables.view().listeners[listener].pool);
+    return tables.listener_names().at(listener);
+  }
   return verdict == SLUICE_VERDICT_no_listener ? "none" : "pass";
 }
 
