@@ -153,7 +153,10 @@ class TestedXdp : public TestedEngine {
       absl::Status status = (*path)->SetDevice(ingress.port, static_cast<int>(ingress.ifindex));
       if (!status.ok()) return status;
     }
-    (*path)->SetIngress(ingress_);
+    // The second one is to be found behind another, whose place in the table is the same.
+    sluice_ingress other = ingress_.at(0);
+    other.ifindex = ingress_.at(1).ifindex + SLUICE_INGRESS;
+    (*path)->SetIngress({other, ingress_.at(0), ingress_.at(1)});
     path_ = *std::move(path);
     return absl::OkStatus();
   }
