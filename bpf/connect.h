@@ -98,10 +98,9 @@ static __always_inline bool may_have_session(struct engine_job* job, const struc
     return false;
   }
   if (kind != SLUICE_PACKET_ECHO_REPLY) {
-    job->listener = sluice_listener_of(&job->tables, settings, &job->packet.flow);
-    const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
+    job->listener = sluice_listener_and_pool(&job->tables, settings, &job->packet.flow, &job->pool);
     const bool known = job->listener != SLUICE_NO_LISTENER;
-    if (known && !(listener && (listener->flags & SLUICE_LISTENER_SESSIONS))) return false;
+    if (known && settings->sessions != SLUICE_SESSIONS_ALL && !has_sessions(job)) return false;
     if (!known && kind == SLUICE_PACKET_ECHO) return false;
   }
   job->reverse = job->listener == SLUICE_NO_LISTENER;

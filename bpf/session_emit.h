@@ -67,8 +67,9 @@ static __always_inline int32_t l2_length(const struct session_exit* exit) {
 
 static __always_inline bool write_l2(uint8_t* head, const uint8_t* end, const struct session_exit* exit, bool ipv6) {
   if (head + SLUICE_ETHERNET_BYTES + SLUICE_VLAN_BYTES > end) return false;
-  __builtin_memcpy(head, exit->destination_mac, SLUICE_MAC_BYTES);
-  __builtin_memcpy(head + SLUICE_MAC_BYTES, exit->source_mac, SLUICE_MAC_BYTES);
+  // Both, as they lie.
+  sluice_store64(head, sluice_load64(exit->destination_mac));
+  sluice_store32(head + 8, sluice_load32(exit->destination_mac + 8));
   sluice_write_l2_type(head, exit->vlan, ipv6 ? SLUICE_16(SLUICE_ETHERTYPE_IPV6) : SLUICE_16(SLUICE_ETHERTYPE_IPV4));
   return true;
 }

@@ -87,15 +87,17 @@ static __always_inline int session_lives(const struct session_job* session) {
   return !sluice_session_is_over(&session->own.tables, record, record->forward, record->reverse, session->own.tick);
 }
 
-// What the packet makes of the session that it has found.
+// What the packet makes of the session that it has found; over when its backend is gone too.
 enum session_use { SESSION_OVER, SESSION_GOES_ON, SESSION_REPLACED };
 static __always_inline int session_use(const struct engine_job* job, const struct session_job* session) {
-  if (!session_lives(session)) return SESSION_OVER;
-  if (job->reverse) return SESSION_GOES_ON;
   const struct sluice_session* record = &session->session;
   const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, record->backend);
-  const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
-  if (!backend || !listener || !sluice_backend_serves(&job->tables, backend, listener->pool)) return SESSION_OVER;
+  if (!backend ||
+      sluice_session_is_over_at(&job->tables, backend, record, record->forward, record->reverse, session->own.tick)) {
+    return SESSION_OVER;
+  }
+  if (job->reverse) return SESSION_GOES_ON;
+  if (!sluice_backend_serves(&job->tables, backend, job->pool)) return SESSION_OVER;
   const bool opens = job->packet.kind == SLUICE_PACKET_FLOW && (job->packet.flags & SLUICE_PACKET_SYN);
   return opens && sluice_session_is_replaced(record, backend) ? SESSION_REPLACED : SESSION_GOES_ON;
 }

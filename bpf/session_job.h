@@ -24,6 +24,9 @@ struct session_exit {
   // 0: there is no next hop.
   uint16_t mtu;
 };
+SLUICE_STATIC_ASSERT(offsetof(struct session_exit, source_mac) ==
+                         offsetof(struct session_exit, destination_mac) + SLUICE_MAC_BYTES,
+                     "written as they lie");
 
 struct session_job {
   // The record that the packet has found; a copy, which its owner does not change. Or the one that it is to get.

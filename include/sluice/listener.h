@@ -90,6 +90,15 @@ SLUICE_INLINE uint32_t sluice_range_find(const struct sluice_tables* tables, con
   return range ? range->listener : SLUICE_NO_LISTENER;
 }
 
+/* The pool (or split) of the listener by its record, which keys of single ports have themselves. False without one. */
+SLUICE_INLINE bool sluice_listener_pool(const struct sluice_tables* tables, uint32_t listener, uint32_t* pool) {
+  if (listener == SLUICE_NO_LISTENER) return false;
+  const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, listener);
+  if (SLUICE_MISSING(record)) return false;
+  *pool = record->pool;
+  return true;
+}
+
 /* The flags (SLUICE_VIRTUAL_*) of a virtual address in *flags, or false when the address is none. */
 SLUICE_INLINE bool sluice_virtual_find(const struct sluice_tables* tables, const struct sluice_settings* settings,
                                        const struct sluice_address* address, uint32_t* flags) {
@@ -108,26 +117,34 @@ SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_t
       settings->ranges ? sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0))
                        : NULL;
   *listener = entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
-  if (*listener != SLUICE_NO_LISTENER) {
-    const struct sluice_listener* record = SLUICE_AT(tables, sluice_listener, listeners, *listener);
-    if (SLUICE_MISSING(record)) return SLUICE_VERDICT_no_table;
-    *pool = record->pool;
-    return SLUICE_CONTINUE;
-  }
+  if (sluice_listener_pool(tables, *listener, pool)) return SLUICE_CONTINUE;
   uint32_t flags = 0;
   return sluice_virtual_find(tables, settings, &flow->destination, &flags) ? SLUICE_VERDICT_no_listener
                                                                            : SLUICE_VERDICT_pass_not_virtual;
 }
 
-/* The listener of a flow, or SLUICE_NO_LISTENER: where a flow without one may be something else. */
-SLUICE_INLINE uint32_t sluice_listener_of(const struct sluice_tables* tables, const struct sluice_settings* settings,
-                                          const struct sluice_flow* flow) {
+/* The listener of a flow, or SLUICE_NO_LISTENER: where a flow without one may be something else. Its pool (or split) in
+ * *pool. */
+SLUICE_INLINE uint32_t sluice_listener_and_pool(const struct sluice_tables* tables,
+                                                const struct sluice_settings* settings, const struct sluice_flow* flow,
+                                                uint32_t* pool) {
   const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
   const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
-  if (SLUICE_LIKELY(entry != NULL)) return entry->value;
+  *pool = SLUICE_NO_POOL;
+  if (SLUICE_LIKELY(entry != NULL)) {
+    *pool = entry->pool;
+    return entry->value;
+  }
   if (SLUICE_LIKELY(!settings->ranges)) return SLUICE_NO_LISTENER;
   entry = sluice_index_find(tables, settings, &flow->destination, sluice_index_key(flow->protocol, 0));
-  return entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
+  const uint32_t listener =
+      entry ? sluice_range_find(tables, entry, SLUICE_16(flow->destination_port)) : SLUICE_NO_LISTENER;
+  return sluice_listener_pool(tables, listener, pool) ? listener : SLUICE_NO_LISTENER;
+}
+SLUICE_INLINE uint32_t sluice_listener_of(const struct sluice_tables* tables, const struct sluice_settings* settings,
+                                          const struct sluice_flow* flow) {
+  uint32_t pool;
+  return sluice_listener_and_pool(tables, settings, flow, &pool);
 }
 
 /* The listener of a flow in *listener and its pool (or split) in *pool (SLUICE_CONTINUE), or the verdict for a flow

@@ -20,13 +20,19 @@ SLUICE_INLINE uint32_t sluice_owned_place(struct sluice_owned* of, uint64_t hash
   return second ? sluice_secondary_bucket(hash, buckets) : sluice_primary_bucket(hash, buckets);
 }
 
-SLUICE_INLINE bool sluice_session_is_over(const struct sluice_tables* tables, const struct sluice_session* session,
-                                          uint64_t forward, uint64_t reverse, uint32_t tick) {
-  const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, session->backend);
+/* `backend` is the session's. */
+SLUICE_INLINE bool sluice_session_is_over_at(const struct sluice_tables* tables, const struct sluice_backend* backend,
+                                             const struct sluice_session* session, uint64_t forward, uint64_t reverse,
+                                             uint32_t tick) {
   const struct sluice_session_terms* terms = SLUICE_AT(tables, sluice_session_terms, session_terms, session->listener);
   if (SLUICE_MISSING(backend) || SLUICE_MISSING(terms) || !(backend->flags & SLUICE_BACKEND_LIVE)) return true;
   if (SLUICE_LOAD(&session->flags) & SLUICE_SESSION_OVER) return true;
   return sluice_session_expired(session->protocol, forward, reverse, terms, tick);
+}
+SLUICE_INLINE bool sluice_session_is_over(const struct sluice_tables* tables, const struct sluice_session* session,
+                                          uint64_t forward, uint64_t reverse, uint32_t tick) {
+  const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, session->backend);
+  return sluice_session_is_over_at(tables, backend, session, forward, reverse, tick);
 }
 
 /* The hash that the entry of this kind has. False when a table could not be read. */
