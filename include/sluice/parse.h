@@ -270,10 +270,28 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_transport(const uint8_t* data, co
   return sluice_unusable(packet, SLUICE_VERDICT_unsupported_protocol);
 }
 
-/* Behind an IPv4 header that has options, or a fragment's. `fragment` is the word with the offset, in host order. */
+/* What an IPv4 header of `header` bytes at `l3` says of its packet; 20 of them can be read. */
+SLUICE_INLINE enum sluice_verdict sluice_read_ipv4(const uint8_t* end, const uint8_t* l3, uint32_t header,
+                                                   struct sluice_packet* packet) {
+  const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
+  if (total < header) return SLUICE_VERDICT_malformed_ip;
+  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
+  packet->l3_length = total;
+  packet->l4_offset = (uint16_t)(packet->l3_offset + header);
+  packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
+  packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
+  packet->flow.protocol = l3[9];
+  return SLUICE_CONTINUE;
+}
+
+/* A fragment, a header with options, another protocol than TCP or UDP. */
 SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
-                                                         uint32_t fragment, uint32_t length,
                                                          struct sluice_packet* packet) {
+  const uint32_t header = (uint32_t)(l3[0] & 0xf) * 4;
+  if (l3[0] >> 4 != 4 || header < SLUICE_IPV4_BYTES) return SLUICE_VERDICT_malformed_ip;
+  const enum sluice_verdict verdict = sluice_read_ipv4(end, l3, header, packet);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  const uint32_t fragment = SLUICE_16(sluice_load16(l3 + 6));
   if (fragment & 0x3fff) {
     packet->fragment_id = sluice_load16(l3 + 4);
     if (fragment & 0x1fff) {
@@ -285,7 +303,7 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, co
     }
     packet->flags |= SLUICE_PACKET_FIRST_FRAGMENT;
   }
-  return sluice_parse_transport(data, end, length, packet);
+  return sluice_parse_transport(data, end, packet->l3_length - header, packet);
 }
 
 /* Most headers have no options and are no fragments': what comes behind them is at an offset that the compiler, and in
@@ -293,26 +311,16 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, co
 SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
                                                     struct sluice_packet* packet) {
   if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
-  const uint32_t version = l3[0];
-  const uint32_t header = (version & 0xf) * 4;
-  const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
-  if (SLUICE_UNLIKELY(version != 0x45) && (version >> 4 != 4 || header < SLUICE_IPV4_BYTES))
-    return SLUICE_VERDICT_malformed_ip;
-  if (total < header) return SLUICE_VERDICT_malformed_ip;
-  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
-  packet->l3_length = total;
-  packet->l4_offset = (uint16_t)(packet->l3_offset + header);
-  packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
-  packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
-  const uint32_t protocol = l3[9];
-  packet->flow.protocol = protocol;
-  const uint16_t fragment = sluice_load16(l3 + 6);
-  if (SLUICE_LIKELY(version == 0x45) && SLUICE_LIKELY((fragment & SLUICE_16(0x3fff)) == 0)) {
-    const uint32_t length = total - SLUICE_IPV4_BYTES;
+  const uint32_t fragment = sluice_load16(l3 + 6);
+  if (SLUICE_LIKELY(l3[0] == 0x45) && SLUICE_LIKELY((fragment & SLUICE_16(0x3fff)) == 0)) {
+    const enum sluice_verdict verdict = sluice_read_ipv4(end, l3, SLUICE_IPV4_BYTES, packet);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+    const uint32_t protocol = packet->flow.protocol;
+    const uint32_t length = packet->l3_length - SLUICE_IPV4_BYTES;
     if (protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
     if (protocol == SLUICE_IP_UDP) return sluice_parse_udp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
   }
-  return sluice_parse_ipv4_rest(data, end, l3, SLUICE_16(fragment), total - header, packet);
+  return sluice_parse_ipv4_rest(data, end, l3, packet);
 }
 
 /* Behind an IPv6 header that names something else than TCP or UDP. `total` is the packet's length. */
