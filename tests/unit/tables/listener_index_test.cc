@@ -138,6 +138,31 @@ TEST(ListenerIndex, RandomConfigurationsAgainstOracle) {
   }
 }
 
+// Of a port, of ports of which each has its key, and of a range.
+TEST(ListenerIndex, PoolsAreThoseOfTheRecords) {
+  TestInput input;
+  for (const char* pool : {"pool", "other"}) input.config.add_pools()->set_name(pool);
+  for (int i = 0; i < 2; i++) {
+    AddListener(input.config, "203.0.113.1", v1::Listener::TCP);
+    v1::Listener& listener = *input.config.mutable_listeners(i);
+    const auto first = static_cast<uint32_t>(10000 * (i + 1));
+    AddPorts(listener, first, first);
+    AddPorts(listener, first + 10, first + 12);
+    AddPorts(listener, first + 1000, first + 5000);
+  }
+  input.config.mutable_listeners(1)->set_pool("other");
+  Builder builder;
+  const auto tables = input.Build(builder);
+  ASSERT_NE(tables, nullptr);
+  ASSERT_NE(tables->view().listeners[0].pool, tables->view().listeners[1].pool);
+  const Address address = TestInput::At("203.0.113.1");
+  for (const uint16_t port : {0, 11, 2000}) {
+    // Which compares the pool too.
+    EXPECT_EQ(FindInTables(*tables, {address, SLUICE_IP_TCP, static_cast<uint16_t>(10000 + port)}), "l1");
+    EXPECT_EQ(FindInTables(*tables, {address, SLUICE_IP_TCP, static_cast<uint16_t>(20000 + port)}), "l2");
+  }
+}
+
 TEST(ListenerIndex, ManyListenersAreWellPlaced) {
   TestInput input;
   input.config.add_pools()->set_name("pool");
