@@ -35,8 +35,8 @@ struct sluice_kernel_state {
   uint32_t layout;
   uint32_t partitions;
   uint32_t partition_buckets;
-  /* The half of the tables that packets read, and the room for backends: whose the slots in the connection table are.
-   */
+  /* The half of the tables that packets read (they go by a variable of the program, which has the same), and the room
+   * for backends: whose the slots in the connection table are. */
   uint32_t half;
   uint32_t backends_room;
   /* Of each partition; 0 of both where the kernel does not translate. */
