@@ -64,6 +64,10 @@ SLUICE_STATIC_ASSERT(SLUICE_PACKET_FLOW == 0 &&
                          offsetof(struct sluice_packet, flags) == offsetof(struct sluice_packet, kind) + 1 &&
                          offsetof(struct sluice_packet, kind) % 4 == 0,
                      "compared as one word (follow.h)");
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_packet, l3_offset) == offsetof(struct sluice_packet, fragment_id) + 4 &&
+                         offsetof(struct sluice_packet, l4_offset) == offsetof(struct sluice_packet, l3_offset) + 2 &&
+                         offsetof(struct sluice_packet, flags) == offsetof(struct sluice_packet, l3_length) + 5,
+                     "written as words (sluice_parse_common)");
 
 /* Ends a parse: the packet is fine as IP, and unusable beyond that. */
 SLUICE_INLINE enum sluice_verdict sluice_unusable(struct sluice_packet* packet, enum sluice_verdict reason) {
@@ -83,9 +87,24 @@ SLUICE_INLINE struct sluice_address sluice_load_address(const void* at) {
   return address;
 }
 
+/* Mapped addresses stand for IPv4 in the tables; on the wire they are nobody's (RFC 4291 section 2.5.5.2). `flow` is an
+ * IPv6 packet's. */
+SLUICE_INLINE bool sluice_poses_as_ipv4(const struct sluice_flow* flow) {
+  return sluice_address_is_ipv4(&flow->source) || sluice_address_is_ipv4(&flow->destination);
+}
+
 /* Whether one of a flow's ports is 0, which no flow has. */
 SLUICE_INLINE bool sluice_has_no_port(uint32_t ports) {
   return (ports & 0xffff) == 0 || ports <= 0xffff;
+}
+
+/* What a TCP header's flags make of its packet: SLUICE_PACKET_*. Only a bare SYN opens a flow: a SYN-ACK never comes
+ * from a client. */
+SLUICE_INLINE uint32_t sluice_tcp_flags(uint32_t flags) {
+  const uint32_t changing = flags & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST);
+  if (SLUICE_LIKELY(changing == 0)) return 0;
+  if (changing != SLUICE_TCP_SYN) return SLUICE_PACKET_CLOSE;
+  return flags & SLUICE_TCP_ACK ? 0 : SLUICE_PACKET_SYN;
 }
 
 /* `l4` is the TCP header, `length` what the IP header leaves for it. */
@@ -96,20 +115,13 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_tcp(const uint8_t* l4, const uint
   packet->flow.ports = sluice_load32(l4);
   const uint32_t header = (uint32_t)(l4[12] >> 4) * 4;
   const uint32_t flags = l4[13];
-  const uint32_t changing = flags & (SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST);
   if (SLUICE_UNLIKELY(header > length))
     return sluice_unusable(packet, first_fragment ? SLUICE_VERDICT_tiny_fragment : SLUICE_VERDICT_malformed_tcp);
   if (SLUICE_UNLIKELY(header < SLUICE_TCP_BYTES) ||
-      SLUICE_UNLIKELY((changing & SLUICE_TCP_SYN) && changing != SLUICE_TCP_SYN))
+      SLUICE_UNLIKELY((flags & SLUICE_TCP_SYN) && (flags & (SLUICE_TCP_FIN | SLUICE_TCP_RST))))
     return sluice_unusable(packet, SLUICE_VERDICT_malformed_tcp);
   if (SLUICE_UNLIKELY(sluice_has_no_port(packet->flow.ports))) return sluice_unusable(packet, SLUICE_VERDICT_zero_port);
-  if (SLUICE_LIKELY(changing == 0)) return SLUICE_CONTINUE;
-  /* A SYN-ACK never comes from a client; only a bare SYN opens a flow. */
-  if (changing != SLUICE_TCP_SYN) {
-    packet->flags |= SLUICE_PACKET_CLOSE;
-  } else if (!(flags & SLUICE_TCP_ACK)) {
-    packet->flags |= SLUICE_PACKET_SYN;
-  }
+  packet->flags |= (uint8_t)sluice_tcp_flags(flags);
   return SLUICE_CONTINUE;
 }
 
@@ -270,27 +282,18 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_transport(const uint8_t* data, co
   return sluice_unusable(packet, SLUICE_VERDICT_unsupported_protocol);
 }
 
-/* What an IPv4 header of `header` bytes at `l3` says of its packet; 20 of them can be read. */
-SLUICE_INLINE enum sluice_verdict sluice_read_ipv4(const uint8_t* end, const uint8_t* l3, uint32_t header,
-                                                   struct sluice_packet* packet) {
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
+                                                    struct sluice_packet* packet) {
+  if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t header = (uint32_t)(l3[0] & 0xf) * 4;
   const uint32_t total = SLUICE_16(sluice_load16(l3 + 2));
-  if (total < header) return SLUICE_VERDICT_malformed_ip;
+  if (l3[0] >> 4 != 4 || header < SLUICE_IPV4_BYTES || total < header) return SLUICE_VERDICT_malformed_ip;
   if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
   packet->l3_length = total;
   packet->l4_offset = (uint16_t)(packet->l3_offset + header);
   packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
   packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
   packet->flow.protocol = l3[9];
-  return SLUICE_CONTINUE;
-}
-
-/* A fragment, a header with options, another protocol than TCP or UDP. */
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
-                                                         struct sluice_packet* packet) {
-  const uint32_t header = (uint32_t)(l3[0] & 0xf) * 4;
-  if (l3[0] >> 4 != 4 || header < SLUICE_IPV4_BYTES) return SLUICE_VERDICT_malformed_ip;
-  const enum sluice_verdict verdict = sluice_read_ipv4(end, l3, header, packet);
-  if (verdict != SLUICE_CONTINUE) return verdict;
   const uint32_t fragment = SLUICE_16(sluice_load16(l3 + 6));
   if (fragment & 0x3fff) {
     packet->fragment_id = sluice_load16(l3 + 4);
@@ -303,32 +306,25 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4_rest(const uint8_t* data, co
     }
     packet->flags |= SLUICE_PACKET_FIRST_FRAGMENT;
   }
-  return sluice_parse_transport(data, end, packet->l3_length - header, packet);
+  return sluice_parse_transport(data, end, total - header, packet);
 }
 
-/* Most headers have no options and are no fragments': what comes behind them is at an offset that the compiler, and in
- * BPF the verifier, knows. */
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv4(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
+SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
                                                     struct sluice_packet* packet) {
-  if (l3 + SLUICE_IPV4_BYTES > end) return SLUICE_VERDICT_truncated_ip;
-  const uint32_t fragment = sluice_load16(l3 + 6);
-  if (SLUICE_LIKELY(l3[0] == 0x45) && SLUICE_LIKELY((fragment & SLUICE_16(0x3fff)) == 0)) {
-    const enum sluice_verdict verdict = sluice_read_ipv4(end, l3, SLUICE_IPV4_BYTES, packet);
-    if (verdict != SLUICE_CONTINUE) return verdict;
-    const uint32_t protocol = packet->flow.protocol;
-    const uint32_t length = packet->l3_length - SLUICE_IPV4_BYTES;
-    if (protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
-    if (protocol == SLUICE_IP_UDP) return sluice_parse_udp(l3 + SLUICE_IPV4_BYTES, end, length, false, packet);
-  }
-  return sluice_parse_ipv4_rest(data, end, l3, packet);
-}
-
-/* Behind an IPv6 header that names something else than TCP or UDP. `total` is the packet's length. */
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6_rest(const uint8_t* data, const uint8_t* end, uint32_t total,
-                                                         struct sluice_packet* packet) {
-  uint32_t protocol = packet->flow.protocol;
+  if (l3 + SLUICE_IPV6_BYTES > end) return SLUICE_VERDICT_truncated_ip;
+  const uint32_t total = SLUICE_IPV6_BYTES + SLUICE_16(sluice_load16(l3 + 4));
+  if (l3[0] >> 4 != 6) return SLUICE_VERDICT_malformed_ip;
+  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
+  packet->flags = SLUICE_PACKET_IPV6;
+  packet->l3_length = total;
+  packet->flow.source = sluice_load_address(l3 + 8);
+  packet->flow.destination = sluice_load_address(l3 + 24);
+  if (SLUICE_UNLIKELY(sluice_poses_as_ipv4(&packet->flow))) return SLUICE_VERDICT_malformed_ip;
+  uint32_t protocol = l3[6];
   uint32_t offset = (uint32_t)SLUICE_BOUND(packet->l3_offset, 0x1f) + SLUICE_IPV6_BYTES;
   uint32_t fragment = 0;
+  packet->flow.protocol = protocol;
+  packet->l4_offset = (uint16_t)offset;
   const enum sluice_verdict reason =
       sluice_skip_extensions(data, end, &offset, &protocol, &fragment, &packet->fragment_id);
   if (reason != SLUICE_CONTINUE) return sluice_unusable(packet, reason);
@@ -347,29 +343,6 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6_rest(const uint8_t* data, co
   return sluice_parse_transport(data, end, total - (offset - packet->l3_offset), packet);
 }
 
-SLUICE_INLINE enum sluice_verdict sluice_parse_ipv6(const uint8_t* data, const uint8_t* end, const uint8_t* l3,
-                                                    struct sluice_packet* packet) {
-  if (l3 + SLUICE_IPV6_BYTES > end) return SLUICE_VERDICT_truncated_ip;
-  const uint32_t payload = SLUICE_16(sluice_load16(l3 + 4));
-  const uint32_t total = SLUICE_IPV6_BYTES + payload;
-  if (l3[0] >> 4 != 6) return SLUICE_VERDICT_malformed_ip;
-  if ((uint64_t)(end - l3) < total) return SLUICE_VERDICT_truncated_ip;
-  packet->flags = SLUICE_PACKET_IPV6;
-  packet->l3_length = total;
-  packet->flow.source = sluice_load_address(l3 + 8);
-  packet->flow.destination = sluice_load_address(l3 + 24);
-  /* Mapped addresses stand for IPv4 in the tables; on the wire they are nobody's (RFC 4291 section 2.5.5.2). */
-  if (SLUICE_UNLIKELY(sluice_address_is_ipv4(&packet->flow.source) ||
-                      sluice_address_is_ipv4(&packet->flow.destination)))
-    return SLUICE_VERDICT_malformed_ip;
-  const uint32_t protocol = l3[6];
-  packet->flow.protocol = protocol;
-  packet->l4_offset = (uint16_t)(packet->l3_offset + SLUICE_IPV6_BYTES);
-  if (protocol == SLUICE_IP_TCP) return sluice_parse_tcp(l3 + SLUICE_IPV6_BYTES, end, payload, false, packet);
-  if (protocol == SLUICE_IP_UDP) return sluice_parse_udp(l3 + SLUICE_IPV6_BYTES, end, payload, false, packet);
-  return sluice_parse_ipv6_rest(data, end, total, packet);
-}
-
 SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* arp, const uint8_t* end,
                                                    struct sluice_packet* packet) {
   if (arp + SLUICE_ARP_BYTES > end) return SLUICE_VERDICT_truncated_ip;
@@ -383,8 +356,9 @@ SLUICE_INLINE enum sluice_verdict sluice_parse_arp(const uint8_t* arp, const uin
   return SLUICE_CONTINUE;
 }
 
-/* Parses the frame [data, end) into *packet. SLUICE_CONTINUE, or the packet's verdict. */
-SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_t* end, struct sluice_packet* packet) {
+/* As sluice_parse, of any frame. */
+SLUICE_RARE enum sluice_verdict sluice_parse_any(const uint8_t* data, const uint8_t* end,
+                                                 struct sluice_packet* packet) {
   packet->flow.ports = 0;
   packet->flow.protocol = 0;
   packet->fragment_id = 0;
@@ -414,6 +388,71 @@ SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_
   if (type == SLUICE_16(SLUICE_ETHERTYPE_IPV6)) return sluice_parse_ipv6(data, end, l3, packet);
   if (type == SLUICE_16(SLUICE_ETHERTYPE_ARP)) return sluice_parse_arp(l3, end, packet);
   return SLUICE_VERDICT_pass_not_ip;
+}
+
+/* The transport header of a common packet at `l4`, of `length` bytes with what is in it: *flags is SLUICE_PACKET_*. */
+SLUICE_INLINE bool sluice_reads_common(const uint8_t* l4, const uint8_t* end, uint32_t protocol, uint32_t length,
+                                       uint32_t* flags) {
+  if (SLUICE_LIKELY(protocol == SLUICE_IP_TCP)) {
+    if (l4 + SLUICE_TCP_BYTES > end) return false;
+    const uint32_t word = sluice_load16(l4 + 12);
+    const uint32_t header = (word & 0xf0) >> 2;
+    if (header < SLUICE_TCP_BYTES || header > length) return false;
+    *flags |= sluice_tcp_flags(word >> 8);
+    return !(word >> 8 & SLUICE_TCP_SYN) || !(word >> 8 & (SLUICE_TCP_FIN | SLUICE_TCP_RST));
+  }
+  if (protocol != SLUICE_IP_UDP || l4 + SLUICE_UDP_BYTES > end) return false;
+  const uint32_t claimed = SLUICE_16(sluice_load16(l4 + 4));
+  return claimed >= SLUICE_UDP_BYTES && claimed <= length;
+}
+
+/* The common packet, in fewer steps: a flow's, whole, without VLAN tags, options or extension headers, with a hop to
+ * spare. False when it is something else, or may be: then *packet says nothing. */
+SLUICE_INLINE bool sluice_parse_common(const uint8_t* data, const uint8_t* end, struct sluice_packet* packet) {
+  const uint8_t* l3 = data + SLUICE_ETHERNET_BYTES;
+  if (l3 + SLUICE_IPV4_BYTES > end) return false;
+  const uint32_t type = sluice_load16(data + 12);
+  uint32_t header = SLUICE_IPV4_BYTES;
+  uint32_t flags = 0;
+  uint32_t total;
+  uint32_t protocol;
+  uint32_t hops;
+  if (SLUICE_LIKELY(type == SLUICE_16(SLUICE_ETHERTYPE_IPV4))) {
+    if (SLUICE_UNLIKELY(l3[0] != 0x45) || SLUICE_UNLIKELY(sluice_load16(l3 + 6) & SLUICE_16(0x3fff))) return false;
+    total = SLUICE_16(sluice_load16(l3 + 2));
+    const uint32_t word = sluice_load16(l3 + 8);
+    hops = word & 0xff;
+    protocol = word >> 8;
+    packet->flow.source = sluice_ipv4(sluice_load32(l3 + 12));
+    packet->flow.destination = sluice_ipv4(sluice_load32(l3 + 16));
+  } else {
+    if (type != SLUICE_16(SLUICE_ETHERTYPE_IPV6) || l3 + SLUICE_IPV6_BYTES > end || l3[0] >> 4 != 6) return false;
+    header = SLUICE_IPV6_BYTES;
+    flags = SLUICE_PACKET_IPV6;
+    total = SLUICE_IPV6_BYTES + SLUICE_16(sluice_load16(l3 + 4));
+    const uint32_t word = sluice_load16(l3 + 6);
+    protocol = word & 0xff;
+    hops = word >> 8;
+    packet->flow.source = sluice_load_address(l3 + 8);
+    packet->flow.destination = sluice_load_address(l3 + 24);
+    if (SLUICE_UNLIKELY(sluice_poses_as_ipv4(&packet->flow))) return false;
+  }
+  if (SLUICE_UNLIKELY(hops <= 1) || (uint64_t)(end - l3) < total) return false;
+  const uint8_t* l4 = l3 + header;
+  if (total < header || !sluice_reads_common(l4, end, protocol, total - header, &flags)) return false;
+  const uint32_t ports = sluice_load32(l4);
+  if (SLUICE_UNLIKELY(sluice_has_no_port(ports))) return false;
+  sluice_store64(&packet->flow.ports, (uint64_t)protocol << 32 | ports);
+  sluice_store64(&packet->fragment_id, (uint64_t)(SLUICE_ETHERNET_BYTES | (SLUICE_ETHERNET_BYTES + header) << 16)
+                                           << 32);
+  sluice_store64(&packet->l3_length, (uint64_t)flags << 40 | total);
+  return true;
+}
+
+/* Parses the frame [data, end) into *packet. SLUICE_CONTINUE, or the packet's verdict. */
+SLUICE_INLINE enum sluice_verdict sluice_parse(const uint8_t* data, const uint8_t* end, struct sluice_packet* packet) {
+  if (SLUICE_LIKELY(sluice_parse_common(data, end, packet))) return SLUICE_CONTINUE;
+  return sluice_parse_any(data, end, packet);
 }
 
 #endif /* SLUICE_PARSE_H_ */

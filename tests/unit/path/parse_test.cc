@@ -38,6 +38,15 @@ class ParseTest : public testing::Test {
     const std::string path = Text(Parse(bytes));
     const std::string naive = Text(NaiveParse(bytes));
     ASSERT_EQ(path, naive) << absl::BytesToHexString(bytes);
+    // The long way knows common packets too.
+    Parsed any;
+    any.verdict = sluice_parse_any(exact_.Place(bytes), exact_.end(), &any.packet);
+    ASSERT_EQ(Text(any), naive) << absl::BytesToHexString(bytes);
+  }
+
+  bool IsCommon(const std::string& text) {
+    sluice_packet packet{};
+    return sluice_parse_common(exact_.Place(Packet(text)), exact_.end(), &packet);
   }
 
   ExactBytes exact_;
@@ -59,6 +68,30 @@ TEST_F(ParseTest, Tcp) {
   EXPECT_EQ(packet.l3_offset, 14);
   EXPECT_EQ(packet.l4_offset, 34);
   EXPECT_EQ(packet.l3_length, 47u);
+}
+
+// Whatever it says, the result is the same: this is about who goes which way.
+TEST_F(ParseTest, CommonPackets) {
+  for (const std::string& ip : {kIpv4, kIpv6}) {
+    for (const char* common : {"tcp(ack)", "tcp(syn)", "tcp(fin, ack)/payload(9)", "tcp(ack, options=01010101)",
+                               "udp/payload(3)", "tcp(ack)/pad(6)"}) {
+      EXPECT_TRUE(IsCommon(ip + common)) << ip << common;
+    }
+    for (const char* other : {"tcp(syn, fin)", "tcp(ack, sport=0)", "tcp(ack, doff=4)", "udp(len=7)", "udp(len=9)"}) {
+      EXPECT_FALSE(IsCommon(ip + other)) << ip << other;
+    }
+  }
+  const std::string v4 = "ipv4(src=192.0.2.7, dst=203.0.113.10";
+  const std::string v6 = "ipv6(src=2001:db8:f::7, dst=2001:db8::10";
+  EXPECT_TRUE(IsCommon("eth/" + v4 + ", ttl=2)/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v4 + ", ttl=1)/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v4 + ", options=01010101)/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v4 + ", mf)/udp/payload(8)"));
+  EXPECT_FALSE(IsCommon("eth/vlan(1)/" + v4 + ")/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v4 + ")/icmp(type=8)"));
+  EXPECT_TRUE(IsCommon("eth/" + v6 + ", hop=2)/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v6 + ", hop=1)/udp"));
+  EXPECT_FALSE(IsCommon("eth/" + v6 + ")/dstopts/udp"));
 }
 
 TEST_F(ParseTest, TcpFlags) {
