@@ -135,7 +135,7 @@ absl::Status XdpFixture::OpenPath(uint64_t connections) {
   absl::StatusOr<std::unique_ptr<KernelPath>> path = KernelPath::Load(options);
   if (!path.ok()) return path.status();
   path_ = *std::move(path);
-  path_->SetIngress({{if_nametoindex(kInterface), 0, 1, 0, 0, 0, 0, {}}});
+  path_->SetIngress({{if_nametoindex(kInterface), 1, 0, 0, 0, 0, 0, {}}});
   return path_->Publish(*std::move(tables));
 }
 
@@ -187,8 +187,9 @@ absl::Status XdpFixture::OpenReference(uint32_t flows) {
     return BpfStatus(errno, "reading which half of the tables packets read");
   }
   reference_->bss->sluice_half = state.half;
+  reference_->bss->sluice_settings[state.half] = *tables_->view().settings;
   const uint32_t ifindex = if_nametoindex(kInterface);
-  reference_->bss->sluice_ingress[ifindex % SLUICE_INGRESS] = {ifindex, 0, 1, 0, 0, 0, 0, {}};
+  reference_->bss->sluice_ingress[ifindex % SLUICE_INGRESS] = {ifindex, 1, 0, 0, 0, 0, 0, {}};
   return absl::OkStatus();
 }
 

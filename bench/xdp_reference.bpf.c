@@ -33,24 +33,33 @@ STAGE int reference_open(struct engine_job* job) {
   return SLUICE_CONTINUE;
 }
 
-static __always_inline int reference_connect(struct engine_job* job, const struct sluice_backend** found) {
+// As engine_follow.
+static __always_inline const struct sluice_backend* reference_follow(const struct engine_job* job, uint64_t hash,
+                                                                     uint32_t* slot) {
+  (void)hash;
+  const struct reference_flow* flow = bpf_map_lookup_elem(&reference_flows, &job->packet.flow);
+  if (!flow || flow->tick != sluice_tick(job->now) ||
+      (job->packet.flags & (SLUICE_PACKET_SYN | SLUICE_PACKET_CLOSE | SLUICE_PACKET_FIRST_FRAGMENT))) {
+    return NULL;
+  }
+  *slot = flow->slot;
+  return SLUICE_AT(&job->tables, sluice_backend, backends, *slot);
+}
+
+// As engine_connect.
+static __always_inline int reference_connect(struct engine_job* job) {
   const uint32_t tick = sluice_tick(job->now);
   struct reference_flow* flow = bpf_map_lookup_elem(&reference_flows, &job->packet.flow);
   struct sluice_terms terms;
-  if (flow && (flow->tick == tick || (sluice_terms_find(&job->tables, job->listener, &terms) &&
-                                      sluice_age(tick, flow->tick) <= terms.idle))) {
+  if (flow && sluice_terms_find(&job->tables, job->listener, &terms) && sluice_age(tick, flow->tick) <= terms.idle) {
     const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, flow->slot);
-    if (backend && (backend->flags & SLUICE_BACKEND_LIVE) && backend->pool == job->pool) {
+    if (backend && sluice_backend_is_of(backend, job->pool)) {
       if (flow->tick != tick) flow->tick = tick;
       job->slot = flow->slot;
-      *found = backend;
       return SLUICE_CONTINUE;
     }
   }
-  const int verdict = reference_open(job);
-  if (verdict != SLUICE_CONTINUE) return verdict;
-  *found = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
-  return *found ? SLUICE_CONTINUE : SLUICE_VERDICT_no_table;
+  return reference_open(job);
 }
 
 // A translation, by the flow that its client sends and by the one that its server sends: an entry for each side, which
@@ -118,6 +127,7 @@ static __always_inline uint32_t reference_find_session(struct xdp_md* context, s
 }
 
 // The steps that are other ones.
+#define engine_follow reference_follow
 #define engine_connect reference_connect
 #define find_session reference_find_session
 #include "bpf/engine.h"

@@ -19,8 +19,13 @@ struct engine_job {
   struct sluice_packet packet;
   uint64_t now;
   uint64_t hash;
+  // Whence it comes: three fields of struct sluice_ingress.
+  uint16_t ingress;
+  // Leaves at once, by the driver that has received it.
+  uint16_t direct;
+  // Transport checksums may have been left to a device that isn't there.
+  uint32_t unfinished;
   struct sluice_tables tables;
-  uint32_t ingress;
   // Partition, and that of the queue's NAT sessions.
   uint32_t own;
   uint32_t session_own;
@@ -33,15 +38,15 @@ struct engine_job {
   uint32_t mtu;
   // Where a transmitted packet leaves.
   uint32_t egress;
-  // Leaves at once, by the driver that has received it.
-  uint32_t direct;
   // Whether the packet begins a flow: enum engine_begins.
   uint32_t begins;
-  // Transport checksums may have been left to a device that isn't there.
-  uint32_t unfinished;
   // From a server back to its client.
   uint32_t reverse;
 };
+_Static_assert(offsetof(struct engine_job, ingress) % 8 == 0 && offsetof(struct sluice_ingress, port) % 8 == 0 &&
+                   offsetof(struct engine_job, unfinished) - offsetof(struct engine_job, ingress) ==
+                       offsetof(struct sluice_ingress, unfinished) - offsetof(struct sluice_ingress, port),
+               "written as one word (engine.h)");
 
 // Not a verdict: the packet may be of a session.
 #define LOOK_FOR_SESSION (SLUICE_VERDICT_COUNT + 1)
@@ -70,16 +75,16 @@ static __always_inline bool find_places(uint32_t partition, uint64_t hash, struc
 
 static __always_inline struct sluice_counters* counters_of(const struct engine_job* job) {
   const uint32_t own = job->own;
-  return bpf_map_lookup_elem(&sluice_counters_map, &own);
+  return sluice_counters_at(own);
 }
 
 // Flows of the listener and the backend that their clients have ended; -1: one that its client has begun anew.
 static __always_inline void count_ends(const struct engine_job* job, uint32_t listener, uint32_t slot, int ends) {
   const uint32_t at = 2 * job->own * sluice_backends_room + slot;
-  struct sluice_traffic* traffic = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  struct sluice_traffic* traffic = sluice_backend_traffic_at(at);
   if (traffic) traffic->ended += (uint64_t)ends;
   const uint32_t listener_at = 2 * job->own * sluice_listeners_room + listener;
-  traffic = bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener_at);
+  traffic = sluice_listener_traffic_at(listener_at);
   if (traffic) traffic->ended += (uint64_t)ends;
 }
 
@@ -118,13 +123,13 @@ static __always_inline uint32_t dispatch(struct engine_job* job, const struct sl
   return SLUICE_CONTINUE;
 }
 
-// Steps 2 and 3: parse, listener, hash.
-static __always_inline uint32_t engine_look(struct xdp_md* context, struct engine_job* job) {
-  if (!job) return SLUICE_VERDICT_no_table;
+// Steps 2 and 3: parse, where that has not been done, listener, hash.
+static __always_inline uint32_t engine_look(struct xdp_md* context, struct engine_job* job, bool parsed) {
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
-  if (!settings) return SLUICE_VERDICT_no_table;
-  const enum sluice_verdict verdict = sluice_parse(packet_data(context), packet_end(context), &job->packet);
-  if (verdict != SLUICE_CONTINUE) return verdict;
+  if (!parsed) {
+    const enum sluice_verdict verdict = sluice_parse_any(packet_data(context), packet_end(context), &job->packet);
+    if (verdict != SLUICE_CONTINUE) return verdict;
+  }
   if (settings->sessions && sluice_session_records != 0 && may_have_session(job, settings)) return LOOK_FOR_SESSION;
   return dispatch(job, settings);
 }
@@ -164,16 +169,19 @@ STAGE int engine_go_unplaced(struct engine_job* job) {
   return verdict;
 }
 
-// The backend of the flow by its own entry, where the packet changes nothing in that, as nearly all; job->slot is its
-// slot. Null when there is more to be done.
-static __always_inline const struct sluice_backend* follow_noted(struct engine_job* job, uint64_t entry) {
+// The record that the flow's own entry names, where that is in its first bucket and the packet changes nothing in it,
+// as nearly all; *slot is the backend's, of whatever pool. Null when there is more to be done.
+static __always_inline const struct sluice_backend* engine_follow(const struct engine_job* job, uint64_t hash,
+                                                                  uint32_t* slot) {
+  struct sluice_bucket* primary = primary_place(job->own, hash);
+  uint64_t entry;
+  if (!primary || !sluice_bucket_search(primary, hash, true, &entry)) return NULL;
   if (!sluice_nothing_to_note(entry, &job->packet, sluice_entry_noted(sluice_tick(job->now)))) return NULL;
-  job->slot = sluice_entry_slot(entry);
-  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
-  return backend && sluice_backend_is_of(backend, job->pool) ? backend : NULL;
+  *slot = sluice_entry_slot(entry);
+  return SLUICE_AT(&job->tables, sluice_backend, backends, *slot);
 }
 
-// The same whatever it changes: the entry is at `at`. False when it is not usable.
+// job->slot by the flow's entry at `at`, and what the packet makes of that. False when it is not usable.
 static __always_inline bool follow(struct engine_job* job, uint64_t* at, uint64_t entry) {
   const uint32_t tick = sluice_tick(job->now);
   struct sluice_terms terms;
@@ -295,22 +303,17 @@ static __always_inline int connect_at(struct engine_job* job, struct sluice_buck
   return engine_open(job, primary, at);
 }
 
-// Step 4: the backend of a flow, from an entry that it has or gets. Most have it in their first bucket, in which most
-// packets change nothing, and most that are new find that one with room: then the line of the second one stays where it
-// is.
-static __always_inline int engine_connect(struct engine_job* job, const struct sluice_backend** backend) {
+// Step 4: job->slot, the backend of a flow, from an entry that it has or gets. Most that are new find their first
+// bucket with room: then the line of the second one stays where it is.
+static __always_inline int engine_connect(struct engine_job* job) {
   struct sluice_bucket* primary = primary_place(job->own, job->hash);
   if (!primary) return SLUICE_VERDICT_no_table;
   uint64_t entry = SLUICE_ENTRY_EMPTY;
   uint64_t* at = sluice_bucket_search(primary, job->hash, true, &entry);
-  *backend = at ? follow_noted(job, entry) : NULL;
-  if (SLUICE_LIKELY(*backend)) return SLUICE_CONTINUE;
   int verdict = connect_at(job, primary, at, entry);
   if (verdict == SLUICE_CONTINUE && SLUICE_UNLIKELY(job->packet.flags & SLUICE_PACKET_FIRST_FRAGMENT) &&
       job->packet.kind == SLUICE_PACKET_FLOW) {
     verdict = engine_remember_fragment(job);
   }
-  if (verdict != SLUICE_CONTINUE) return verdict;
-  *backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
-  return *backend ? SLUICE_CONTINUE : SLUICE_VERDICT_no_table;
+  return verdict;
 }

@@ -20,18 +20,28 @@ static __always_inline int too_big(struct engine_job* job, const struct sluice_b
   return SLUICE_VERDICT_replied_too_big;
 }
 
-// The common tunnel, in fewer steps (rewrite.h). SLUICE_CONTINUE when the packet takes more of them.
-static __always_inline int forward_ipip(struct xdp_md* context, struct engine_job* job,
-                                        const struct sluice_backend* backend, bool outer_ipv6) {
+// A common packet (sluice_parse_common) to a backend that wants a plain tunnel; to one that wants other MAC addresses
+// (rewrite.h). SLUICE_CONTINUE when it takes more than that, and nothing has been changed.
+static __always_inline uint32_t forward_ipip(struct xdp_md* context, struct engine_job* job,
+                                             const struct sluice_backend* backend, uint64_t hash, uint64_t length,
+                                             bool outer_ipv6) {
   const uint32_t outer = outer_ipv6 ? SLUICE_IPV6_BYTES : SLUICE_IPV4_BYTES;
-  const uint8_t* l3 = packet_data(context) + SLUICE_ETHERNET_BYTES;
-  if (l3 + SLUICE_IPV4_BYTES > packet_end(context)) return SLUICE_CONTINUE;
-  if (!sluice_only_ipip_comes(l3, packet_length(context), &job->packet, backend, outer)) return SLUICE_CONTINUE;
-  if (bpf_xdp_adjust_head(context, -(int)outer) != 0) return SLUICE_VERDICT_no_headroom;
+  if (!sluice_only_ipip_comes(length, &job->packet, backend, outer)) return SLUICE_CONTINUE;
+  if (bpf_xdp_adjust_head(context, -(int)outer) != 0) return SLUICE_CONTINUE;
   uint8_t* head = (uint8_t*)packet_data(context);
+  // Never: what has been parsed is there.
   if (head + SLUICE_ETHERNET_BYTES + outer + SLUICE_IPV4_BYTES > packet_end(context))
     return SLUICE_VERDICT_truncated_ip;
-  sluice_write_ipip(head, &job->packet, backend, job->hash, outer_ipv6);
+  sluice_write_ipip(head, &job->packet, backend, hash, outer_ipv6);
+  job->egress = backend->port;
+  return SLUICE_VERDICT_forwarded;
+}
+static __always_inline uint32_t forward_dsr(struct xdp_md* context, struct engine_job* job,
+                                            const struct sluice_backend* backend) {
+  uint8_t* head = (uint8_t*)packet_data(context);
+  if (job->packet.l3_length > backend->mtu || head + SLUICE_ETHERNET_BYTES > packet_end(context))
+    return SLUICE_CONTINUE;
+  sluice_write_macs(head, backend);
   job->egress = backend->port;
   return SLUICE_VERDICT_forwarded;
 }
@@ -39,14 +49,6 @@ static __always_inline int forward_ipip(struct xdp_md* context, struct engine_jo
 // To the backend. A replied_too_big is still to be written.
 static __always_inline int engine_forward(struct xdp_md* context, struct engine_job* job,
                                           const struct sluice_backend* backend) {
-  const uint32_t kind = sluice_backend_kind(backend);
-  int verdict = SLUICE_CONTINUE;
-  if (SLUICE_LIKELY(kind == SLUICE_PLAIN_IPIP)) {
-    verdict = forward_ipip(context, job, backend, false);
-  } else if (SLUICE_LIKELY(kind == SLUICE_PLAIN_IPIP_IPV6)) {
-    verdict = forward_ipip(context, job, backend, true);
-  }
-  if (SLUICE_LIKELY(verdict != SLUICE_CONTINUE)) return verdict;
   if (!(backend->flags & SLUICE_BACKEND_NEXT_HOP)) return SLUICE_VERDICT_no_next_hop;
   if (sluice_exceeds_mtu(&job->packet, backend)) return too_big(job, backend);
   const uint8_t* l3 = packet_data(context) + SLUICE_BOUND(job->packet.l3_offset, 0x1f);

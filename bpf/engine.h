@@ -4,8 +4,7 @@
 // carries the verdict out; a test brings a packet's surroundings itself.
 #pragma once
 
-#include "connect.h"
-#include "emit.h"
+#include "common.h"
 #include "session_emit.h"
 #include "session_resolve.h"
 
@@ -31,9 +30,7 @@ static __always_inline bool engine_arrive(const struct xdp_md* context, struct e
   }
   // One that came after the start has the first one's.
   const uint32_t queue = context->rx_queue_index < ingress->queues ? context->rx_queue_index : 0;
-  job->ingress = ingress->port;
-  job->direct = ingress->direct;
-  job->unfinished = ingress->unfinished;
+  sluice_store64(&job->ingress, sluice_load64(&ingress->port));
   job->own = ingress->first_partition + queue;
   job->session_own = ingress->first_session_partition + queue;
   return true;
@@ -59,31 +56,14 @@ static __always_inline struct engine_scratch* engine_enter(const struct xdp_md* 
   return engine_arrive(context, &scratch->job) ? scratch : NULL;
 }
 
-static __always_inline void add_traffic(struct sluice_traffic* traffic, uint32_t bytes, uint32_t begins) {
-  if (!traffic) return;
-  traffic->packets++;
-  traffic->bytes += bytes;
-  if (SLUICE_UNLIKELY(begins)) traffic->new_flows++;
-}
-
 static __always_inline void engine_count(const struct engine_job* job, uint32_t verdict, uint64_t length) {
-  struct sluice_counters* counters = counters_of(job);
-  if (!counters) return;
-  counters->verdicts[SLUICE_BOUND(verdict, SLUICE_COUNTED_VERDICTS - 1)]++;
-  counters->bytes += length;
   const bool carried = verdict <= SLUICE_VERDICT_returned;
   const uint32_t begun = SLUICE_LIKELY(job->begins == BEGINS_NOTHING) ? 0 : carried || job->begins == BEGINS_SESSION;
-  // Those for clients' packets lie in front of those for answers.
+  count_packet(job, verdict, length);
   const uint32_t half = 2 * job->own + job->reverse;
-  const uint32_t bytes = job->packet.l3_length;
   // A later fragment has no listener.
-  if (job->listener != SLUICE_NO_LISTENER) {
-    const uint32_t listener = half * sluice_listeners_room + job->listener;
-    add_traffic(bpf_map_lookup_elem(&sluice_listener_traffic_map, &listener), bytes, begun);
-  }
-  if (!carried) return;
-  const uint32_t backend = half * sluice_backends_room + job->slot;
-  add_traffic(bpf_map_lookup_elem(&sluice_backend_traffic_map, &backend), bytes, begun);
+  if (job->listener != SLUICE_NO_LISTENER) count_of_listener(job, half, job->listener, begun);
+  if (carried) count_of_backend(job, half, job->slot, begun);
 }
 
 // Steps 4 and 5 of a packet that may be translated; SLUICE_CONTINUE as find_session.
@@ -110,32 +90,46 @@ static __always_inline void engine_end_expired(struct engine_scratch* scratch) {
   session_end_expired(&scratch->session);
 }
 
-// Steps 4 and 5 of one that is not.
-static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct engine_job* job) {
-  const struct sluice_backend* backend = NULL;
-  const uint32_t verdict = engine_connect(job, &backend);
-  return verdict == SLUICE_CONTINUE ? (uint32_t)engine_forward(context, job, backend) : verdict;
+// Steps 4 and 5 of one that is not; `followed`: step 4 has been done.
+static __always_inline uint32_t engine_tunnel(struct xdp_md* context, struct engine_job* job, bool followed) {
+  const uint32_t verdict = followed ? SLUICE_CONTINUE : engine_connect(job);
+  if (verdict != SLUICE_CONTINUE) return verdict;
+  const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, job->slot);
+  return backend ? engine_forward(context, job, backend) : SLUICE_VERDICT_no_table;
 }
 
-// The verdict of a packet with its surroundings in the job; job->egress is where it leaves if it does.
-static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_scratch* scratch) {
+// The packet that is no common one, from where common_process has left it.
+static __always_inline uint32_t process_any(struct xdp_md* context, struct engine_scratch* scratch, uint32_t progress,
+                                            uint64_t length) {
   struct engine_job* job = &scratch->job;
-  const uint64_t length = packet_length(context);
-  uint32_t verdict = engine_look(context, job);
-  if (job->unfinished && (verdict == SLUICE_CONTINUE || verdict == LOOK_FOR_SESSION)) {
-    engine_finish_checksum(context, job);
+  uint32_t verdict = SLUICE_CONTINUE;
+  if (progress < COMMON_DISPATCHED) {
+    verdict = engine_look(context, job, progress == COMMON_PARSED);
+    if (job->unfinished && (verdict == SLUICE_CONTINUE || verdict == LOOK_FOR_SESSION)) {
+      engine_finish_checksum(context, job);
+    }
   }
   if (verdict == LOOK_FOR_SESSION && sluice_session_records != 0) {
     verdict = engine_translate(context, scratch);
     if (verdict == SLUICE_CONTINUE) {
       verdict = engine_dispatch(job);
-      if (verdict == SLUICE_CONTINUE) verdict = engine_tunnel(context, job);
+      if (verdict == SLUICE_CONTINUE) verdict = engine_tunnel(context, job, false);
     }
   } else if (verdict == SLUICE_CONTINUE) {
-    verdict = engine_tunnel(context, job);
+    verdict = engine_tunnel(context, job, progress == COMMON_FOLLOWED);
   }
   const bool reply = verdict >= SLUICE_VERDICT_replied_arp && verdict < SLUICE_VERDICT_pass_not_ip;
   if (reply) verdict = engine_reply(context, job, verdict);
   engine_count(job, verdict, length);
   return verdict;
+}
+
+// The verdict of a packet with its surroundings in the job; job->egress is where it leaves if it does.
+static __always_inline uint32_t engine_process(struct xdp_md* context, struct engine_scratch* scratch) {
+  const uint64_t length = packet_length(context);
+  const uint32_t progress = common_process(context, &scratch->job, length);
+  if (SLUICE_LIKELY(progress < SLUICE_VERDICT_COUNT)) return progress;
+  // Nothing of this is worth a register there.
+  SLUICE_KEEP(scratch);
+  return process_any(context, scratch, progress, length);
 }

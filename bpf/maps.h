@@ -21,12 +21,18 @@
     __type(value, record);             \
   } sluice_##name##_map SEC(".maps")
 
+// Its record at `at`; null when there are not so many.
+#define RECORD_AT(name, record)                                     \
+  static __always_inline record* sluice_##name##_at(uint32_t at) {  \
+    return (record*)bpf_map_lookup_elem(&sluice_##name##_map, &at); \
+  }                                                                 \
+  _Static_assert(sizeof(record) > 0, "")
+
 #define TABLE(name, record) \
   ARRAY(name, record);      \
+  RECORD_AT(name, record);  \
   const volatile uint32_t sluice_##name##_room = 1
 
-ARRAY(settings, struct sluice_settings);
-#define sluice_settings_room 1
 TABLE(index, struct sluice_index_entry);
 TABLE(ranges, struct sluice_port_range);
 TABLE(listeners, struct sluice_listener);
@@ -44,8 +50,11 @@ ARRAY(maglev, struct sluice_maglev_line);
 // those for answers.
 ARRAY(buckets, struct sluice_bucket);
 ARRAY(counters, struct sluice_counters);
+RECORD_AT(counters, struct sluice_counters);
 ARRAY(listener_traffic, struct sluice_traffic);
+RECORD_AT(listener_traffic, struct sluice_traffic);
 ARRAY(backend_traffic, struct sluice_traffic);
+RECORD_AT(backend_traffic, struct sluice_traffic);
 // Where each is in the rounds of its pools, and what it is told of the load of backends and of listeners:
 // `sluice_pools_room`, `sluice_backends_room` and `sluice_listeners_room` each (select.h).
 ARRAY(cursors, struct sluice_cursor);
@@ -80,9 +89,15 @@ struct {
   __type(value, uint32_t);
 } sluice_devices SEC(".maps");
 
-// Written by the daemon: what the next daemon goes by.
+// Written by the daemon: what the next daemon goes by, and no packet.
 ARRAY(state, struct sluice_kernel_state);
+ARRAY(settings, struct sluice_settings);
 
-// Written by the daemon too, and no look-ups: which half packets read, and their interfaces.
+// Written by the daemon too, and no look-ups: which half packets read, its settings, and the interfaces.
 volatile uint32_t sluice_half = 0;
+struct sluice_settings sluice_settings[2] = {};
 struct sluice_ingress sluice_ingress[SLUICE_INGRESS] = {};
+#define sluice_settings_room 1
+static __always_inline const struct sluice_settings* sluice_settings_at(uint32_t half) {
+  return &sluice_settings[SLUICE_BOUND(half, 1)];
+}

@@ -177,7 +177,7 @@ static __always_inline void note_way_back(const uint8_t* data, const struct engi
 STAGE int count_opening(uint32_t at, bool reverse, uint64_t before, uint64_t after, uint64_t peer) {
   const enum sluice_opening opening = sluice_session_opening(reverse, before, after, peer);
   if (opening == SLUICE_OPENING_NO_NEWS) return 0;
-  struct sluice_traffic* answers = bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  struct sluice_traffic* answers = sluice_backend_traffic_at(at);
   if (!answers) return 0;
   answers->answered += opening == SLUICE_OPENING_ANSWERED;
   answers->failed += opening == SLUICE_OPENING_FAILED;

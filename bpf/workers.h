@@ -25,11 +25,12 @@ STAGE int workers_want(struct xdp_md* context) {
 
 // Whether the packet is for a worker that lives. The socket of a process that is gone has left the map by itself.
 static __always_inline bool has_worker(const struct engine_job* job) {
-  struct sluice_owner* owner = bpf_map_lookup_elem(&sluice_owners_map, &job->own);
+  const uint32_t own = job->own;
+  struct sluice_owner* owner = bpf_map_lookup_elem(&sluice_owners_map, &own);
   if (!owner || *(volatile uint32_t*)&owner->seen != owner->taken) return false;
   // The heartbeat's clock is the finer one: it may be ahead.
   const int64_t silence = (int64_t)(job->now - *(volatile uint64_t*)&owner->heartbeat);
-  if (silence < (int64_t)sluice_takeover_after && bpf_map_lookup_elem(&sluice_sockets, &job->own)) return true;
+  if (silence < (int64_t)sluice_takeover_after && bpf_map_lookup_elem(&sluice_sockets, &own)) return true;
   owner->taken++;
   return false;
 }

@@ -12,15 +12,15 @@
 struct sluice_ingress {
   /* 0: nobody's. */
   uint32_t ifindex;
-  uint16_t port;
-  uint16_t queues;
+  uint32_t queues;
   uint32_t first_partition;
-  /* The port whose packets the driver itself sends (XDP_TX): the same one, or SLUICE_PORTS for none. */
-  uint32_t direct;
-  /* Packets come with checksums that were left to a device (unfinished.h). */
-  uint32_t unfinished;
   /* As first_partition, of NAT sessions. */
   uint32_t first_session_partition;
+  uint16_t port;
+  /* The port whose packets the driver itself sends (XDP_TX): the same one, or SLUICE_PORTS for none. */
+  uint16_t direct;
+  /* Packets come with checksums that were left to a device (unfinished.h). */
+  uint32_t unfinished;
   uint32_t reserved[2];
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_ingress) == 32, "two to a cache line");

@@ -123,12 +123,17 @@ SLUICE_RARE enum sluice_verdict sluice_listener_find_range(const struct sluice_t
                                                                            : SLUICE_VERDICT_pass_not_virtual;
 }
 
+/* The key of a flow's listener, when that has one port. */
+SLUICE_INLINE uint32_t sluice_listener_key(const struct sluice_flow* flow) {
+  return (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
+}
+
 /* The listener of a flow, or SLUICE_NO_LISTENER: where a flow without one may be something else. Its pool (or split) in
  * *pool. */
 SLUICE_INLINE uint32_t sluice_listener_and_pool(const struct sluice_tables* tables,
                                                 const struct sluice_settings* settings, const struct sluice_flow* flow,
                                                 uint32_t* pool) {
-  const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
+  const uint32_t key = sluice_listener_key(flow);
   const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
   *pool = SLUICE_NO_POOL;
   if (SLUICE_LIKELY(entry != NULL)) {
@@ -153,7 +158,7 @@ SLUICE_INLINE enum sluice_verdict sluice_listener_find(const struct sluice_table
                                                        const struct sluice_settings* settings,
                                                        const struct sluice_flow* flow, uint32_t* listener,
                                                        uint32_t* pool) {
-  const uint32_t key = (flow->ports & 0xffff0000) + sluice_index_key(flow->protocol, 0);
+  const uint32_t key = sluice_listener_key(flow);
   const struct sluice_index_entry* entry = sluice_index_find(tables, settings, &flow->destination, key);
   if (SLUICE_UNLIKELY(entry == NULL)) {
     /* Not *pool, which would then have to be in memory. */

@@ -155,11 +155,19 @@ SLUICE_INLINE bool sluice_write_outer(uint8_t* at, const uint8_t* end, const str
   return true;
 }
 
+/* What the word of a backend says that begins with its pool, which is to be put to it, when its packets take few steps:
+ * a live one with a next hop and no VLAN tag, in one of these modes. */
+#define SLUICE_PLAIN_WORD(mode, family) \
+  ((uint64_t)(mode) << 48 | (uint64_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP | (family)) << 56)
+#define SLUICE_PLAIN_DSR_L2 SLUICE_PLAIN_WORD(SLUICE_DSR_L2, 0)
+#define SLUICE_PLAIN_IPIP SLUICE_PLAIN_WORD(SLUICE_IPIP, 0)
+#define SLUICE_PLAIN_IPIP_IPV6 SLUICE_PLAIN_WORD(SLUICE_IPIP, SLUICE_BACKEND_OUTER_IPV6)
+
 /* The common case, in fewer steps: whether the frame keeps all but its MAC addresses: a live backend of the pool,
  * dsr_l2, a next hop, no VLAN tag on either side, small enough. Then sluice_write_macs is all that is to be done.
  * `plain` is sluice_plain_backend of the pool. */
 SLUICE_INLINE uint64_t sluice_plain_backend(uint32_t pool) {
-  return pool | (uint64_t)SLUICE_DSR_L2 << 48 | (uint64_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP) << 56;
+  return pool | SLUICE_PLAIN_DSR_L2;
 }
 SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, const struct sluice_backend* backend,
                                            uint64_t plain) {
@@ -167,22 +175,14 @@ SLUICE_INLINE bool sluice_only_macs_change(const struct sluice_packet* packet, c
          SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) && SLUICE_LIKELY(packet->l3_length <= backend->mtu);
 }
 
-/* The common tunnel, in fewer steps: ipip to a backend with a next hop, no VLAN tag on either side, the packet small
- * enough and with a hop to spare, no padding behind it in its frame of `length` bytes. Then the frame's head moves
- * forward by `outer`, the length of the outer header, and sluice_write_ipip is all that is to be done. */
-#define SLUICE_PLAIN_IPIP \
-  ((uint32_t)SLUICE_IPIP << 16 | (uint32_t)(SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP) << 24)
-#define SLUICE_PLAIN_IPIP_IPV6 (SLUICE_PLAIN_IPIP | (uint32_t)SLUICE_BACKEND_OUTER_IPV6 << 24)
-/* One of these, or something else. */
-SLUICE_INLINE uint32_t sluice_backend_kind(const struct sluice_backend* backend) {
-  return sluice_load32(&backend->vlan);
-}
-SLUICE_INLINE bool sluice_only_ipip_comes(const uint8_t* l3, uint32_t length, const struct sluice_packet* packet,
+/* The common tunnel, in fewer steps: of a common packet (parse.h), in its frame of `length` bytes, to a backend that is
+ * SLUICE_PLAIN_IPIP or SLUICE_PLAIN_IPIP_IPV6: whether it is small enough and has no padding behind it. Then the
+ * frame's head moves forward by `outer`, the length of the outer header, and sluice_write_ipip is all that is to be
+ * done. */
+SLUICE_INLINE bool sluice_only_ipip_comes(uint64_t length, const struct sluice_packet* packet,
                                           const struct sluice_backend* backend, uint32_t outer) {
-  const uint32_t l3_length = packet->l3_length;
-  return SLUICE_LIKELY(packet->l3_offset == SLUICE_ETHERNET_BYTES) &&
-         SLUICE_LIKELY(length == SLUICE_ETHERNET_BYTES + l3_length) &&
-         SLUICE_LIKELY(l3_length + outer <= backend->mtu) && SLUICE_LIKELY(!sluice_is_last_hop(l3, packet));
+  return SLUICE_LIKELY(length == SLUICE_ETHERNET_BYTES + packet->l3_length) &&
+         SLUICE_LIKELY(packet->l3_length + outer <= backend->mtu);
 }
 SLUICE_INLINE void sluice_write_ipip(uint8_t* head, const struct sluice_packet* packet,
                                      const struct sluice_backend* backend, uint64_t hash, bool outer_ipv6) {

@@ -35,7 +35,7 @@ SLUICE_INLINE const struct sluice_load* sluice_load_of(const struct sluice_selec
 }
 SLUICE_INLINE const struct sluice_traffic* sluice_traffic_of(const struct sluice_selector* selector, uint32_t slot) {
   const uint32_t at = 2 * selector->own * sluice_backends_room + slot;
-  return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_backend_traffic_map, &at);
+  return (const struct sluice_traffic*)sluice_backend_traffic_at(at);
 }
 SLUICE_INLINE const struct sluice_listener_load* sluice_listener_load_of(const struct sluice_selector* selector,
                                                                          uint32_t listener) {
@@ -45,7 +45,7 @@ SLUICE_INLINE const struct sluice_listener_load* sluice_listener_load_of(const s
 SLUICE_INLINE const struct sluice_traffic* sluice_listener_traffic_of(const struct sluice_selector* selector,
                                                                       uint32_t listener) {
   const uint32_t at = 2 * selector->own * sluice_listeners_room + listener;
-  return (const struct sluice_traffic*)bpf_map_lookup_elem(&sluice_listener_traffic_map, &at);
+  return (const struct sluice_traffic*)sluice_listener_traffic_at(at);
 }
 SLUICE_INLINE uint32_t sluice_source_partitions(const struct sluice_selector* selector) {
   (void)selector;

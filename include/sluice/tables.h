@@ -401,16 +401,14 @@ struct sluice_maglev_line {
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_maglev_line) == 64, "one cache line");
 
 #ifdef __bpf__
-/* The composing program defines one BPF array map for each table, sluice_settings_map, sluice_index_map, ..., which
- * holds two generations behind each other, and how many records each has: sluice_settings_room, sluice_index_room, ...
- */
+/* The composing program has two generations of each table behind each other, and says how many records one has,
+ * sluice_settings_room, sluice_index_room, ..., and where record i of both is: sluice_settings_at(i), ... */
 struct sluice_tables {
   /* Which of the two: 0 or 1. */
   uint32_t half;
 };
-#  define SLUICE_AT(tables, type, table, i)                         \
-    ((const struct type*)bpf_map_lookup_elem(&sluice_##table##_map, \
-                                             &(uint32_t){(tables)->half * sluice_##table##_room + (i)}))
+#  define SLUICE_AT(tables, type, table, i) \
+    ((const struct type*)sluice_##table##_at((tables)->half * sluice_##table##_room + (i)))
 #  define SLUICE_MISSING(record) (!(record))
 #else
 /* A view of one published generation; it owns nothing. */

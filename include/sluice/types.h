@@ -69,7 +69,7 @@ SLUICE_INLINE uint64_t sluice_bound(uint64_t value, uint64_t mask) {
   return value;
 }
 SLUICE_INLINE uint64_t sluice_forget(uint64_t value, uint64_t mask, uint64_t unknown) {
-  __asm__ volatile("%0 += %2; %0 -= %2; %0 &= %1" : "+r"(value) : "i"(mask), "r"(unknown));
+  __asm__("%0 += %2; %0 -= %2; %0 &= %1" : "+r"(value) : "i"(mask), "r"(unknown));
   return value;
 }
 #else

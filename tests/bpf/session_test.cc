@@ -141,7 +141,7 @@ class SessionTest : public ::testing::Test {
   void FillMaps() {
     const sluice_tables& view = tables_.view();
     const HandTables::Counts counts = tables_.counts();
-    FillMap(skeleton_->maps.sluice_settings_map, view.settings, 1);
+    skeleton_->bss->sluice_settings[0] = *view.settings;
     FillMap(skeleton_->maps.sluice_index_map, view.index, counts.index);
     FillMap(skeleton_->maps.sluice_ranges_map, view.ranges, counts.ranges);
     FillMap(skeleton_->maps.sluice_listeners_map, view.listeners, counts.listeners);

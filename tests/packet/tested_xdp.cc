@@ -55,7 +55,7 @@ class TestedXdp : public TestedEngine {
     for (uint16_t port = 0; port < kTestedPorts; port++) {
       const uint32_t ifindex = if_nametoindex(kInterfaces[port]);
       if (ifindex == 0) return absl::NotFoundError(absl::StrCat("no interface ", kInterfaces[port]));
-      ingress_.push_back({ifindex, port, 1, port, port, 1, 0, {}});
+      ingress_.push_back({ifindex, 1, port, 0, port, port, 1, {}});
     }
     return absl::OkStatus();
   }

@@ -41,11 +41,10 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelForwarding::MakePath(const Tab
     const Port& port = ports_[i];
     const int ifindex = port.interface->index();
     const std::string driver = port.interface->ReadDriver();
-    const uint32_t direct = driver == "veth" ? SLUICE_PORTS : i;
+    const uint16_t direct = driver == "veth" ? SLUICE_PORTS : i;
     const uint32_t sessions = options.sessions.has_value() ? options.sessions->workers + partition : 0;
-    sluice_ingress ingress{static_cast<uint32_t>(ifindex), i,        port.queues, partition, direct,
-                           LeavesChecksums(driver),        sessions, {}};
-    interfaces.push_back(ingress);
+    interfaces.push_back(
+        {static_cast<uint32_t>(ifindex), port.queues, partition, sessions, i, direct, LeavesChecksums(driver), {}});
     if (absl::Status status = (*path)->SetDevice(i, ifindex); !status.ok()) return status;
     for (uint32_t queue = 0; queue < port.sockets.size(); queue++) {
       if (absl::Status status = (*path)->SetSocket(partition + queue, port.sockets[queue]); !status.ok()) return status;

@@ -70,9 +70,12 @@ absl::StatusOr<std::unique_ptr<KernelPath>> KernelPath::Load(const Options& opti
   path->outer_ =
       bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sluice_graces", sizeof(uint32_t), sizeof(uint32_t), 1, &outer);
   if (path->inner_ < 0 || path->outer_ < 0) return BpfStatus(errno, "making the map to wait with");
-  // The next daemon finds it among the program's maps, which it is not by itself: the program does not read it.
-  const int state = bpf_map__fd(path->skeleton_->maps.sluice_state_map);
-  if (bpf_prog_bind_map(path->program(), state, nullptr) != 0) return BpfStatus(errno, "binding the state's map");
+  // The next daemon finds them among the program's maps, which they are not by themselves: the program reads neither.
+  const auto& maps = path->skeleton_->maps;
+  for (const bpf_map* map : {maps.sluice_state_map, maps.sluice_settings_map}) {
+    if (bpf_prog_bind_map(path->program(), bpf_map__fd(map), nullptr) != 0)
+      return BpfStatus(errno, absl::StrCat("binding the map ", bpf_map__name(map)));
+  }
   if (absl::Status status = path->MapAll(); !status.ok()) return status;
   return path;
 }
@@ -269,6 +272,8 @@ void KernelPath::WriteBackends(const Tables& tables, uint32_t half) {
 
 void KernelPath::WriteTables(const Tables& tables, const std::vector<Placed>& maglev, uint32_t half) {
   const sluice_tables& view = tables.view();
+  // The second one is the next daemon's.
+  skeleton_->bss->sluice_settings[half] = *view.settings;
   *settings_.at(half) = *view.settings;
   if (written_[half].front != tables.front()) WriteFront(tables, half);
   WriteBackends(tables, half);
