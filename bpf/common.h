@@ -2,7 +2,8 @@
 //
 // The common packet, in fewer steps: one in the midst of a flow that has its entry in its first bucket, which stays as
 // it is, and whose backend wants nothing but a tunnel's header or other MAC addresses; and one that is for nobody here.
-// As soon as it turns out to be something else it goes on as any packet (engine.h), and nothing has been changed.
+// As soon as it turns out to be something else it goes on as any packet (engine.h), and nothing has been changed but
+// a checksum that was left to a device.
 #pragma once
 
 #include "connect.h"
@@ -49,6 +50,7 @@ static __always_inline uint32_t common_stranger(const struct engine_job* job, co
   return SLUICE_VERDICT_pass_not_virtual;
 }
 
+// Counted one by one, so that the verdict of nearly all is a number in the program.
 static __always_inline void count_common(const struct engine_job* job, uint32_t verdict, uint64_t length,
                                          uint32_t listener, uint32_t slot) {
   if (SLUICE_UNLIKELY(verdict != SLUICE_VERDICT_forwarded)) {

@@ -3,8 +3,9 @@
 // The memory of the engine in the kernel: the tables of tables.h and the state of the partitions, in arrays that the
 // daemon has mapped (src/engine/xdp/kernel_path.h sizes and fills them).
 //
-// A table's array holds two generations behind each other, `sluice_NAME_room` records each; the state says which of
-// them packets read. Maglev tables lie in one arena that both share: an unchanged pool has its table in the same place.
+// A table's array holds two generations behind each other, `sluice_NAME_room` records each; sluice_half says
+// which of them packets read. Maglev tables lie in one arena that both share: an unchanged pool has its table in the
+// same place.
 #pragma once
 
 #include "frame.h"
