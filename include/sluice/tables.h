@@ -229,7 +229,9 @@ struct sluice_session_terms {
   uint16_t half_closed;
   uint16_t closed;
   uint16_t flags;
-  uint16_t reserved[3];
+  uint16_t reserved;
+  /* The listener's, SLUICE_NO_POOL of one that is gone. */
+  uint32_t pool;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_session_terms) == 32, "two to a cache line");
 
@@ -294,6 +296,7 @@ struct sluice_port {
   uint16_t mtu;
 };
 SLUICE_STATIC_ASSERT(sizeof(struct sluice_port) == 8, "eight to a cache line");
+SLUICE_STATIC_ASSERT(offsetof(struct sluice_port, mac) == 0, "read as one word");
 
 /* Connection table (connection.h): one bucket is one cache line. */
 #define SLUICE_BUCKET_SHIFT 3

@@ -7,6 +7,7 @@
 #include "sluice/follow.h"
 #include "sluice/listener.h"
 #include "sluice/rewrite.h"
+#include "sluice/session_follow.h"
 
 namespace sluice {
 
@@ -35,27 +36,20 @@ struct SessionPath::Sums {
 
 namespace {
 
-// Of a backend's record from `pool` on: whether it takes the listener's flows, and whether its frames have no VLAN tag
-// and a next hop.
-constexpr uint64_t kServes = uint64_t{SLUICE_BACKEND_LIVE} << 56 | 0xffffffff;
-constexpr uint64_t kPlain = kServes | uint64_t{SLUICE_BACKEND_NEXT_HOP} << 56 | uint64_t{0xffff} << 32;
-
-// Of a side's word: what says that it is open and has nothing else to say.
-constexpr uint64_t kOpen = SLUICE_WORD_ACK | SLUICE_WORD_FIN | SLUICE_WORD_RESET;
-
-// Of a TCP header's flags: those by which states change.
-constexpr uint8_t kStates = SLUICE_TCP_SYN | SLUICE_TCP_FIN | SLUICE_TCP_RST | SLUICE_TCP_ACK;
-
 constexpr uint32_t kTold = SLUICE_SESSION_PROXY | SLUICE_SESSION_TOLD;
 
 // `like`: a backend that has in common with most others what is in neither.
 uint64_t BackendsOf(uint32_t pool, const sluice_backend* like) {
-  return (sluice_load64(&like->pool) & ~kPlain) | pool | uint64_t{SLUICE_BACKEND_LIVE | SLUICE_BACKEND_NEXT_HOP} << 56;
+  return (sluice_load64(&like->pool) & ~SLUICE_PLAIN_MASK) | sluice_plainly_serves(pool);
 }
 
 SLUICE_HOT bool Differs(const sluice_backend* backend, uint64_t backends, uint64_t in) {
   const uint64_t says = sluice_load64(&backend->pool);
   return SLUICE_UNLIKELY(says != backends) && ((says ^ backends) & in) != 0;
+}
+
+SLUICE_HOT bool IsPlain(const Job& job, uint32_t flags) {
+  return sluice_packet_is_plain(&job.packet) && sluice_session_is_plain(&job.packet, job.session, flags);
 }
 
 }  // namespace
@@ -80,7 +74,7 @@ SessionPath::Rest SessionPath::Process(const SessionBurst& burst, Job* jobs, uin
             burst.tables.backends,
             counters->backend(0, false),
             counters->backend(0, true),
-            SLUICE_WORD_ACK | burst.tick,
+            sluice_word_noted(burst.tick),
             burst.ingress};
   // Nothing but loads, so that the records come together; and their backends behind them.
   for (uint32_t i = 0; i < count; i++) __builtin_prefetch(&sums.records[jobs[i].session->backend]);
@@ -193,16 +187,6 @@ SLUICE_HOT bool SessionPath::FindListener(const SessionBurst& burst, Job& job) {
   return job.reverse || (burst.tables.listeners[job.listener].flags & SLUICE_LISTENER_SESSIONS);
 }
 
-// Whether both are of the common case: a flow's packet that is neither SYN, FIN, RST nor a fragment; a session with
-// both sides of the packet's IP version, that has not been replaced. `told`: and whose server counts a header in front
-// of the client's bytes (client_address.h); else, whose server is not told of its client.
-SLUICE_HOT bool SessionPath::IsPlain(const sluice_packet& packet, const sluice_session& session, bool told) {
-  // Kind (0 is a flow) and flags in one comparison, protocol and flags in another.
-  const uint32_t both = packet.flags * (SLUICE_SESSION_CLIENT_IPV6 | SLUICE_SESSION_SERVER_IPV6) << 8;
-  return SLUICE_LIKELY((sluice_load32(&packet.kind) & (0xffff ^ SLUICE_PACKET_IPV6 << 8)) == 0) &&
-         SLUICE_LIKELY(sluice_load16(&session.protocol) == (packet.flow.protocol | both | (told ? kTold << 8 : 0)));
-}
-
 // New addresses, ports and one hop less in a packet that keeps its place and its IP version. Without a VLAN tag.
 SLUICE_HOT void SessionPath::TranslateInPlace(uint8_t* data, const sluice_packet& packet, const sluice_address* source,
                                               const sluice_address* destination, uint32_t ports, uint16_t address_delta,
@@ -219,16 +203,17 @@ SLUICE_HOT void SessionPath::TranslateInPlace(uint8_t* data, const sluice_packet
   sluice_translate_transport_by(l4, protocol, ports, delta);
 }
 
-// The common case: a packet in the midst of a session of ours, within one IP version, that keeps its Ethernet header's
-// length. False when there is more to be done for it. Whose it is says the session, exactly; and it is compared whether
-// the backend is still there for it, and whether the packets still come the same way.
+// The common case (session_follow.h): a packet in the midst of a session of ours that keeps its Ethernet header's
+// length, whose server is not told of its client or counts a header in front of the client's bytes. False when there is
+// more to be done for it. Whose it is says the session, exactly; and it is compared whether the backend is still there
+// for it, and whether the packets still come the same way.
 SLUICE_HOT bool SessionPath::Forward(const SessionBurst& burst, Job& job, Sums& sums) {
-  if (SLUICE_UNLIKELY(!IsPlain(job.packet, *job.session, false))) return ForwardTold(burst, job, sums);
+  if (SLUICE_UNLIKELY(!IsPlain(job, 0))) return ForwardTold(burst, job, sums);
   return ForwardAs(burst, job, false, sums);
 }
 
 SLUICE_APART bool SessionPath::ForwardTold(const SessionBurst& burst, Job& job, Sums& sums) {
-  return IsPlain(job.packet, *job.session, true) && ForwardAs(burst, job, true, sums);
+  return IsPlain(job, kTold) && ForwardAs(burst, job, true, sums);
 }
 
 SLUICE_HOT bool SessionPath::ForwardAs(const SessionBurst& burst, Job& job, bool told, Sums& sums) {
@@ -240,7 +225,8 @@ SLUICE_HOT bool SessionPath::ForwardAs(const SessionBurst& burst, Job& job, bool
   const uint32_t slot = session->backend;
   const sluice_backend* backend = &sums.records[slot];
   if (SLUICE_UNLIKELY(packet.l3_offset != SLUICE_ETHERNET_BYTES) ||
-      SLUICE_UNLIKELY(Differs(backend, sums.backends, kPlain)) || SLUICE_UNLIKELY(packet.l3_length > backend->mtu) ||
+      SLUICE_UNLIKELY(Differs(backend, sums.backends, SLUICE_PLAIN_MASK)) ||
+      SLUICE_UNLIKELY(packet.l3_length > backend->mtu) ||
       SLUICE_UNLIKELY(LastHop(data + SLUICE_ETHERNET_BYTES, packet))) {
     return ForwardApart(burst, job, told, sums);
   }
@@ -259,9 +245,7 @@ SLUICE_HOT bool SessionPath::ForwardAs(const SessionBurst& burst, Job& job, bool
 // Whether it is a packet of the session's client; it is noted then.
 SLUICE_HOT bool SessionPath::TakeForward(const SessionBurst& burst, const sluice_packet& packet, uint8_t* data,
                                          sluice_session* session, bool told, const Sums& sums) {
-  if (SLUICE_UNLIKELY(session->ports != packet.flow.ports) ||
-      SLUICE_UNLIKELY(
-          !sluice_addresses_equal(&session->client, &packet.flow.source, &sums.address, &packet.flow.destination)) ||
+  if (!sluice_session_is_from_client(session, &packet.flow, &sums.address) ||
       SLUICE_UNLIKELY(sluice_way_back(data, &packet) != *sluice_session_way_back(session)) ||
       SLUICE_UNLIKELY(session->client_egress != sums.ingress) ||
       SLUICE_UNLIKELY(!NoteQuickly(burst, packet, data, {false, 0}, session, sums.noted))) {
@@ -278,7 +262,7 @@ SLUICE_APART bool SessionPath::ForwardApart(const SessionBurst& burst, Job& job,
   const sluice_backend* backend = &sums.records[job.session->backend];
   const Volume volume{1, job.packet.l3_length};
   // One that is told goes back to its sender as it was when it is too big.
-  if (Differs(backend, sums.backends, kServes) || (told && job.packet.l3_length > backend->mtu) ||
+  if (Differs(backend, sums.backends, SLUICE_SERVES_MASK) || (told && job.packet.l3_length > backend->mtu) ||
       !TakeForward(burst, job.packet, job.frame->data, job.session, told, sums)) {
     return false;
   }
@@ -288,12 +272,12 @@ SLUICE_APART bool SessionPath::ForwardApart(const SessionBurst& burst, Job& job,
 }
 
 SLUICE_HOT bool SessionPath::Return(const SessionBurst& burst, Job& job, Sums& sums) {
-  if (SLUICE_UNLIKELY(!IsPlain(job.packet, *job.session, false))) return ReturnTold(burst, job, sums);
+  if (SLUICE_UNLIKELY(!IsPlain(job, 0))) return ReturnTold(burst, job, sums);
   return ReturnAs(burst, job, false, sums);
 }
 
 SLUICE_APART bool SessionPath::ReturnTold(const SessionBurst& burst, Job& job, Sums& sums) {
-  return IsPlain(job.packet, *job.session, true) && ReturnAs(burst, job, true, sums);
+  return IsPlain(job, kTold) && ReturnAs(burst, job, true, sums);
 }
 
 SLUICE_HOT bool SessionPath::ReturnAs(const SessionBurst& burst, Job& job, bool told, Sums& sums) {
@@ -324,12 +308,9 @@ SLUICE_HOT bool SessionPath::ReturnAs(const SessionBurst& burst, Job& job, bool 
 // Whether it is a packet of the session's server; it is noted then.
 SLUICE_HOT bool SessionPath::TakeReturn(const SessionBurst& burst, const Job& job, const uint8_t* data,
                                         sluice_session* session, bool told, const Sums& sums) {
-  const sluice_flow& flow = job.packet.flow;
   const sluice_backend* backend = &sums.records[session->backend];
-  const uint32_t ports = flow.ports >> 16 | flow.ports << 16;
-  return SLUICE_LIKELY(sluice_load32(&session->source_port) == ports) &&
-         SLUICE_LIKELY(sluice_addresses_equal(&backend->destination, &flow.source,
-                                              sluice_session_source(sums.tables, session), &flow.destination)) &&
+  return sluice_session_is_from_server(session, &job.packet.flow, &backend->destination,
+                                       sluice_session_source(sums.tables, session)) &&
          SLUICE_LIKELY(backend->flags & SLUICE_BACKEND_LIVE) &&
          SLUICE_LIKELY(NoteAnswer(burst, job, data, session, told, sums.noted));
 }
@@ -379,8 +360,7 @@ SLUICE_HOT bool SessionPath::NoteQuickly(const SessionBurst& burst, const sluice
   }
   const uint8_t* l4 = data + packet.l4_offset;
   const uint64_t peer = __atomic_load_n(WordOf(session, !side.reverse), __ATOMIC_RELAXED);
-  if (SLUICE_UNLIKELY((word & (kOpen | SLUICE_WORD_TICK)) != noted) || SLUICE_UNLIKELY(peer & SLUICE_WORD_RESET) ||
-      SLUICE_UNLIKELY((l4[13] & kStates) != SLUICE_TCP_ACK)) {
+  if (!sluice_word_only_acknowledges(word, peer, l4, noted)) {
     return Note(burst, packet, data, side, session);
   }
   NoteWord(at, word, sluice_word_acknowledgment(word, l4, side.ahead, word & SLUICE_WORD_TICK));
@@ -397,7 +377,8 @@ SLUICE_APART bool SessionPath::Note(const SessionBurst& burst, const sluice_pack
   if (packet.flow.protocol == SLUICE_IP_TCP) {
     const uint8_t* l4 = data + packet.l4_offset;
     const uint64_t peer = __atomic_load_n(WordOf(session, !side.reverse), __ATOMIC_RELAXED) & SLUICE_WORD_RESET;
-    if ((l4[13] & kStates) != SLUICE_TCP_ACK || ((word | peer) & kOpen) != SLUICE_WORD_ACK) return false;
+    if ((l4[13] & SLUICE_TCP_STATES) != SLUICE_TCP_ACK || ((word | peer) & SLUICE_WORD_OPEN) != SLUICE_WORD_ACK)
+      return false;
     after = sluice_word_acknowledgment(word, l4, side.ahead, burst.tick);
   }
   const bool again = (word & SLUICE_WORD_TICK) == burst.tick;

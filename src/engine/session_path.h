@@ -114,7 +114,6 @@ class SessionPath {
   Met MeetAll(Job* jobs, uint32_t count) const;
   Jobs FetchAgain(const SessionBurst& burst, Job* jobs, Jobs missed) const;
   static bool FindListener(const SessionBurst& burst, Job& job);
-  static bool IsPlain(const sluice_packet& packet, const sluice_session& session, bool told);
   static bool NoteQuickly(const SessionBurst& burst, const sluice_packet& packet, const uint8_t* data, Side side,
                           sluice_session* session, uint64_t noted);
   static bool Note(const SessionBurst& burst, const sluice_packet& packet, const uint8_t* data, Side side,

@@ -44,9 +44,10 @@ sluice_address PathAddress(const Address& address) {
   return result;
 }
 
-sluice_session_terms TermsOf(const DesiredListener& listener) {
+sluice_session_terms TermsOf(const DesiredListener& listener, uint32_t pool) {
   sluice_session_terms terms{};
   terms.address = PathAddress(listener.address);
+  terms.pool = pool;
   if (!listener.translates) return terms;
   const v1::Listener& config = *listener.config;
   terms.established = listener.idle;
@@ -79,10 +80,11 @@ void WriteListeners(const TablesPlan& plan, const DesiredState& state, sluice_li
     const DesiredListener& listener = state.front->listeners[i];
     const uint32_t at = plan.listeners.indices[i];
     listeners[at] = {plan.pools.indices[listener.pool], listener.idle, FlagsOf(state, listener)};
-    terms[at] = TermsOf(listener);
+    terms[at] = TermsOf(listener, listeners[at].pool);
   }
   for (const TablesPlan::Gone& gone : plan.gone_listeners) {
     listeners[gone.index].pool = SLUICE_NO_POOL;
+    terms[gone.index].pool = SLUICE_NO_POOL;
     terms[gone.index].address = PathAddress(gone.address);
   }
 }

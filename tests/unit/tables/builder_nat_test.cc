@@ -88,6 +88,7 @@ TEST_F(BuilderNatTest, WritesTheTermsOfSessions) {
   EXPECT_EQ(web.half_closed, 28 + 1);
   EXPECT_EQ(web.closed, 14 + 1);
   EXPECT_EQ(web.flags, SLUICE_TERMS_RESET_ON_IDLE);
+  EXPECT_EQ(web.pool, view().listeners[ListenerOf(*tables_, "web")].pool);
   EXPECT_EQ(TermsOf("dns").established, 10 + 1);
   // The defaults of TCP.
   EXPECT_EQ(TermsOf("media").established, 164);
@@ -267,6 +268,7 @@ TEST_F(BuilderNatTest, RetiredListenersKeepTheirAddressAndNoTimeouts) {
   const sluice_session_terms& gone = view().session_terms[web];
   EXPECT_TRUE(sluice_address_equal(&gone.address, &address));
   EXPECT_EQ(gone.established | gone.handshake | gone.half_closed | gone.closed, 0);
+  EXPECT_EQ(gone.pool, SLUICE_NO_POOL);
   EXPECT_EQ(view().listeners[web].flags, 0);
 
   // It comes back as the one that it was.

@@ -58,8 +58,11 @@ inline Description Describe(const Tables& tables) {
   for (uint32_t i = 0; i < tables.listener_count(); i++) {
     if (tables.listener_names()[i].empty()) continue;
     const sluice_listener& listener = view.listeners[i];
+    sluice_session_terms terms = view.session_terms[i];
+    EXPECT_EQ(terms.pool, listener.pool);
+    terms.pool = 0;
     all["listener " + tables.listener_names()[i]] =
-        absl::StrCat(listener.idle, " ", listener.flags, " ", Hex(Bytes(&view.session_terms[i], 1)), " ",
+        absl::StrCat(listener.idle, " ", listener.flags, " ", Hex(Bytes(&terms, 1)), " ",
                      DescribePlaces(tables, view.pools[listener.pool]));
   }
   for (uint32_t i = 0; i < tables.pool_count(); i++) {
