@@ -106,6 +106,15 @@ STAGE uint32_t reference_enter(struct engine_job* job, struct session_job* sessi
   return SLUICE_VERDICT_no_nat_port;
 }
 
+// As engine_meet: an entry is one side's, by whose flow it was found.
+static __always_inline struct sluice_session* reference_meet(const struct engine_job* job, uint64_t hash,
+                                                             uint32_t* kind) {
+  (void)hash;
+  struct sluice_session* session = bpf_map_lookup_elem(&reference_sessions, &job->packet.flow);
+  if (session) *kind = session->ports == job->packet.flow.ports ? SLUICE_ENTRY_FORWARD : SLUICE_ENTRY_REVERSE;
+  return session;
+}
+
 // As find_session.
 static __always_inline uint32_t reference_find_session(struct xdp_md* context, struct engine_scratch* scratch) {
   struct engine_job* job = &scratch->job;
@@ -129,6 +138,7 @@ static __always_inline uint32_t reference_find_session(struct xdp_md* context, s
 // The steps that are other ones.
 #define engine_follow reference_follow
 #define engine_connect reference_connect
+#define engine_meet reference_meet
 #define find_session reference_find_session
 #include "bpf/engine.h"
 

@@ -1,44 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // The common packet, in fewer steps: one in the midst of a flow that has its entry in its first bucket, which stays as
-// it is, and whose backend wants nothing but a tunnel's header or other MAC addresses; and one that is for nobody here.
-// As soon as it turns out to be something else it goes on as any packet (engine.h), and nothing has been changed but
-// a checksum that was left to a device.
+// it is, and whose backend wants nothing but a tunnel's header or other MAC addresses; one in the midst of a session
+// (session_common.h); and one that is for nobody here. As soon as it turns out to be something else it goes on as any
+// packet (engine.h), and nothing has been changed but a checksum that was left to a device.
 #pragma once
 
-#include "connect.h"
 #include "emit.h"
-
-// No verdicts: how far the packet has come that is no common one. Nothing is known of it; it is parsed; its listener,
-// pool and hash are there as well; and so is job->slot.
-#define COMMON_NOTHING (SLUICE_VERDICT_COUNT + 1)
-#define COMMON_PARSED (SLUICE_VERDICT_COUNT + 2)
-#define COMMON_DISPATCHED (SLUICE_VERDICT_COUNT + 3)
-#define COMMON_FOLLOWED (SLUICE_VERDICT_COUNT + 4)
-
-static __always_inline void count_packet(const struct engine_job* job, uint32_t verdict, uint64_t length) {
-  struct sluice_counters* counters = counters_of(job);
-  if (!counters) return;
-  if (!__builtin_constant_p(verdict)) verdict = SLUICE_BOUND(verdict, SLUICE_COUNTED_VERDICTS - 1);
-  counters->verdicts[verdict]++;
-  counters->bytes += length;
-}
-
-static __always_inline void add_traffic(struct sluice_traffic* traffic, const struct engine_job* job, uint32_t begun) {
-  if (!traffic) return;
-  traffic->packets++;
-  traffic->bytes += job->packet.l3_length;
-  if (SLUICE_UNLIKELY(begun)) traffic->new_flows++;
-}
-// Those for clients' packets lie in front of those for answers: `half` is 2 * partition, and one more for these.
-static __always_inline void count_of_listener(const struct engine_job* job, uint32_t half, uint32_t listener,
-                                              uint32_t begun) {
-  add_traffic(sluice_listener_traffic_at(half * sluice_listeners_room + listener), job, begun);
-}
-static __always_inline void count_of_backend(const struct engine_job* job, uint32_t half, uint32_t slot,
-                                             uint32_t begun) {
-  add_traffic(sluice_backend_traffic_at(half * sluice_backends_room + slot), job, begun);
-}
+#include "session_common.h"
 
 // One that no listener's key fits: pass_not_virtual when its address is nobody's here.
 static __always_inline uint32_t common_stranger(const struct engine_job* job, const struct sluice_settings* settings,
@@ -48,19 +17,6 @@ static __always_inline uint32_t common_stranger(const struct engine_job* job, co
   if (sluice_virtual_find(&job->tables, settings, &job->packet.flow.destination, &flags)) return COMMON_PARSED;
   count_packet(job, SLUICE_VERDICT_pass_not_virtual, length);
   return SLUICE_VERDICT_pass_not_virtual;
-}
-
-// Counted one by one, so that the verdict of nearly all is a number in the program.
-static __always_inline void count_common(const struct engine_job* job, uint32_t verdict, uint64_t length,
-                                         uint32_t listener, uint32_t slot) {
-  if (SLUICE_UNLIKELY(verdict != SLUICE_VERDICT_forwarded)) {
-    count_packet(job, verdict, length);
-    count_of_listener(job, 2 * job->own, listener, 0);
-    return;
-  }
-  count_packet(job, SLUICE_VERDICT_forwarded, length);
-  count_of_listener(job, 2 * job->own, listener, 0);
-  count_of_backend(job, 2 * job->own, slot, 0);
 }
 
 // Step 5, from the backend's record alone: SLUICE_VERDICT_forwarded. SLUICE_CONTINUE when it takes more.
@@ -81,10 +37,13 @@ static __always_inline uint32_t common_process(struct xdp_md* context, struct en
   const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   SLUICE_KEEP(settings);
   if (!sluice_parse_common(packet_data(context), packet_end(context), &job->packet)) return COMMON_NOTHING;
-  if (settings->sessions) return COMMON_PARSED;
   const struct sluice_flow* flow = &job->packet.flow;
-  const struct sluice_index_entry* entry =
-      sluice_index_find(&job->tables, settings, &flow->destination, sluice_listener_key(flow));
+  const uint32_t sessions = settings->sessions;
+  const struct sluice_index_entry* entry = NULL;
+  if (SLUICE_LIKELY(sessions != SLUICE_SESSIONS_ALL))
+    entry = sluice_index_find(&job->tables, settings, &flow->destination, sluice_listener_key(flow));
+  if (sessions != 0 && (!entry || translates(job, entry->value)))
+    return common_translate(context, job, settings, length);
   if (SLUICE_UNLIKELY(!entry)) return common_stranger(job, settings, length);
   if (SLUICE_UNLIKELY(job->unfinished)) engine_finish_checksum(context, job);
   const uint32_t listener = entry->value;
@@ -95,7 +54,7 @@ static __always_inline uint32_t common_process(struct xdp_md* context, struct en
   if (SLUICE_LIKELY(backend != NULL)) {
     const uint32_t verdict = common_forward(context, job, backend, hash, length, pool);
     if (verdict != SLUICE_CONTINUE) {
-      count_common(job, verdict, length, listener, slot);
+      count_common(job, verdict, SLUICE_VERDICT_forwarded, length, 2 * job->own, listener, slot);
       return verdict;
     }
   }

@@ -52,6 +52,12 @@ _Static_assert(offsetof(struct engine_job, ingress) % 8 == 0 && offsetof(struct 
 #define LOOK_FOR_SESSION (SLUICE_VERDICT_COUNT + 1)
 // Nor this: the connection table has no place for the flow.
 #define NO_PLACE (SLUICE_VERDICT_COUNT + 2)
+// Nor these: how far the packet has come that is no common one (common.h). Nothing is known of it; it is parsed; its
+// listener, pool and hash are there as well; and so is job->slot.
+#define COMMON_NOTHING (SLUICE_VERDICT_COUNT + 1)
+#define COMMON_PARSED (SLUICE_VERDICT_COUNT + 2)
+#define COMMON_DISPATCHED (SLUICE_VERDICT_COUNT + 3)
+#define COMMON_FOLLOWED (SLUICE_VERDICT_COUNT + 4)
 
 // The two buckets of a flow in one partition.
 struct places {
@@ -88,9 +94,13 @@ static __always_inline void count_ends(const struct engine_job* job, uint32_t li
   if (traffic) traffic->ended += (uint64_t)ends;
 }
 
+// Whether the listener's packets are translated.
+static __always_inline bool translates(const struct engine_job* job, uint32_t at) {
+  const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, at);
+  return listener && (listener->flags & SLUICE_LISTENER_SESSIONS);
+}
 static __always_inline bool has_sessions(const struct engine_job* job) {
-  const struct sluice_listener* listener = SLUICE_AT(&job->tables, sluice_listener, listeners, job->listener);
-  return job->listener != SLUICE_NO_LISTENER && listener && (listener->flags & SLUICE_LISTENER_SESSIONS);
+  return job->listener != SLUICE_NO_LISTENER && translates(job, job->listener);
 }
 
 // Whether the packet may be translated: a flow's, a ping that a listener forwards or the answer to one, a piece of a

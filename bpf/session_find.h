@@ -6,6 +6,18 @@
 
 #include "session_job.h"
 
+// The record of this queue's that an entry in the flow's first bucket names, which may be another flow's, and the
+// entry's kind; null when there is none.
+static __always_inline struct sluice_session* engine_meet(const struct engine_job* job, uint64_t hash, uint32_t* kind) {
+  const uint32_t place =
+      job->session_own * sluice_session_buckets + sluice_primary_bucket(hash, sluice_session_buckets);
+  struct sluice_bucket* bucket = bpf_map_lookup_elem(&sluice_session_buckets_map, &place);
+  uint64_t entry;
+  if (!bucket || !sluice_bucket_search(bucket, hash, false, &entry)) return NULL;
+  *kind = sluice_entry_state(entry);
+  return session_record(job->session_own, (uint32_t)entry);
+}
+
 // The flags of a virtual address, or -1 when it is none.
 STAGE int session_virtual(const struct engine_job* job) {
   if (!job) return -1;
