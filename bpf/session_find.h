@@ -66,6 +66,7 @@ STAGE int session_search_in(struct session_job* session, const struct sluice_flo
       if (!session_take(session, flow, listener, (uint32_t)entry)) continue;
       if (SLUICE_LOAD_ENTRY(&at->entries[i]) == entry) return 1;
     }
+    if (!sluice_sessions_were_crowded(at)) return 0;
   }
   return 0;
 }
@@ -80,9 +81,11 @@ static __always_inline int session_find_in(struct session_job* session, const st
     if (!bucket) return 0;
     uint64_t entry;
     const uint64_t* at = sluice_bucket_search(bucket, hash, false, &entry);
-    if (!at) continue;
-    const bool found = session_take(session, flow, listener, (uint32_t)entry) && SLUICE_LOAD_ENTRY(at) == entry;
-    return found || session_search_in(session, flow, listener, hash);
+    if (at) {
+      const bool found = session_take(session, flow, listener, (uint32_t)entry) && SLUICE_LOAD_ENTRY(at) == entry;
+      return found || session_search_in(session, flow, listener, hash);
+    }
+    if (!sluice_sessions_were_crowded(bucket)) return 0;
   }
   return 0;
 }

@@ -29,6 +29,10 @@ SLUICE_STATIC_ASSERT(SLUICE_INGRESS >= 2 * SLUICE_PORTS, "at most half full, so 
 /* Queues and workers that can own NAT sessions: a packet may have to look for its session at each of them. */
 #define SLUICE_SESSION_PARTITIONS 64u
 
+/* Of the connection table (sluice_bucket_was_crowded); and of sessions as well (sluice_sessions_were_crowded). */
+#define SLUICE_MARKS_CONNECTIONS 1u
+#define SLUICE_MARKS_SESSIONS 2u
+
 /* What state an attached program works on: the next daemon goes on with it when it is of the same form. */
 struct sluice_kernel_state {
   /* SLUICE_LAYOUT_VERSION; stays the first word in every version. */
@@ -45,7 +49,7 @@ struct sluice_kernel_state {
   /* Those of workers in user space come first. */
   uint32_t session_partitions;
   uint32_t session_workers;
-  /* 1: who empties an entry of the connection table says so (sluice_bucket_was_crowded). */
+  /* SLUICE_MARKS_*: which entries say that they were emptied. Earlier versions had none, or that of connections. */
   uint32_t marks_vacated;
   uint32_t reserved[6];
 };

@@ -33,6 +33,7 @@ SLUICE_STAGE int sluice_session_find_reverse(struct sluice_owned* of, const stru
       if (!sluice_entry_matches(entry, hash)) continue;
       if (sluice_session_answers(of, (uint32_t)entry, flow)) return (int)(uint32_t)entry;
     }
+    if (!sluice_sessions_were_crowded(bucket)) return -1;
   }
   return -1;
 }
@@ -138,8 +139,7 @@ SLUICE_INLINE void sluice_session_fetch_next(struct sluice_owned* of, uint32_t c
   }
   uint64_t hash = 0;
   if (port == 0 || !sluice_session_answer_to(of, (uint16_t)port, &hash)) return;
-  for (uint32_t second = 0; second < 2; second++)
-    __builtin_prefetch(sluice_owned_bucket(of, sluice_owned_place(of, hash, second)), 1);
+  __builtin_prefetch(sluice_owned_bucket(of, sluice_owned_place(of, hash, 0)), 1);
 #endif
 }
 

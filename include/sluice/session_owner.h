@@ -63,7 +63,7 @@ SLUICE_INLINE bool sluice_session_is_of_client(const struct sluice_tables* table
 SLUICE_INLINE uint32_t sluice_bucket_room(const struct sluice_bucket* bucket) {
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-    if (entry == SLUICE_ENTRY_EMPTY) return (uint32_t)SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry);
+    if (sluice_entry_is_empty(entry)) return (uint32_t)SLUICE_FORGET(i, SLUICE_BUCKET_ENTRIES - 1, entry);
   }
   return SLUICE_BUCKET_ENTRIES;
 }
@@ -71,7 +71,7 @@ SLUICE_INLINE uint32_t sluice_bucket_occupied(const struct sluice_bucket* bucket
   uint32_t occupied = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-    occupied = (uint32_t)SLUICE_FORGET(occupied + (entry != SLUICE_ENTRY_EMPTY), 0xf, entry);
+    occupied = (uint32_t)SLUICE_FORGET(occupied + !sluice_entry_is_empty(entry), 0xf, entry);
   }
   return occupied;
 }
@@ -81,12 +81,14 @@ SLUICE_INLINE uint32_t sluice_bucket_occupied(const struct sluice_bucket* bucket
  * both buckets full pushes none out, as others have another place to move to. */
 #define SLUICE_SESSION_FILL 7
 
-/* Whether there are fewer than SLUICE_SESSION_FILL, by one look: places are taken from the first one on. */
-SLUICE_INLINE bool sluice_bucket_has_room_behind(const struct sluice_bucket* bucket) {
+/* Whether the bucket may ever have had so many at a time. While it has not, none of its flows is in its secondary
+ * bucket, whose cache line may then stay where it is. Places are taken from the first one on, so one of the last ones
+ * would have been; and who empties an entry leaves SLUICE_ENTRY_VACATED. */
+SLUICE_INLINE bool sluice_sessions_were_crowded(const struct sluice_bucket* bucket) {
   uint64_t last = 0;
   for (uint32_t i = SLUICE_SESSION_FILL - 1; i < SLUICE_BUCKET_ENTRIES; i++)
     last |= SLUICE_LOAD_ENTRY(&bucket->entries[i]);
-  return last == SLUICE_ENTRY_EMPTY;
+  return last != SLUICE_ENTRY_EMPTY;
 }
 
 SLUICE_STAGE int sluice_session_remove(struct sluice_owned* of, uint64_t hash, uint64_t entry) {
@@ -96,7 +98,7 @@ SLUICE_STAGE int sluice_session_remove(struct sluice_owned* of, uint64_t hash, u
     if (SLUICE_MISSING(bucket)) return 0;
     for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
       if (SLUICE_LOAD_ENTRY(&bucket->entries[i]) != entry) continue;
-      SLUICE_STORE_RELEASE(&bucket->entries[i], SLUICE_ENTRY_EMPTY);
+      SLUICE_STORE_RELEASE(&bucket->entries[i], SLUICE_ENTRY_VACATED);
       return 1;
     }
   }
@@ -258,7 +260,7 @@ SLUICE_STAGE int sluice_session_move(struct sluice_owned* of, uint32_t at, uint3
   const uint32_t room = sluice_bucket_room(other);
   if (room == SLUICE_BUCKET_ENTRIES) return 0;
   SLUICE_STORE_RELEASE(&other->entries[SLUICE_BOUND(room, SLUICE_BUCKET_ENTRIES - 1)], entry);
-  SLUICE_STORE_RELEASE(place, SLUICE_ENTRY_EMPTY);
+  SLUICE_STORE_RELEASE(place, SLUICE_ENTRY_VACATED);
   return 1;
 }
 
@@ -297,7 +299,7 @@ SLUICE_INLINE int sluice_session_put(struct sluice_owned* of, uint64_t hash, uin
   struct sluice_bucket* bucket = sluice_owned_bucket(of, sluice_owned_place(of, hash, 0));
   struct sluice_bucket* other = sluice_owned_bucket(of, sluice_owned_place(of, hash, 1));
   if (SLUICE_MISSING(bucket) || SLUICE_MISSING(other)) return 0;
-  if (!sluice_bucket_has_room_behind(bucket)) {
+  if (sluice_sessions_were_crowded(bucket)) {
     const uint32_t occupied = sluice_bucket_occupied(bucket);
     if (occupied >= SLUICE_SESSION_FILL && sluice_bucket_occupied(other) < occupied) bucket = other;
   }

@@ -8,6 +8,7 @@
 #include "sluice/listener.h"
 #include "sluice/rewrite.h"
 #include "sluice/session_follow.h"
+#include "sluice/session_owner.h"
 
 namespace sluice {
 
@@ -162,8 +163,8 @@ SLUICE_HOT SessionPath::Met SessionPath::MeetAll(Job* jobs, uint32_t count) cons
   return met;
 }
 
-// The second buckets of those that have no entry in their first, unless they are of a listener that does not translate;
-// the jobs of those.
+// Those that have no entry in their first bucket look for it in their second one next, if it may be there; the jobs of
+// listeners that do not translate.
 Jobs SessionPath::FetchAgain(const SessionBurst& burst, Job* jobs, Jobs missed) const {
   const bool all = burst.tables.settings->sessions == SLUICE_SESSIONS_ALL;
   Jobs left_out = 0;
@@ -171,6 +172,7 @@ Jobs SessionPath::FetchAgain(const SessionBurst& burst, Job* jobs, Jobs missed) 
     const auto i = FirstOf(left);
     Job& job = jobs[i];
     left_out |= Jobs{!all && !FindListener(burst, job)} << i;
+    if (!sluice_sessions_were_crowded(job.bucket)) continue;
     job.bucket = &partition_.buckets[sluice_secondary_bucket(job.hash, partition_.bucket_count)];
     FetchFar(job.bucket);
   }

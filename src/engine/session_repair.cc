@@ -25,12 +25,12 @@ std::vector<uint8_t> CountEntries(const SessionPartition& partition) {
   for (uint32_t i = 0; i < partition.bucket_count; i++) {
     for (uint64_t& place : partition.buckets[i].entries) {
       const uint64_t entry = SLUICE_LOAD_ENTRY(&place);
-      if (entry == SLUICE_ENTRY_EMPTY) continue;
+      if (sluice_entry_is_empty(entry)) continue;
       const auto index = static_cast<uint32_t>(entry);
       const auto kind = static_cast<uint8_t>(sluice_entry_state(entry));
       const bool known = index < kinds.size() && partition.sessions[index].protocol != 0;
       if (!known || (kinds[index] & kind)) {
-        SLUICE_STORE_ENTRY(&place, SLUICE_ENTRY_EMPTY);
+        SLUICE_STORE_ENTRY(&place, SLUICE_ENTRY_VACATED);
       } else {
         kinds[index] |= kind;
       }

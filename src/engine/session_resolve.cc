@@ -9,6 +9,7 @@
 #include "engine/words.h"
 #include "sluice/listener.h"
 #include "sluice/select.h"
+#include "sluice/session_owner.h"
 
 namespace sluice {
 namespace {
@@ -140,6 +141,7 @@ bool SessionPath::FindIn(const SessionBurst& burst, const Job& job, uint32_t own
       *found = {&copy_, live, owner, false};
       return true;
     }
+    if (!sluice_sessions_were_crowded(bucket)) return false;
   }
   return false;
 }

@@ -43,7 +43,7 @@ void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uin
                      absl::Span<sluice_bucket> to);
 
 // Makes each bucket one that may have been crowded: of a table whose entries were emptied without a mark
-// (sluice_kernel_state::marks_vacated is 0 of earlier versions). Others may read and write entries meanwhile.
+// (sluice_kernel_state::marks_vacated). Others may read and write entries meanwhile.
 void MarkCrowded(absl::Span<sluice_bucket> buckets);
 
 }  // namespace sluice

@@ -195,7 +195,7 @@ absl::Status KernelPath::MapAll() {
   state->partitions = options_.partitions;
   state->partition_buckets = options_.buckets;
   state->backends_room = options_.room.backends;
-  state->marks_vacated = 1;
+  state->marks_vacated = SLUICE_MARKS_SESSIONS;
   if (options_.sessions.has_value()) {
     state->session_records = options_.sessions->records;
     state->session_buckets = options_.sessions->buckets;

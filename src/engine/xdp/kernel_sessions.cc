@@ -67,11 +67,20 @@ bool KernelSessions::Settle(const Tables& tables) {
   }
   // The very same: the program before goes on writing to them until it is relieved. But workers may have ended in the
   // middle of something.
+  marks_missing_ = !inheritance_->marked;
   Use(std::move(inheritance_->arrays));
+  if (marks_missing_) MarkCrowdedSessions(arrays_);
   for (uint32_t i = 0; i < owners_.workers; i++) RepairSessions(tables_->partitions()[i]);
   for (const SessionPartition& partition : tables_->partitions()) EndEnded(partition);
   inheritance_.reset();
   return true;
+}
+
+void KernelSessions::EndInheritance() {
+  // Until now it may have taken some away.
+  if (marks_missing_) MarkCrowdedSessions(arrays_);
+  marks_missing_ = false;
+  inheritance_.reset();
 }
 
 KernelSessionArrays KernelSessions::arrays() const {

@@ -51,7 +51,7 @@ class KernelSessions {
   // on.
   bool Settle(const Tables& tables);
   // The earlier instance's program has been relieved.
-  void EndInheritance() { inheritance_.reset(); }
+  void EndInheritance();
 
   KernelSessionArrays arrays() const;
   // Of all ports, those that workers may take.
@@ -72,6 +72,8 @@ class KernelSessions {
   std::unique_ptr<SessionTables> tables_;
   std::optional<SessionInheritance> inheritance_;
   bool settled_ = false;
+  // The earlier instance's program empties entries without a mark.
+  bool marks_missing_ = false;
   // As counted when this instance began: what an earlier one has counted is not ours to tell.
   SessionCounters before_{};
 };

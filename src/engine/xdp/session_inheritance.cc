@@ -125,6 +125,7 @@ std::optional<SessionInheritance> InheritSessions(int program) {
   if (!arrays.has_value()) return std::nullopt;
   SessionInheritance before;
   before.arrays = *std::move(arrays);
+  before.marked = state.marks_vacated >= SLUICE_MARKS_SESSIONS;
   before.workers = std::min(state.session_workers, state.session_partitions);
   std::vector<sluice_settings> settings;
   const bool whole = ReadTable(program, "sluice_settings", state.half, &settings) &&
@@ -154,6 +155,16 @@ bool HaveSameNumbers(const SessionInheritance& before, const Tables& tables) {
     }
   }
   return true;
+}
+
+void MarkCrowdedSessions(const SessionArrays& arrays) {
+  for (const SessionPartition& partition : arrays.partitions()) {
+    for (uint32_t i = 0; i < partition.bucket_count; i++) {
+      uint64_t empty = SLUICE_ENTRY_EMPTY;
+      __atomic_compare_exchange_n(&partition.buckets[i].entries[SLUICE_SESSION_FILL - 1], &empty, SLUICE_ENTRY_VACATED,
+                                  false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+  }
 }
 
 uint64_t CopySessions(const SessionInheritance& before, const Tables& tables, uint32_t workers, SessionArrays* to) {

@@ -14,6 +14,8 @@ namespace sluice {
 
 struct SessionInheritance {
   SessionArrays arrays;
+  // Their buckets say where an entry was emptied (SLUICE_MARKS_SESSIONS).
+  bool marked = false;
   // So many of the partitions, the first ones, are those of workers in user space.
   uint32_t workers = 0;
   // What the records go by.
@@ -29,6 +31,10 @@ std::optional<SessionInheritance> InheritSessions(int program);
 
 // Whether all that a record may name has the same number under `tables`.
 bool HaveSameNumbers(const SessionInheritance& before, const Tables& tables);
+
+// Makes each bucket one that may have been crowded: of arrays that are not marked. Others may read and write entries
+// meanwhile.
+void MarkCrowdedSessions(const SessionArrays& arrays);
 
 // Copies sessions into empty arrays, of which `workers` are those of workers, with the numbers that they have now; how
 // many. Those whose backend, listener, address or port is gone stay behind, and so do those for which there is no room.

@@ -11,10 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "engine/xdp/kernel_connections.h"
 #include "engine/xdp/kernel_path.h"
+#include "engine/xdp/kernel_sessions.h"
 #include "engine/xdp/program_maps.h"
 #include "engine/xdp/session_inheritance.h"
 #include "gtest/gtest.h"
 #include "sluice/connection.h"
+#include "sluice/kernel.h"
+#include "sluice/session_owner.h"
 #include "tables/builder.h"
 
 namespace sluice {
@@ -138,8 +141,10 @@ class InheritTest : public testing::Test {
     if (array_ >= 0) close(array_);
   }
 
-  std::unique_ptr<KernelPath> Load(const Tables& tables) {
+  std::unique_ptr<KernelPath> Load(const Tables& tables,
+                                   const std::optional<KernelSessionArrays>& sessions = std::nullopt) {
     KernelPath::Options options;
+    options.sessions = sessions;
     options.room = KernelRoom::For(tables);
     options.partitions = kPartitions;
     options.buckets = kBuckets;
@@ -167,7 +172,7 @@ TEST_F(InheritTest, TheTableAndWhomItNames) {
     ASSERT_TRUE(left.ok()) << left.status();
     EXPECT_EQ(left->state.partitions, kPartitions);
     EXPECT_EQ(left->state.partition_buckets, kBuckets);
-    EXPECT_EQ(left->state.marks_vacated, 1u);
+    EXPECT_EQ(left->state.marks_vacated, SLUICE_MARKS_SESSIONS);
     ASSERT_GE(left->backends.size(), tables->backend_slots());
     EXPECT_EQ(
         std::memcmp(left->backends.data(), tables->view().backends, tables->backend_slots() * sizeof(sluice_backend)),
@@ -209,6 +214,45 @@ TEST_F(InheritTest, TheTableOfAVersionThatLeavesNoMarksIsMarked) {
       }
     }
   }
+}
+
+// The same of sessions, whose arrays may be those of an earlier version too.
+TEST_F(InheritTest, SessionsOfAVersionThatLeavesNoMarks) {
+  const std::shared_ptr<const Tables> tables = Build({{"web", {"10.0.0.1"}}});
+  const auto sessions = KernelSessions::Open({0, kPartitions}, 1000, sluice_nat_ports_around(32768, 60999), {});
+  ASSERT_TRUE(sessions.ok()) << sessions.status();
+  const std::unique_ptr<KernelPath> path = Load(*tables, (*sessions)->arrays());
+  ASSERT_NE(path, nullptr);
+  ASSERT_TRUE(path->Publish(tables).ok());
+  std::optional<SessionInheritance> left = InheritSessions(path->program());
+  ASSERT_TRUE(left.has_value());
+  EXPECT_TRUE(left->marked);
+  const ProgramMap map = OpenProgramMap(path->program(), "sluice_state_ma");
+  ASSERT_GE(map.fd, 0);
+  const uint32_t key = 0;
+  sluice_kernel_state state{};
+  ASSERT_EQ(bpf_map_lookup_elem(map.fd, &key, &state), 0);
+  state.marks_vacated = SLUICE_MARKS_CONNECTIONS;
+  ASSERT_EQ(bpf_map_update_elem(map.fd, &key, &state, BPF_ANY), 0);
+  close(map.fd);
+  left = InheritSessions(path->program());
+  ASSERT_TRUE(left.has_value());
+  EXPECT_FALSE(left->marked);
+  const std::vector<SessionPartition>& partitions = (*sessions)->tables().partitions();
+  const uint64_t entry = sluice_session_entry(0x123456789, SLUICE_ENTRY_FORWARD, 3);
+  for (sluice_bucket* bucket : {&partitions[0].buckets[2], &partitions[1].buckets[3]}) {
+    bucket->entries[SLUICE_SESSION_FILL - 1] = entry;
+  }
+  EXPECT_FALSE(sluice_sessions_were_crowded(&partitions[0].buckets[0]));
+  MarkCrowdedSessions(left->arrays);
+  for (const SessionPartition& partition : partitions) {
+    for (uint32_t i = 0; i < partition.bucket_count; i++) {
+      ASSERT_TRUE(sluice_sessions_were_crowded(&partition.buckets[i])) << i;
+      ASSERT_TRUE(sluice_entry_is_empty(partition.buckets[i].entries[0])) << i;
+    }
+  }
+  EXPECT_EQ(partitions[0].buckets[2].entries[SLUICE_SESSION_FILL - 1], entry);
+  EXPECT_EQ(partitions[1].buckets[3].entries[SLUICE_SESSION_FILL - 1], entry);
 }
 
 TEST_F(InheritTest, RoomForTwiceAsMuchAndNoMore) {

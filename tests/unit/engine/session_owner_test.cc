@@ -59,15 +59,16 @@ class SessionOwnerTest : public testing::Test {
     uint32_t count = 0;
     for (uint32_t i = 0; i < partition_.bucket_count; i++) {
       for (const uint64_t entry : partition_.buckets[i].entries) {
-        count += entry != 0 && static_cast<uint32_t>(entry) == index && sluice_entry_state(entry) == kind;
+        const bool names = !sluice_entry_is_empty(entry) && static_cast<uint32_t>(entry) == index;
+        count += names && sluice_entry_state(entry) == kind;
       }
     }
     return count;
   }
   uint32_t EntriesIn(uint32_t bucket) const {
-    return static_cast<uint32_t>(SLUICE_BUCKET_ENTRIES - std::count(std::begin(partition_.buckets[bucket].entries),
-                                                                    std::end(partition_.buckets[bucket].entries),
-                                                                    SLUICE_ENTRY_EMPTY));
+    const auto& entries = partition_.buckets[bucket].entries;
+    return static_cast<uint32_t>(SLUICE_BUCKET_ENTRIES -
+                                 std::count_if(std::begin(entries), std::end(entries), sluice_entry_is_empty));
   }
 
   SessionTestTables tables_;
@@ -332,6 +333,35 @@ TEST_F(LargeOwnerTest, HandshakesGiveWayOnlyWhenNothingElseIsLeft) {
   EXPECT_EQ(owner_.live(), most);
 }
 
+// Whatever has been opened, closed and moved: a flow is in its first bucket, or that says that it may be elsewhere.
+TEST_F(LargeOwnerTest, WhoIsInTheSecondBucketIsLookedForThere) {
+  std::mt19937 random(5);
+  uint32_t in_second = 0;
+  uint32_t uncrowded = 0;
+  for (uint32_t turn = 0; turn < 200; turn++) {
+    OpenMore(40, random() % 3 ? SLUICE_SESSION_CLOSED : SLUICE_SESSION_ESTABLISHED);
+    for (uint32_t i = 0; i < 30; i++) {
+      const uint32_t index = static_cast<uint32_t>(random() % kRecords);
+      if (Lives(index)) owner_.Close(tables_.view(), index);
+    }
+    for (uint32_t i = 0; i < kRecords; i++) {
+      const sluice_session& session = partition_.sessions[i];
+      if (!Lives(i)) continue;
+      for (const uint64_t hash : {ForwardHashOf(tables_.view(), session), ReverseHashOf(tables_.view(), session)}) {
+        const sluice_bucket& first = partition_.buckets[sluice_primary_bucket(hash, partition_.bucket_count)];
+        const bool found = std::any_of(std::begin(first.entries), std::end(first.entries), [&](uint64_t entry) {
+          return sluice_entry_matches(entry, hash) && static_cast<uint32_t>(entry) == i;
+        });
+        in_second += !found;
+        uncrowded += !sluice_sessions_were_crowded(&first);
+        ASSERT_TRUE(found || sluice_sessions_were_crowded(&first)) << turn << " " << i;
+      }
+    }
+  }
+  EXPECT_GT(in_second, 100u);
+  EXPECT_GT(uncrowded, 100u);
+}
+
 TEST_F(FullOwnerTest, OneWhoseBackendIsGoneGivesWayFirst) {
   Fill();
   tables_.backends[4] = tables_.backends[3];
@@ -397,7 +427,9 @@ class FullBucketsTest : public SessionOwnerTest {
   }
   uint32_t EntriesOf(uint32_t index, uint32_t bucket) const {
     uint32_t count = 0;
-    for (const uint64_t entry : partition_.buckets[bucket].entries) count += static_cast<uint32_t>(entry) == index;
+    for (const uint64_t entry : partition_.buckets[bucket].entries) {
+      count += !sluice_entry_is_empty(entry) && static_cast<uint32_t>(entry) == index;
+    }
     return count;
   }
 

@@ -42,7 +42,7 @@ class SessionRepairTest : public testing::Test {
     std::vector<uint64_t*> found;
     for (uint32_t i = 0; i < partition().bucket_count; i++) {
       for (uint64_t& entry : partition().buckets[i].entries) {
-        const bool names = entry != SLUICE_ENTRY_EMPTY && static_cast<uint32_t>(entry) == record;
+        const bool names = !sluice_entry_is_empty(entry) && static_cast<uint32_t>(entry) == record;
         if (names && sluice_entry_state(entry) == kind) found.push_back(&entry);
       }
     }
@@ -53,7 +53,7 @@ class SessionRepairTest : public testing::Test {
   uint64_t* Room() const {
     for (uint32_t i = 0;; i = (i + 7) % partition().bucket_count) {
       for (uint64_t& entry : partition().buckets[i].entries) {
-        if (entry == SLUICE_ENTRY_EMPTY) return &entry;
+        if (sluice_entry_is_empty(entry)) return &entry;
       }
     }
   }
@@ -63,7 +63,7 @@ class SessionRepairTest : public testing::Test {
     std::map<uint64_t, uint32_t> entries;
     for (uint32_t i = 0; i < partition().bucket_count; i++) {
       for (const uint64_t entry : partition().buckets[i].entries) {
-        if (entry == SLUICE_ENTRY_EMPTY) continue;
+        if (sluice_entry_is_empty(entry)) continue;
         EXPECT_LT(static_cast<uint32_t>(entry), partition().session_count);
         entries[uint64_t{static_cast<uint32_t>(entry)} << 2 | sluice_entry_state(entry)]++;
       }
