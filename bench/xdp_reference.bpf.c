@@ -96,8 +96,10 @@ STAGE uint32_t reference_enter(struct engine_job* job, struct session_job* sessi
   uint32_t random = (uint32_t)(job->hash >> 32);
   for (uint32_t i = 0; i < REFERENCE_PORTS; i++) {
     if (!keeps_source || i > 0) propose_source(job, session, settings, random);
-    if (!sluice_session_add_sums(&session->own, &session->session, &job->packet.flow)) return SLUICE_VERDICT_no_table;
-    if (bpf_map_update_elem(&reference_sessions, &session->own.scratch.answer, &session->session, BPF_NOEXIST) == 0) {
+    struct sluice_flow* answer = &session->own.scratch.answer;
+    if (!sluice_session_answer_flow(&job->tables, &session->session, answer)) return SLUICE_VERDICT_no_table;
+    sluice_session_add_sums(&session->own, &session->session, &job->packet.flow);
+    if (bpf_map_update_elem(&reference_sessions, answer, &session->session, BPF_NOEXIST) == 0) {
       bpf_map_update_elem(&reference_sessions, &job->packet.flow, &session->session, BPF_ANY);
       return SLUICE_CONTINUE;
     }

@@ -8,6 +8,12 @@
 #include "sluice/rewrite.h"
 #include "sluice/translate.h"
 
+// As they will be read: a load that is wider than the stores before it waits until those have left the store buffer.
+static __always_inline void store_macs(struct session_exit* exit, uint64_t macs, uint32_t more) {
+  sluice_store64(exit->destination_mac, macs);
+  sluice_store32(exit->destination_mac + 8, more);
+}
+
 // Where the packet goes.
 static __always_inline uint32_t session_find_exit(struct engine_job* job, struct session_job* sessions) {
   job->listener = sessions->session.listener;
@@ -19,13 +25,14 @@ static __always_inline uint32_t session_find_exit(struct engine_job* job, struct
     const struct sluice_session_terms* terms =
         SLUICE_AT(&job->tables, sluice_session_terms, session_terms, session->listener);
     if (!port || !terms) return SLUICE_VERDICT_no_table;
-    exit->source = terms->address;
-    exit->destination = session->client;
+    sluice_write_address(&exit->source, &terms->address);
+    sluice_write_address(&exit->destination, &session->client);
     exit->ports = session->ports >> 16 | session->ports << 16;
     exit->delta = (uint16_t)~session->delta;
     exit->keeps_source = 0;
-    __builtin_memcpy(exit->destination_mac, session->client_mac, SLUICE_MAC_BYTES);
-    __builtin_memcpy(exit->source_mac, port->mac, SLUICE_MAC_BYTES);
+    const uint64_t client = sluice_load64(session->client_mac);
+    const uint64_t own = sluice_load64(port);
+    store_macs(exit, (client & 0xffffffffffff) | own << 48, (uint32_t)(own >> 16));
     exit->vlan = session->client_vlan;
     job->egress = session->client_egress;
     exit->mtu = port->mtu;
@@ -34,13 +41,12 @@ static __always_inline uint32_t session_find_exit(struct engine_job* job, struct
   const struct sluice_backend* backend = SLUICE_AT(&job->tables, sluice_backend, backends, session->backend);
   const struct sluice_address* source = sluice_session_source(&job->tables, session);
   if (!backend || !source) return SLUICE_VERDICT_no_table;
-  exit->source = *source;
-  exit->destination = backend->destination;
+  sluice_write_address(&exit->source, source);
+  sluice_write_address(&exit->destination, &backend->destination);
   exit->ports = sluice_ports(session->source_port, session->server_port);
   exit->delta = session->delta;
   exit->keeps_source = session->nat_address == SLUICE_NO_NAT_ADDRESS;
-  __builtin_memcpy(exit->destination_mac, backend->destination_mac, SLUICE_MAC_BYTES);
-  __builtin_memcpy(exit->source_mac, backend->source_mac, SLUICE_MAC_BYTES);
+  store_macs(exit, sluice_load64(backend), sluice_load32((const uint8_t*)backend + 8));
   exit->vlan = backend->vlan;
   job->egress = backend->port;
   exit->mtu = backend->flags & SLUICE_BACKEND_NEXT_HOP ? backend->mtu : 0;

@@ -5,16 +5,15 @@
 
 #include "session_find.h"
 
-// Whether another queue has a session with the same answers. One of the same flow, which has moved here, is no
-// obstacle: its answers are translated alike.
+// Whether another queue has a session with the same answers, which are in the scratch. One of the same flow, which has
+// moved here, is no obstacle: its answers are translated alike.
 STAGE int session_is_taken(const struct engine_job* job, struct session_job* session, struct session_job* other) {
   if (!job || !session || !other) return 0;
   session_job_begin(other, job);
-  const struct sluice_settings* settings = SLUICE_AT(&job->tables, sluice_settings, settings, 0);
   struct sluice_session_owner* own = sluice_owned_state(&session->own);
-  struct sluice_flow* answer = &session->own.scratch.answer;
-  if (!settings || !own || !sluice_session_answer_flow(&job->tables, &session->session, answer)) return 0;
-  const uint64_t hash = sluice_hash_flow(settings, answer);
+  if (!own) return 0;
+  const struct sluice_flow* answer = &session->own.scratch.answer;
+  const uint64_t hash = session->own.scratch.answer_hash;
   // Ours is entered before we look at theirs.
   __sync_fetch_and_add(&own->fence, 1);
   for (uint32_t i = 0; i < SLUICE_SESSION_PARTITIONS && i < sluice_session_partitions; i++) {

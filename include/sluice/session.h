@@ -80,7 +80,9 @@ SLUICE_INLINE bool sluice_session_is_reverse(const struct sluice_session* sessio
 /* The flows of a session as either side sends them: what its entries are hashed by. */
 SLUICE_INLINE struct sluice_flow sluice_session_forward_flow(const struct sluice_session* session,
                                                              const struct sluice_address* listener) {
-  struct sluice_flow flow = {.source = session->client, .destination = *listener};
+  struct sluice_flow flow;
+  sluice_write_address(&flow.source, &session->client);
+  sluice_write_address(&flow.destination, listener);
   flow.ports = session->ports;
   flow.protocol = session->protocol;
   return flow;
@@ -88,7 +90,9 @@ SLUICE_INLINE struct sluice_flow sluice_session_forward_flow(const struct sluice
 SLUICE_INLINE struct sluice_flow sluice_session_reverse_flow(const struct sluice_session* session,
                                                              const struct sluice_address* server,
                                                              const struct sluice_address* source) {
-  struct sluice_flow flow = {.source = *server, .destination = *source};
+  struct sluice_flow flow;
+  sluice_write_address(&flow.source, server);
+  sluice_write_address(&flow.destination, source);
   flow.ports = SLUICE_PORTS_OF(session->server_port, session->source_port);
   flow.protocol = session->protocol;
   return flow;

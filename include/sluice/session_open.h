@@ -58,13 +58,13 @@ SLUICE_INLINE int sluice_session_make_way(struct sluice_owned* of, const struct 
   return sluice_session_close(of, (uint32_t)index);
 }
 
-/* The answers in the scratch become those to this port (host order); their hash. False: a table could not be read. */
-SLUICE_INLINE bool sluice_session_answer_to(struct sluice_owned* of, uint16_t port, uint64_t* hash) {
+/* The answers in the scratch become those to this port (host order). False: a table could not be read. */
+SLUICE_INLINE bool sluice_session_answer_to(struct sluice_owned* of, uint16_t port) {
   const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
   if (SLUICE_MISSING(settings)) return false;
   struct sluice_flow* answer = &of->scratch.answer;
   answer->ports = SLUICE_PORTS_OF(answer->source_port, SLUICE_16(port));
-  *hash = sluice_hash_flow(settings, answer);
+  of->scratch.answer_hash = sluice_hash_flow(settings, answer);
   return true;
 }
 
@@ -73,9 +73,8 @@ SLUICE_INLINE int sluice_session_try_port(struct sluice_owned* of, uint16_t port
   if (SLUICE_MISSING(of)) return 0;
   struct sluice_owner_scratch* search = &of->scratch;
   const struct sluice_tables* tables = sluice_owned_tables(of);
-  uint64_t hash = 0;
-  if (!sluice_session_answer_to(of, port, &hash)) return 0;
-  const int index = sluice_session_find_reverse(of, &search->answer, hash);
+  if (!sluice_session_answer_to(of, port)) return 0;
+  const int index = sluice_session_find_reverse(of, &search->answer, search->answer_hash);
   if (index < 0) return 1;
   const struct sluice_session* holder = sluice_owned_session(of, (uint32_t)index);
   if (SLUICE_MISSING(holder)) return 0;
@@ -99,6 +98,7 @@ SLUICE_INLINE uint32_t sluice_session_take_early(struct sluice_owned* of, uint32
   if (SLUICE_MISSING(session) || SLUICE_MISSING(owner)) return 0;
   const uint16_t port = SLUICE_16(session->source_port);
   sluice_session_close(of, index);
+  if (!sluice_session_answer_to(of, port)) return 0;
   SLUICE_COUNT(owner->counters.ports_taken_early);
   return port;
 }
@@ -137,9 +137,10 @@ SLUICE_INLINE void sluice_session_fetch_next(struct sluice_owned* of, uint32_t c
     port = sluice_session_port_at(of, start, cursor);
     cursor = cursor + 1 >= of->ports.count ? 0 : cursor + 1;
   }
-  uint64_t hash = 0;
-  if (port == 0 || !sluice_session_answer_to(of, (uint16_t)port, &hash)) return;
-  __builtin_prefetch(sluice_owned_bucket(of, sluice_owned_place(of, hash, 0)), 1);
+  if (port == 0) return;
+  struct sluice_flow next = of->scratch.answer;
+  next.ports = SLUICE_PORTS_OF(next.source_port, SLUICE_16((uint16_t)port));
+  sluice_session_fetch_bucket(of, sluice_hash_flow(sluice_owned_tables(of)->settings, &next));
 #endif
 }
 
@@ -157,8 +158,8 @@ SLUICE_STAGE uint64_t sluice_session_aim(struct sluice_owned* of) {
   if (SLUICE_MISSING(settings)) return 0;
   struct sluice_owner_scratch* search = &of->scratch;
   search->toward.ports = SLUICE_PORTS_OF(0, search->toward.destination_port);
-  search->answer.source = search->toward.destination;
-  search->answer.destination = search->toward.source;
+  sluice_write_address(&search->answer.source, &search->toward.destination);
+  sluice_write_address(&search->answer.destination, &search->toward.source);
   search->answer.source_port = search->toward.destination_port;
   search->answer.protocol = search->toward.protocol;
   search->oldest = -1;
@@ -188,8 +189,8 @@ SLUICE_STAGE uint32_t sluice_session_take_port(struct sluice_owned* of, uint32_t
   return early && search->oldest >= 0 ? sluice_session_take_early(of, (uint32_t)search->oldest) : 0;
 }
 
-/* An address and a port of ours in the client's place: `wanted` gets them. SLUICE_CONTINUE, or why there are none.
- * `hash` spreads flows over the addresses. */
+/* An address and a port of ours in the client's place: `wanted` gets them, and the scratch its answers.
+ * SLUICE_CONTINUE, or why there are none. `hash` spreads flows over the addresses. */
 SLUICE_STAGE int sluice_session_take_source(struct sluice_owned* of, struct sluice_session* wanted, uint64_t hash) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted)) return SLUICE_VERDICT_no_table;
   const struct sluice_tables* tables = sluice_owned_tables(of);
@@ -201,7 +202,7 @@ SLUICE_STAGE int sluice_session_take_source(struct sluice_owned* of, struct slui
   const uint32_t count = ipv4 ? settings->nat_ipv4 : settings->nat_ipv6;
   if (count == 0) return SLUICE_VERDICT_no_nat_address;
   struct sluice_flow* toward = &of->scratch.toward;
-  toward->destination = backend->destination;
+  sluice_write_address(&toward->destination, &backend->destination);
   toward->destination_port = wanted->server_port;
   toward->protocol = wanted->protocol;
   const uint32_t start = sluice_scale((uint32_t)hash, count);
@@ -211,7 +212,7 @@ SLUICE_STAGE int sluice_session_take_source(struct sluice_owned* of, struct slui
       const uint32_t address = first + (start + i) % count;
       const struct sluice_nat_address* nat = SLUICE_AT(tables, sluice_nat_address, nat_addresses, address);
       if (SLUICE_MISSING(nat)) return SLUICE_VERDICT_no_table;
-      toward->source = nat->address;
+      sluice_write_address(&toward->source, &nat->address);
       const uint32_t port = sluice_session_take_port(of, early);
       if (port == 0) continue;
       wanted->nat_address = (uint16_t)address;
@@ -242,7 +243,7 @@ SLUICE_INLINE enum sluice_verdict sluice_session_begin(const struct sluice_table
   if (selected != SLUICE_CONTINUE) return (enum sluice_verdict)selected;
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, wanted->backend);
   if (SLUICE_MISSING(backend)) return SLUICE_VERDICT_no_table;
-  wanted->client = packet->flow.source;
+  sluice_write_address(&wanted->client, &packet->flow.source);
   wanted->ports = packet->flow.ports;
   wanted->listener = (uint16_t)listener;
   wanted->protocol = (uint8_t)packet->flow.protocol;
@@ -283,12 +284,21 @@ SLUICE_INLINE bool sluice_session_answer_flow(const struct sluice_tables* tables
   return true;
 }
 
+/* The answers of `wanted` in the scratch. False when a table could not be read. */
+SLUICE_INLINE bool sluice_session_answer(struct sluice_owned* of, const struct sluice_session* wanted) {
+  const struct sluice_tables* tables = sluice_owned_tables(of);
+  const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
+  struct sluice_flow* answer = &of->scratch.answer;
+  if (SLUICE_MISSING(settings) || !sluice_session_answer_flow(tables, wanted, answer)) return false;
+  of->scratch.answer_hash = sluice_hash_flow(settings, answer);
+  return true;
+}
+
 /* All that its translation adds to `wanted`, whose client's flow is `forward`; its answers are in the scratch. */
 SLUICE_STAGE int sluice_session_add_sums(struct sluice_owned* of, struct sluice_session* wanted,
                                          const struct sluice_flow* forward) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted) || SLUICE_MISSING(forward)) return 0;
-  struct sluice_flow* reverse = &of->scratch.answer;
-  if (!sluice_session_answer_flow(sluice_owned_tables(of), wanted, reverse)) return 0;
+  const struct sluice_flow* reverse = &of->scratch.answer;
   /* Source and destination change places in a sum. */
   wanted->delta =
       wanted->protocol == SLUICE_IP_ICMP ? sluice_echo_delta(forward, reverse) : sluice_flow_delta(forward, reverse);
@@ -296,35 +306,31 @@ SLUICE_STAGE int sluice_session_add_sums(struct sluice_owned* of, struct sluice_
   return 1;
 }
 
-/* Of the answers in the scratch. In the kernel a stage of its own: what is opened goes deep. */
-SLUICE_STAGE uint64_t sluice_session_answer_hash(struct sluice_owned* of) {
-  if (SLUICE_MISSING(of)) return 0;
-  const struct sluice_settings* settings = SLUICE_AT(sluice_owned_tables(of), sluice_settings, settings, 0);
-  return SLUICE_MISSING(settings) ? 0 : sluice_hash_flow(settings, &of->scratch.answer);
-}
-
-/* Opens `wanted` for `forward`, its client's flow of this hash. As sluice_session_open. */
+/* Opens `wanted` for `forward`, its client's flow of this hash; its answers are in the scratch, as they are when it has
+ * been found that it keeps its source, or it has been given one. As sluice_session_open. */
 SLUICE_INLINE int sluice_session_enter(struct sluice_owned* of, struct sluice_session* wanted,
                                        const struct sluice_flow* forward, uint64_t hash) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted) || SLUICE_MISSING(forward)) return -1;
   if (!sluice_session_add_sums(of, wanted, forward)) return -1;
-  return sluice_session_open(of, wanted, hash, sluice_session_answer_hash(of));
+  return sluice_session_open(of, wanted, hash, of->scratch.answer_hash);
 }
 
-/* Whether the owner itself lets the server see the client: if the answers then come back through here and to this
- * session alone. Other owners are still to be asked. */
+/* Whether the owner itself lets the server see the client: if the answers, which are in the scratch then, come back
+ * through here and to this session alone. Other owners are still to be asked. */
 SLUICE_STAGE int sluice_session_keeps_source(struct sluice_owned* of, const struct sluice_session* wanted) {
   if (SLUICE_MISSING(of) || SLUICE_MISSING(wanted)) return 0;
   const struct sluice_tables* tables = sluice_owned_tables(of);
   const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
   const struct sluice_backend* backend = SLUICE_AT(tables, sluice_backend, backends, wanted->backend);
   if (SLUICE_MISSING(settings) || SLUICE_MISSING(backend) || backend->forwarding != SLUICE_NAT) return 0;
+  struct sluice_owner_scratch* search = &of->scratch;
+  search->answer = sluice_session_reverse_flow(wanted, &backend->destination, &wanted->client);
+  search->answer_hash = sluice_hash_flow(settings, &search->answer);
+  sluice_session_fetch_bucket(of, search->answer_hash);
   /* A client that is a server itself would be answered on their own link, or by itself. */
   const uint32_t server = sluice_index_key(SLUICE_INDEX_SERVER_PROTOCOL, 0);
   if (sluice_index_find(tables, settings, &wanted->client, server) != NULL) return 0;
-  struct sluice_flow* reverse = &of->scratch.answer;
-  if (!sluice_session_answer_flow(tables, wanted, reverse)) return 0;
-  return sluice_session_make_way(of, wanted, reverse, sluice_hash_flow(settings, reverse));
+  return sluice_session_make_way(of, wanted, &search->answer, search->answer_hash);
 }
 
 #endif /* SLUICE_SESSION_OPEN_H_ */

@@ -21,9 +21,10 @@
 /* What an owner's work needs room for; the stack of a program in the kernel is short. */
 struct sluice_owner_scratch {
   uint32_t candidates[SLUICE_CANDIDATES];
-  /* A flow toward a server that wants a port, and an answer that is looked for. */
+  /* A flow toward a server that wants a port; and its answers, or those that are looked for, with their hash. */
   struct sluice_flow toward;
   struct sluice_flow answer;
+  uint64_t answer_hash;
   /* The oldest closed session that a search for a port has met: it may give its port up early. -1: none. */
   int32_t oldest;
   uint32_t oldest_age;

@@ -20,6 +20,17 @@ SLUICE_INLINE uint32_t sluice_owned_place(struct sluice_owned* of, uint64_t hash
   return second ? sluice_secondary_bucket(hash, buckets) : sluice_primary_bucket(hash, buckets);
 }
 
+/* The bucket where a flow is looked for first is on its way from here on. Only natively, as BPF can ask for nothing
+ * without waiting for it. */
+SLUICE_INLINE void sluice_session_fetch_bucket(struct sluice_owned* of, uint64_t hash) {
+#ifdef __bpf__
+  (void)of;
+  (void)hash;
+#else
+  __builtin_prefetch(sluice_owned_bucket(of, sluice_owned_place(of, hash, 0)), 1);
+#endif
+}
+
 /* `backend` is the session's. */
 SLUICE_INLINE bool sluice_session_is_over_at(const struct sluice_tables* tables, const struct sluice_backend* backend,
                                              const struct sluice_session* session, uint64_t forward, uint64_t reverse,

@@ -31,6 +31,7 @@ std::optional<uint32_t> SessionOwner::Open(const sluice_tables& tables, const sl
 int SessionOwner::Enter(const sluice_tables& tables, sluice_session* wanted, const sluice_flow& forward, uint64_t hash,
                         uint32_t tick) {
   sluice_owned owned = Owned(tables, tick);
+  sluice_session_answer(&owned, wanted);
   return sluice_session_enter(&owned, wanted, &forward, hash);
 }
 
