@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,11 +18,18 @@ namespace {
 
 using HashKey = std::span<const uint8_t, kMaglevHashKeySize>;
 
+// Four entries at once.
+using Entries [[gnu::vector_size(4 * sizeof(int32_t))]] = int32_t;
+
 // Where a backend stands in its permutation of the entries, and how far the next one is.
 struct Permutation {
   uint32_t backend;
   uint32_t position;
   uint32_t skip;
+  // Four of them.
+  uint32_t four_skips;
+  // None to three of them, all modulo the size.
+  Entries skips;
 };
 
 // Backends of one weight take their turns together.
@@ -77,9 +85,14 @@ class KeyedHash {
         EVP_DigestFinal_ex(context_, hash.data(), nullptr) != 1) {
       return absl::InternalError("libcrypto does not compute SHA-256; check its configuration and providers");
     }
+    const auto skip = static_cast<uint32_t>(LittleEndian64(&hash[8]) % (size - 1) + 1);
+    const auto skips = [&](uint64_t count) { return static_cast<uint32_t>(count * skip % size); };
+    const auto lane = [&](uint64_t count) { return static_cast<int32_t>(skips(count)); };
     return Permutation{.backend = backend,
                        .position = static_cast<uint32_t>(LittleEndian64(&hash[0]) % size),
-                       .skip = static_cast<uint32_t>(LittleEndian64(&hash[8]) % (size - 1) + 1)};
+                       .skip = skip,
+                       .four_skips = skips(4),
+                       .skips = {0, lane(1), lane(2), lane(3)}};
   }
 
  private:
@@ -131,27 +144,23 @@ absl::Status CheckSize(uint32_t size, size_t takers) {
                                                  " entries; take a prime more than 100 times their number"));
 }
 
-// A set of entries, in an eighth of a byte each: the search for a free one stays in the first-level cache.
+// A set of entries, in a byte each: to shift a bit to its place takes longer than the second-level cache.
 class EntrySet {
  public:
   // All of them.
-  explicit EntrySet(uint32_t size) : words_(size / 64 + 1, UINT64_MAX) {
-    words_.back() = (uint64_t{1} << size % 64) - 1;
-  }
-  uint64_t Has(uint32_t entry) const { return words_[entry / 64] >> entry % 64 & 1; }
-  void Remove(uint32_t entry) { words_[entry / 64] &= ~(uint64_t{1} << entry % 64); }
+  explicit EntrySet(uint32_t size) : has_(size, 1) {}
+  uint32_t Has(uint32_t entry) const { return has_[entry]; }
+  void Remove(uint32_t entry) { has_[entry] = 0; }
   std::vector<uint32_t> List() const {
     std::vector<uint32_t> entries;
-    for (uint32_t i = 0; i < words_.size(); i++) {
-      for (uint64_t rest = words_[i]; rest != 0; rest &= rest - 1) {
-        entries.push_back(64 * i + static_cast<uint32_t>(std::countr_zero(rest)));
-      }
+    for (uint32_t i = 0; i < has_.size(); i++) {
+      if (has_[i] != 0) entries.push_back(i);
     }
     return entries;
   }
 
  private:
-  std::vector<uint64_t> words_;
+  std::vector<uint8_t> has_;
 };
 
 // The number whose product with `number` is 1 modulo the prime, by Euclid.
@@ -204,22 +213,27 @@ class FreeEntries {
   // One of the two is too large or has wrapped around: the lesser, as nobody can predict which, so never a branch.
   uint32_t After(uint32_t position, uint32_t skip) const { return std::min(position + skip, position + skip - size_); }
 
-  // Several steps at once, as nobody can predict which one is the last; two from each, so that fewer wait for others.
+  // The same of four, which are less than 2^31, so that they may be compared as signed numbers.
+  Entries After(Entries positions, uint32_t skip) const {
+    const auto size = static_cast<int32_t>(size_);
+    const Entries further = positions + static_cast<int32_t>(skip);
+    return further - ((further >= size) & size);
+  }
+
+  // Four steps at once, as nobody can predict which one is the last.
   uint32_t Walk(const Permutation& permutation) {
-    const uint32_t skip = permutation.skip;
-    const uint32_t two_skips = After(skip, skip);
-    uint32_t position = permutation.position;
+    Entries positions = After(permutation.skips, permutation.position);
     while (true) {
-      const uint32_t second = After(position, skip);
-      const uint32_t third = After(position, two_skips);
-      const std::array<uint32_t, 4> entries = {position, second, third, After(second, two_skips)};
-      uint64_t free = 0;
-      for (uint32_t i = 0; i < entries.size(); i++) free |= free_.Has(entries[i]) << i;
-      position = After(third, two_skips);
-      if (free == 0) continue;
-      const uint32_t entry = entries[std::countr_zero(free)];
-      free_.Remove(entry);
-      return entry;
+      std::array<uint32_t, 4> entries;
+      std::memcpy(entries.data(), &positions, sizeof(positions));
+      const uint32_t free = free_.Has(entries[0]) | free_.Has(entries[1]) << 8 | free_.Has(entries[2]) << 16 |
+                            free_.Has(entries[3]) << 24;
+      if (free != 0) {
+        const uint32_t entry = entries[static_cast<uint32_t>(std::countr_zero(free)) / 8];
+        free_.Remove(entry);
+        return entry;
+      }
+      positions = After(positions, permutation.four_skips);
     }
   }
 
