@@ -64,6 +64,7 @@ uint32_t HandTables::PushListener(std::string_view address, uint32_t pool, uint1
   listeners_.push_back({pool, idle, 0});
   terms_.push_back({});
   terms_.back().address = PathAddress(address);
+  terms_.back().pool = pool;
   access_.push_back({});
   settings_.longest_idle = std::max(settings_.longest_idle, idle);
   settings_.sessions = std::min<uint16_t>(settings_.sessions, SLUICE_SESSIONS_SOME);
@@ -71,9 +72,10 @@ uint32_t HandTables::PushListener(std::string_view address, uint32_t pool, uint1
 }
 
 void HandTables::Translate(uint32_t listener, const sluice_session_terms& timeouts) {
-  const sluice_address address = terms_[listener].address;
+  const sluice_session_terms before = terms_[listener];
   terms_[listener] = timeouts;
-  terms_[listener].address = address;
+  terms_[listener].address = before.address;
+  terms_[listener].pool = before.pool;
   listeners_[listener].flags |= SLUICE_LISTENER_SESSIONS;
   const bool all = std::ranges::all_of(
       listeners_, [](const sluice_listener& other) { return other.flags & SLUICE_LISTENER_SESSIONS; });
