@@ -286,7 +286,7 @@ class Machine {
       std::array<uint32_t, kSessions> reverse{};
       for (const sluice_bucket& bucket : owner.buckets) {
         for (const uint64_t entry : bucket.entries) {
-          if (entry == SLUICE_ENTRY_EMPTY) continue;
+          if (sluice_entry_is_empty(entry)) continue;
           const auto index = static_cast<uint32_t>(entry);
           Require(index < kSessions && owner.sessions[index].protocol != 0);
           (sluice_entry_state(entry) == SLUICE_ENTRY_FORWARD ? forward : reverse)[index]++;
