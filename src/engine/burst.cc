@@ -78,6 +78,7 @@ SLUICE_HOT uint64_t BurstPath::LookForAll(const Burst& burst, Frame* frames, Job
                                           bool unfinished) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < count; i++) {
+    FetchAhead(frames, i, count);
     bytes += frames[i].length;
     jobs[i].Parse(&frames[i], unfinished);
     burst.Aim(jobs[i]);

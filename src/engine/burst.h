@@ -37,6 +37,10 @@ struct Job;
 using Jobs = uint64_t;
 static_assert(SLUICE_BURST <= 64);
 
+// Who processes a burst has so many frames' first lines on their way when it begins; the path asks for another one's
+// with each that it parses. A core waits for no more than some 16 lines at a time, and would stand still for the rest.
+inline constexpr uint32_t kFramesAhead = 8;
+
 // A packet in memory, and what becomes of it.
 struct Frame {
   // In and out. A transmitted frame may start and end elsewhere than it came, and so may a dropped one; one for the

@@ -18,6 +18,7 @@ SLUICE_HOT uint32_t BurstPath::LookForBoth(const Burst& burst, Frame* frames, Jo
   for (uint32_t i = 0; i < count; i++) {
     Job& job = jobs[i];
     totals->bytes += frames[i].length;
+    FetchAhead(frames, i, count);
     job.Parse(&frames[i], unfinished);
     if (SLUICE_UNLIKELY(job.verdict != SLUICE_CONTINUE) ||
         (SLUICE_UNLIKELY(job.packet.kind != SLUICE_PACKET_FLOW) && !IsOtherFlow(burst, job.packet))) {

@@ -3,6 +3,7 @@
 // Thread-safety: a job is its worker's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/burst.h"
@@ -30,6 +31,11 @@ SLUICE_HOT uint32_t FirstOf(Jobs jobs) {
 // than the first (docs/performance.md).
 SLUICE_HOT void FetchFar(const void* at) {
   __builtin_prefetch(at, 0, 2);
+}
+
+// What will be parsed a few packets after frame `i` of a burst.
+SLUICE_HOT void FetchAhead(const Frame* frames, uint32_t i, uint32_t count) {
+  __builtin_prefetch(frames[std::min(i + kFramesAhead, count - 1)].data);
 }
 
 // Two cache lines: parse and hash fill the first, the look-ups the second.

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -205,7 +206,8 @@ uint32_t Worker::Poll(const sluice_tables& tables, uint64_t now) {
 void Worker::Process(const sluice_tables& tables, uint64_t now, const Queue& queue, rte_mbuf** packets,
                      uint16_t count) {
   std::array<Frame, SLUICE_BURST> frames;
-  for (uint16_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
+  const uint32_t first = std::min<uint32_t>(count, kFramesAhead);
+  for (uint32_t i = 0; i < first; i++) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
   bool unfinished = queue.port->unfinished_checksums();
   for (uint16_t i = 0; i < count; i++) {
     frames[i] = FrameOf(packets[i]);
