@@ -39,7 +39,7 @@ static __always_inline bool change_common(struct xdp_md* context, struct engine_
   uint8_t* l4 = l3 + SLUICE_IPV4_BYTES;
   if (ipv6) l4 = l3 + SLUICE_IPV6_BYTES;
   SLUICE_KEEP(l4);
-  if (l3 + SLUICE_IPV4_BYTES > end) return false;
+  if (l3 + SLUICE_IPV4_BYTES > end || (ipv6 && l3 + SLUICE_IPV6_BYTES > end)) return false;
   if (SLUICE_LIKELY(tcp)) {
     if (l4 + SLUICE_TCP_BYTES > end) return false;
     if (!sluice_word_only_acknowledges(word, change->peer, l4, sluice_word_noted(tick))) return false;
@@ -50,7 +50,6 @@ static __always_inline bool change_common(struct xdp_md* context, struct engine_
     sluice_translate_transport_by(l4, SLUICE_IP_UDP, change->to.ports, change->to.delta);
   }
   if (ipv6) {
-    if (l3 + SLUICE_IPV6_BYTES > end) return false;
     sluice_translate_ipv6(l3, &change->to, 1);
   } else {
     sluice_translate_ipv4_by(l3, change->to.source->words[3], change->to.destination->words[3], change->address_delta);
