@@ -96,10 +96,10 @@ void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uin
   }
 }
 
-void MarkCrowded(absl::Span<sluice_bucket> buckets) {
+void MarkCrowded(absl::Span<sluice_bucket> buckets, uint32_t entry) {
   for (sluice_bucket& bucket : buckets) {
     uint64_t empty = SLUICE_ENTRY_EMPTY;
-    __atomic_compare_exchange_n(bucket.entries, &empty, SLUICE_ENTRY_VACATED, false, __ATOMIC_RELAXED,
+    __atomic_compare_exchange_n(&bucket.entries[entry], &empty, SLUICE_ENTRY_VACATED, false, __ATOMIC_RELAXED,
                                 __ATOMIC_RELAXED);
   }
 }

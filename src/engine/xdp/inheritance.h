@@ -44,6 +44,7 @@ void CopyConnections(absl::Span<const sluice_bucket> from, const std::vector<uin
 
 // Makes each bucket one that may have been crowded: of a table whose entries were emptied without a mark
 // (sluice_kernel_state::marks_vacated). Others may read and write entries meanwhile.
-void MarkCrowded(absl::Span<sluice_bucket> buckets);
+// `entry`: the one whose mark says so, 0 in the connection table.
+void MarkCrowded(absl::Span<sluice_bucket> buckets, uint32_t entry);
 
 }  // namespace sluice

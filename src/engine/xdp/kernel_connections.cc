@@ -104,7 +104,7 @@ absl::StatusOr<bool> KernelConnections::Settle(const Tables& tables) {
 
 void KernelConnections::MarkUnlessNoted() {
   if (inheritance_->state.marks_vacated != 0) return;
-  MarkCrowded({tables_->partitions().front().buckets, size_t{partitions_} * buckets_});
+  MarkCrowded({tables_->partitions().front().buckets, size_t{partitions_} * buckets_}, 0);
 }
 
 void KernelConnections::EndInheritance() {

@@ -159,11 +159,7 @@ bool HaveSameNumbers(const SessionInheritance& before, const Tables& tables) {
 
 void MarkCrowdedSessions(const SessionArrays& arrays) {
   for (const SessionPartition& partition : arrays.partitions()) {
-    for (uint32_t i = 0; i < partition.bucket_count; i++) {
-      uint64_t empty = SLUICE_ENTRY_EMPTY;
-      __atomic_compare_exchange_n(&partition.buckets[i].entries[SLUICE_SESSION_FILL - 1], &empty, SLUICE_ENTRY_VACATED,
-                                  false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
+    MarkCrowded({partition.buckets, partition.bucket_count}, SLUICE_SESSION_FILL - 1);
   }
 }
 

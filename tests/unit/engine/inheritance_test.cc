@@ -116,7 +116,7 @@ TEST(MarkCrowded, EveryBucketAndNoFlow) {
   buckets[2].entries[7] = sluice_entry_make(8, 3, SLUICE_STATE_CONFIRMED, 5);
   buckets[3].entries[0] = SLUICE_ENTRY_VACATED;
   const std::vector<sluice_bucket> before = buckets;
-  MarkCrowded(absl::MakeSpan(buckets));
+  MarkCrowded(absl::MakeSpan(buckets), 0);
   for (size_t i = 0; i < buckets.size(); i++) {
     EXPECT_TRUE(sluice_bucket_was_crowded(&buckets[i]));
     for (uint32_t at = 0; at < SLUICE_BUCKET_ENTRIES; at++) {
