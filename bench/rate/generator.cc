@@ -1,7 +1,6 @@
 #include "generator.h"
 
 #include <rte_cycles.h>
-#include <rte_errno.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cable.h"
+#include "engine/dpdk/packet_pool.h"
 #include "pacer.h"
 #include "sluice/types.h"
 
@@ -60,14 +60,13 @@ void ZeroBuffer(rte_mempool* /*pool*/, void* /*opaque*/, void* object, unsigned 
 
 absl::StatusOr<std::unique_ptr<Generator>> Generator::Create(const TrafficOptions& traffic) {
   // Without caches: a buffer that a worker has dropped is here again at once.
-  rte_mempool* pool = rte_pktmbuf_pool_create("generator", kBuffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-  if (pool == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for the generator: ", rte_strerror(rte_errno)));
-  }
-  rte_mempool_obj_iter(pool, ZeroBuffer, nullptr);
+  const absl::StatusOr<rte_mempool*> pool =
+      CreatePacketPool("generator", kBuffers, /*cache=*/0, RTE_MBUF_DEFAULT_BUF_SIZE);
+  if (!pool.ok()) return pool.status();
+  rte_mempool_obj_iter(*pool, ZeroBuffer, nullptr);
   const absl::StatusOr<rte_ring*> idle = MakeRing("idle");
   if (!idle.ok()) return idle.status();
-  return std::unique_ptr<Generator>(new Generator(traffic, pool, *idle));
+  return std::unique_ptr<Generator>(new Generator(traffic, *pool, *idle));
 }
 
 template <typename Write>

@@ -42,9 +42,7 @@ uint32_t PacketMemoryMib(const DpdkOptions& options) {
     // Mbufs are of the usual size at least.
     const uint64_t mtu = std::max<uint64_t>(interface.mtu, 1500);
     const uint64_t room = interface.name.empty() ? mtu + 1024 : 512;
-    bytes += uint64_t{options.workers} * 6144 * room;
-    // Where memory is in pages of 4 KiB, none lies in two that it would fit into one of.
-    bytes += uint64_t{options.workers} * options.kept_packets * RTE_ALIGN_CEIL(room, 4096);
+    bytes += uint64_t{options.workers} * (6144 + uint64_t{options.kept_packets}) * room;
     bytes += uint64_t{4096} * (mtu + 512);
   }
   return static_cast<uint32_t>(bytes >> 20) + 1;

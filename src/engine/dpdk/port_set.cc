@@ -1,12 +1,12 @@
 #include "engine/dpdk/port_set.h"
 
-#include <rte_errno.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/dpdk/packet_pool.h"
 
 namespace sluice {
 namespace {
@@ -15,14 +15,6 @@ constexpr uint32_t kControlMbufs = 4095;
 // What a worker holds itself: bursts in hand and outboxes.
 constexpr uint32_t kWorkerMbufs = 512;
 constexpr uint32_t kMbufCache = 256;
-
-absl::StatusOr<rte_mempool*> CreatePool(const std::string& name, uint32_t mbufs, uint16_t data_room) {
-  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), mbufs, kMbufCache, 0, data_room, SOCKET_ID_ANY);
-  if (pool != nullptr) return pool;
-  return absl::ResourceExhaustedError(absl::StrCat("no memory for ", mbufs, " packets of ", data_room,
-                                                   " bytes: ", rte_strerror(rte_errno),
-                                                   "; reserve more huge pages or use fewer workers"));
-}
 
 }  // namespace
 
@@ -35,7 +27,7 @@ absl::StatusOr<std::unique_ptr<PortSet>> PortSet::Open(const DpdkOptions& option
   for (const DpdkOptions::Interface& interface : options.interfaces) {
     control_room = std::max<uint16_t>(control_room, interface.mtu + RTE_PKTMBUF_HEADROOM + 64);
   }
-  absl::StatusOr<rte_mempool*> control = CreatePool("control", kControlMbufs, control_room);
+  absl::StatusOr<rte_mempool*> control = CreatePacketPool("control", kControlMbufs, kMbufCache, control_room);
   if (!control.ok()) return control.status();
   set->control_pool_ = *control;
   const bool afxdp = !options.interfaces.empty() && !options.interfaces[0].name.empty();
@@ -121,7 +113,8 @@ absl::Status PortSet::StartEthdevs(const DpdkOptions& options, std::vector<std::
     for (uint32_t& count : mbufs) count += port->mbufs_per_queue();
   }
   for (uint32_t worker = 0; worker < workers_; worker++) {
-    absl::StatusOr<rte_mempool*> pool = CreatePool(absl::StrCat("worker", worker), mbufs[worker], data_room);
+    absl::StatusOr<rte_mempool*> pool =
+        CreatePacketPool(absl::StrCat("worker", worker), mbufs[worker], kMbufCache, data_room);
     if (!pool.ok()) return pool.status();
     worker_pools_.push_back(*pool);
   }

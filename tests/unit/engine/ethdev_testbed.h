@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/dpdk/packet_pool.h"
 
 namespace sluice {
 
@@ -73,11 +74,11 @@ class EthdevTestbed : public ::testing::Test {
   // Counted and freed after the test.
   rte_mempool* MakePool(uint16_t data_room = RTE_MBUF_DEFAULT_BUF_SIZE) {
     static int number = 0;
-    rte_mempool* pool =
-        rte_pktmbuf_pool_create(("test" + std::to_string(number++)).c_str(), kMbufs, 0, 0, data_room, SOCKET_ID_ANY);
-    EXPECT_NE(pool, nullptr);
-    pools_.push_back(pool);
-    return pool;
+    const auto pool = CreatePacketPool("test" + std::to_string(number++), kMbufs, /*cache=*/0, data_room);
+    EXPECT_TRUE(pool.ok()) << pool.status();
+    if (!pool.ok()) return nullptr;
+    pools_.push_back(*pool);
+    return *pool;
   }
 
   static rte_mbuf* MakePacket(rte_mempool* pool, const Frame& frame) {
