@@ -18,8 +18,8 @@
 #include "sluice/time.h"
 #include "sluice/types.h"
 
-#ifdef __SSE2__
-#  include <emmintrin.h>
+#ifdef __SSE4_1__
+#  include <smmintrin.h>
 #endif
 
 /* tag 30 | state 2 | backend slot 20 | last seen 12. The tag is never 0, so an empty entry is nobody's. What tag and
@@ -105,13 +105,13 @@ SLUICE_INLINE bool sluice_entry_expired(uint64_t entry, uint32_t tick, uint32_t 
 }
 
 /* What entries of a bucket have the tag: bit i for entry i; and how many are empty, and the last of those. All are
- * compared together, without a branch; with SSE2, which every x86-64 has, four at a time. */
+ * compared together, without a branch; with SSE4.1 four at a time. */
 struct sluice_vacancy {
   uint32_t empty;
   /* Of no meaning when none is. */
   uint32_t last;
 };
-#if defined(__SSE2__) && !defined(SLUICE_THREAD_SANITIZER)
+#if defined(__SSE4_1__) && !defined(SLUICE_THREAD_SANITIZER)
 #  define SLUICE_BUCKET_VECTORS 1
 /* Of entries 4 * half to 4 * half + 3: tag and state. */
 SLUICE_INLINE __m128i sluice_bucket_upper(const struct sluice_bucket* bucket, int half) {
@@ -119,13 +119,6 @@ SLUICE_INLINE __m128i sluice_bucket_upper(const struct sluice_bucket* bucket, in
   const __m128 a = _mm_castsi128_ps(_mm_load_si128(entries));
   const __m128 b = _mm_castsi128_ps(_mm_load_si128(entries + 1));
   return _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
-}
-/* Of them: slot and time. */
-SLUICE_INLINE __m128i sluice_bucket_lower(const struct sluice_bucket* bucket, int half) {
-  const __m128i* entries = (const __m128i*)bucket->entries + 2 * half;
-  const __m128 a = _mm_castsi128_ps(_mm_load_si128(entries));
-  const __m128 b = _mm_castsi128_ps(_mm_load_si128(entries + 1));
-  return _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
 }
 SLUICE_INLINE uint32_t sluice_bucket_match(const struct sluice_bucket* bucket, uint32_t tag) {
   const __m128i wanted = _mm_set1_epi32((int)tag);
@@ -140,10 +133,8 @@ SLUICE_INLINE struct sluice_vacancy sluice_bucket_vacancy(const struct sluice_bu
   const __m128i zero = _mm_setzero_si128();
   __m128i equal[2];
   for (int half = 0; half < 2; half++) equal[half] = _mm_cmpeq_epi32(sluice_bucket_upper(bucket, half), zero);
-  /* A byte of all ones for each empty entry. */
-  const __m128i empty = _mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), zero);
-  const uint32_t count = (uint32_t)_mm_cvtsi128_si32(_mm_sad_epu8(_mm_sub_epi8(zero, empty), zero));
-  const struct sluice_vacancy room = {count, 31u - (uint32_t)__builtin_clz((uint32_t)_mm_movemask_epi8(empty) | 1)};
+  const uint32_t empty = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), zero));
+  const struct sluice_vacancy room = {(uint32_t)__builtin_popcount(empty), 31u - (uint32_t)__builtin_clz(empty | 1)};
   return room;
 }
 #else
@@ -232,83 +223,72 @@ SLUICE_INLINE uint32_t sluice_entry_score(uint64_t entry, uint32_t tick, uint32_
   return victim << 12 | age;
 }
 
-/* Who gives way first in two buckets: the entry, and its score. Of those with the same score one of the primary bucket,
- * and there the last. */
+/* Who gives way first in a full bucket: the entry, and its score. Of those with the same score the first. */
 struct sluice_victim_entry {
   struct sluice_bucket* bucket;
   uint32_t index;
   uint32_t score;
 };
 #ifdef SLUICE_BUCKET_VECTORS
-/* sluice_entry_score of each entry. */
+/* Entries ordered as by sluice_entry_score, but the smallest gives way first: rank << 12 | 4095 - age. The state and 1
+ * in two bits are 0 for closing flows, 2 for new and 3 for confirmed ones; the rank of who has not expired is 4 more.
+ * None is empty (1) but one that the sweep has emptied since. */
+#  define SLUICE_RANK_ALIVE 4
+/* enum sluice_victim by rank, four bits each. */
+#  define SLUICE_VICTIM_OF_RANK                                                              \
+    (SLUICE_VICTIM_EXPIRED | SLUICE_VICTIM_CLOSING << 4 * 4 | SLUICE_VICTIM_EMPTY << 4 * 5 | \
+     SLUICE_VICTIM_NEW << 4 * 6 | SLUICE_VICTIM_CONFIRMED << 4 * 7)
+/* Of entries 4 * half to 4 * half + 3, in 32 bits: by state and age alone. */
+SLUICE_INLINE __m128i sluice_bucket_ranks(const struct sluice_bucket* bucket, int half, uint32_t tick) {
+  const __m128i* entries = (const __m128i*)bucket->entries + 2 * half;
+  const __m128i seen_and_state = _mm_set1_epi64x((int64_t)3 << SLUICE_ENTRY_STATE_SHIFT | SLUICE_TICK_MASK);
+  const __m128i pairs = _mm_packs_epi32(_mm_and_si128(_mm_load_si128(entries), seen_and_state),
+                                        _mm_and_si128(_mm_load_si128(entries + 1), seen_and_state));
+  const __m128i sums = _mm_add_epi16(pairs, _mm_set1_epi32((int)(1 << 16 | (SLUICE_TICK_MASK & ~tick))));
+  return _mm_madd_epi16(_mm_and_si128(sums, _mm_set1_epi32(3 << 16 | SLUICE_TICK_MASK)),
+                        _mm_set1_epi32(1 << (16 + 12) | 1));
+}
 SLUICE_INLINE __m128i sluice_bucket_scores(const struct sluice_bucket* bucket, uint32_t tick, uint32_t longest_idle) {
   const uint32_t most = longest_idle < SLUICE_TICK_MASK ? longest_idle : SLUICE_TICK_MASK;
-  const __m128i tick_bits = _mm_set1_epi32(SLUICE_TICK_MASK);
-  const __m128i state_bits = _mm_set1_epi32(3);
-  const __m128i seen = _mm_packs_epi32(_mm_and_si128(sluice_bucket_lower(bucket, 0), tick_bits),
-                                       _mm_and_si128(sluice_bucket_lower(bucket, 1), tick_bits));
-  const __m128i state = _mm_packs_epi32(_mm_and_si128(sluice_bucket_upper(bucket, 0), state_bits),
-                                        _mm_and_si128(sluice_bucket_upper(bucket, 1), state_bits));
-  const __m128i age = _mm_and_si128(_mm_sub_epi16(_mm_set1_epi16((short)tick), seen), _mm_set1_epi16(SLUICE_TICK_MASK));
-  const __m128i fresh = _mm_cmpeq_epi16(state, _mm_set1_epi16(SLUICE_STATE_NEW));
-  const __m128i closing = _mm_cmpeq_epi16(state, _mm_set1_epi16(SLUICE_STATE_CLOSING));
-  const __m128i empty = _mm_cmpeq_epi16(state, _mm_setzero_si128());
-  const __m128i closing_most = _mm_or_si128(_mm_andnot_si128(closing, _mm_set1_epi16(SLUICE_TICK_MASK)),
-                                            _mm_and_si128(closing, _mm_set1_epi16(SLUICE_CLOSING_TICKS)));
-  const __m128i expired = _mm_cmpgt_epi16(age, _mm_min_epi16(closing_most, _mm_set1_epi16((short)most)));
-  /* EXPIRED has the bits of NEW and of CLOSING. */
-  __m128i victim = _mm_or_si128(_mm_and_si128(fresh, _mm_set1_epi16(SLUICE_VICTIM_NEW << 12)),
-                                _mm_and_si128(closing, _mm_set1_epi16(SLUICE_VICTIM_CLOSING << 12)));
-  victim = _mm_or_si128(victim, _mm_and_si128(expired, _mm_set1_epi16(SLUICE_VICTIM_EXPIRED << 12)));
-  victim = _mm_max_epi16(victim, _mm_and_si128(empty, _mm_set1_epi16(SLUICE_VICTIM_EMPTY << 12)));
-  return _mm_or_si128(victim, age);
+  const __m128i ranks = _mm_packs_epi32(sluice_bucket_ranks(bucket, 0, tick), sluice_bucket_ranks(bucket, 1, tick));
+  const __m128i youth = _mm_and_si128(ranks, _mm_set1_epi16(SLUICE_TICK_MASK));
+  const __m128i expired = _mm_or_si128(_mm_cmplt_epi16(youth, _mm_set1_epi16((short)(SLUICE_TICK_MASK - most))),
+                                       _mm_cmplt_epi16(ranks, _mm_set1_epi16(SLUICE_TICK_MASK - SLUICE_CLOSING_TICKS)));
+  return _mm_blendv_epi8(_mm_or_si128(ranks, _mm_set1_epi16(SLUICE_RANK_ALIVE << 12)), youth, expired);
 }
-SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket* primary,
-                                                            struct sluice_bucket* secondary, uint32_t tick,
-                                                            uint32_t longest_idle) {
-  const __m128i scores = sluice_bucket_scores(primary, tick, longest_idle);
-  const __m128i others = sluice_bucket_scores(secondary, tick, longest_idle);
-  __m128i largest = _mm_max_epi16(scores, others);
-  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 8));
-  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 4));
-  largest = _mm_max_epi16(largest, _mm_srli_si128(largest, 2));
-  const uint32_t score = (uint32_t)_mm_extract_epi16(largest, 0);
-  const __m128i wanted = _mm_set1_epi16((short)score);
-  /* Two bits for each entry. */
-  const uint32_t in_primary = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(scores, wanted));
-  const uint32_t in_secondary = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(others, wanted));
-  const uint32_t has_it = in_primary ? in_primary : in_secondary;
-  const struct sluice_victim_entry first = {in_primary ? primary : secondary,
-                                            (31u - (uint32_t)__builtin_clz(has_it | 1)) >> 1, score};
-  return first;
+SLUICE_INLINE struct sluice_victim_entry sluice_bucket_victim(struct sluice_bucket* bucket, uint32_t tick,
+                                                              uint32_t longest_idle) {
+  const __m128i scores = sluice_bucket_scores(bucket, tick, longest_idle);
+  /* The smallest of eight, and above its 16 bits where it is. */
+  const uint32_t first = (uint32_t)_mm_cvtsi128_si32(_mm_minpos_epu16(scores));
+  const uint32_t victim = (uint32_t)SLUICE_VICTIM_OF_RANK >> (first >> 12 & 7) * 4 & 0xf;
+  const struct sluice_victim_entry entry = {bucket, first >> 16, victim << 12 | (~first & SLUICE_TICK_MASK)};
+  return entry;
 }
 #else
-/* Of one bucket: its score, and below it (SLUICE_BUCKET_SHIFT bits) its index. */
-SLUICE_INLINE uint32_t sluice_bucket_first_to_go(const struct sluice_bucket* bucket, uint32_t tick,
-                                                 uint32_t longest_idle) {
+SLUICE_INLINE struct sluice_victim_entry sluice_bucket_victim(struct sluice_bucket* bucket, uint32_t tick,
+                                                              uint32_t longest_idle) {
+  /* A score, and below it (SLUICE_BUCKET_SHIFT bits) how far from the last one it is. */
   uint32_t best = 0;
   for (uint32_t i = 0; i < SLUICE_BUCKET_ENTRIES; i++) {
     const uint64_t entry = SLUICE_LOAD_ENTRY(&bucket->entries[i]);
     const uint32_t score = (uint32_t)SLUICE_FORGET(sluice_entry_score(entry, tick, longest_idle), 0x7fff, entry);
-    const uint32_t ranked = score << SLUICE_BUCKET_SHIFT | i;
+    const uint32_t ranked = score << SLUICE_BUCKET_SHIFT | (SLUICE_BUCKET_ENTRIES - 1 - i);
     best = (uint32_t)SLUICE_FORGET(ranked > best ? ranked : best, 0x3ffff, entry);
   }
-  return best;
-}
-SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket* primary,
-                                                            struct sluice_bucket* secondary, uint32_t tick,
-                                                            uint32_t longest_idle) {
-  struct sluice_victim_entry first = {primary, sluice_bucket_first_to_go(primary, tick, longest_idle), 0};
-  const uint32_t other = sluice_bucket_first_to_go(secondary, tick, longest_idle);
-  if (other >> SLUICE_BUCKET_SHIFT > first.index >> SLUICE_BUCKET_SHIFT) {
-    first.bucket = secondary;
-    first.index = other;
-  }
-  first.score = first.index >> SLUICE_BUCKET_SHIFT;
-  first.index &= SLUICE_BUCKET_ENTRIES - 1;
+  const struct sluice_victim_entry first = {bucket, (SLUICE_BUCKET_ENTRIES - 1) & ~best, best >> SLUICE_BUCKET_SHIFT};
   return first;
 }
 #endif
+/* In two of them: the primary's, unless all there are confirmed flows and the secondary's is worth less. */
+SLUICE_INLINE struct sluice_victim_entry sluice_victim_find(struct sluice_bucket* primary,
+                                                            struct sluice_bucket* secondary, uint32_t tick,
+                                                            uint32_t longest_idle) {
+  const struct sluice_victim_entry first = sluice_bucket_victim(primary, tick, longest_idle);
+  if (SLUICE_LIKELY(first.score >> 12 != SLUICE_VICTIM_CONFIRMED)) return first;
+  const struct sluice_victim_entry other = sluice_bucket_victim(secondary, tick, longest_idle);
+  return other.score > first.score ? other : first;
+}
 
 /* Whether the bucket may ever have had SLUICE_PRIMARY_FILL entries at a time. While it has not, none of its flows is in
  * its secondary bucket, whose cache line may then stay where it is. Places are taken from the last one on, so one of

@@ -331,14 +331,12 @@ SLUICE_INLINE uint32_t sluice_select(const struct sluice_tables* tables, const s
   if (SLUICE_MISSING(listener)) return SLUICE_NO_BACKEND;
   const struct sluice_pool* pool = SLUICE_AT(tables, sluice_pool, pools, listener->pool);
   if (SLUICE_MISSING(pool)) return SLUICE_NO_BACKEND;
-#ifdef __bpf__
   /* Nearly all pools, without a call. */
-  if (sluice_selects_by_hash(pool) && pool->members == 0 && pool->size != 0) {
+  if (SLUICE_LIKELY(sluice_selects_by_hash(pool) && pool->members == 0 && pool->size != 0)) {
     const struct sluice_settings* settings = SLUICE_AT(tables, sluice_settings, settings, 0);
     if (SLUICE_MISSING(settings)) return SLUICE_NO_BACKEND;
     return sluice_select_by_hash(tables, settings, pool, listener->flags, &packet->flow, hash);
   }
-#endif
   const struct sluice_selection wanted = {hash, listener->pool, listener->flags};
   if (SLUICE_UNLIKELY(pool->algorithm == SLUICE_SPLIT)) return sluice_select_split(tables, selector, packet, &wanted);
   return sluice_select_in(tables, selector, packet, &wanted);

@@ -166,6 +166,7 @@ TEST(InsertTest, LikeTheRulesInWords) {
   std::mt19937_64 random(3);
   uint32_t refused = 0;
   uint32_t at_once = 0;
+  uint32_t in_primary = 0;
   for (int i = 0; i < 200000; i++) {
     sluice_bucket before[2]{};
     const uint32_t tick = random() % 4096;
@@ -209,6 +210,9 @@ TEST(InsertTest, LikeTheRulesInWords) {
     } else if (empty[0] + empty[1] > 0) {
       ASSERT_EQ(gone.first, SLUICE_VICTIM_EMPTY) << "nobody gives way while there is room";
       ASSERT_EQ(b, empty[1] > empty[0] ? 1 : 0);
+    } else if (MostWorth(before[0], tick).first != SLUICE_VICTIM_CONFIRMED) {
+      ASSERT_EQ(b, 0) << "who is not confirmed gives way where the flow is looked for first";
+      in_primary++;
     } else {
       for (const uint64_t other : before[1 - b].entries) ASSERT_LE(Worth(other, tick, kIdle), gone);
       ASSERT_TRUE(b == 0 || gone != MostWorth(before[0], tick)) << "the first of two that are as old";
@@ -216,6 +220,7 @@ TEST(InsertTest, LikeTheRulesInWords) {
   }
   EXPECT_GT(refused, 1000u);
   EXPECT_GT(at_once, 1000u);
+  EXPECT_GT(in_primary, 1000u);
 }
 
 // A partition's table as the engines compose it.
